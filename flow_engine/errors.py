@@ -1,0 +1,177 @@
+"""What a bad call raises. A run that goes wrong is a value instead: `Failure`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class FlowEngineError(Exception):
+    """Base of every error that a caller may see.
+
+    `reason` is stable and upper case; `details` are JSON values for programs.
+    """
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a definition, an input or a call."""
+
+    path: str  # JSON Pointer: /nodes/3/config/url; "" is the whole
+    code: str  # stable, upper case
+    message: str
+    hint: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class InvalidRequest(FlowEngineError):
+    """The call itself is wrong; `problems` lists everything that is, in document order."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, problems: Sequence[Problem], message: str | None = None) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        super().__init__(message or f"{first.path or '/'}: {first.message}{more}")
+
+
+class InvalidWorkflow(InvalidRequest):
+    """The definition was refused; nothing was stored."""
+
+    reason = "INVALID_WORKFLOW"
+
+
+class InvalidInput(InvalidRequest):
+    """The input does not fit the workflow's inputSchema, or an answer its step's."""
+
+    reason = "INVALID_INPUT"
+
+
+class ExecutionNotFound(FlowEngineError):
+    reason = "EXECUTION_NOT_FOUND"
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(f"there is no execution {execution_id!r}", executionId=execution_id)
+
+
+class WorkflowNotFound(FlowEngineError):
+    reason = "WORKFLOW_NOT_FOUND"
+
+    def __init__(self, workflow_id: str, version: int = 0) -> None:
+        which = f" version {version}" if version else ""
+        super().__init__(f"there is no stored workflow {workflow_id!r}{which}", workflowId=workflow_id)
+
+
+class WorkflowExists(FlowEngineError):
+    reason = "WORKFLOW_EXISTS"
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(f"a workflow {workflow_id!r} is stored already; update it instead", workflowId=workflow_id)
+
+
+class VersionConflict(FlowEngineError):
+    reason = "VERSION_CONFLICT"
+
+    def __init__(self, workflow_id: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"workflow {workflow_id!r} is at version {actual}, not {expected}",
+            workflowId=workflow_id,
+            expectedVersion=expected,
+            actualVersion=actual,
+        )
+
+
+class NodeNotFound(FlowEngineError):
+    reason = "NODE_NOT_FOUND"
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"the workflow has no node {node_id!r}", nodeId=node_id)
+
+
+class IllegalTransition(FlowEngineError):
+    """The execution's status does not allow what was asked."""
+
+    reason = "ILLEGAL_TRANSITION"
+
+    def __init__(self, current: str, requested: str) -> None:
+        super().__init__(f"an execution that is {current} cannot be {requested}", status=current, requested=requested)
+
+
+class NotWaiting(FlowEngineError):
+    reason = "NOT_WAITING"
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"node {node_id!r} does not wait for an answer", nodeId=node_id)
+
+
+class AmbiguousStep(FlowEngineError):
+    reason = "AMBIGUOUS"
+
+    def __init__(self, node_id: str, iterations: Sequence[Sequence[int]]) -> None:
+        super().__init__(
+            f"several instances of node {node_id!r} wait; name one by its iteration",
+            nodeId=node_id,
+            iterations=[list(path) for path in iterations],
+        )
+
+
+class AlreadyAnswered(FlowEngineError):
+    reason = "ALREADY_ANSWERED"
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"node {node_id!r} was answered already, with another answer", nodeId=node_id)
+
+
+class IdempotencyConflict(FlowEngineError):
+    reason = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__("this request id was used before with another body", requestId=request_id)
+
+
+class Busy(FlowEngineError):
+    """A limit on concurrent work is reached; the same call may succeed later."""
+
+    reason = "BUSY"
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message, retryAfterSeconds=retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(FlowEngineError):
+    """Something the engine needs does not answer; the same call may succeed later."""
+
+    reason = "UNAVAILABLE"
+
+
+class LeaseLost(FlowEngineError):
+    """Another runner owns the execution, or nobody: drop the run."""
+
+    reason = "LEASE_LOST"
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__("the lease of this execution is lost", executionId=execution_id)
+
+
+class ReportGap(FlowEngineError):
+    """A report before this one never arrived."""
+
+    reason = "REPORT_GAP"
+
+
+class ReportConflict(FlowEngineError):
+    """A report of this number was accepted with another body."""
+
+    reason = "REPORT_CONFLICT"

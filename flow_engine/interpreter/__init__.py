@@ -1,0 +1,1 @@
+"""Graph and history in, commands out; and the runner that carries them out."""

@@ -1,0 +1,277 @@
+"""The facts of an execution's history, as they are stored, reported and streamed.
+
+Events are frozen. The executor numbers them from 1 without gaps when it commits
+them; until then `sequence` is 0. The JSON of an event is the frame that clients
+see, but for `sequence` and `executionId`, which storage implies: `frame` puts
+them in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from flow_engine.payload import JsonValue, Payload, PayloadRef
+
+
+class Failure(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why a step or an execution failed: a value, stored in history."""
+
+    code: str  # stable, upper case: TIMEOUT, EXPRESSION_FAILED, HTTP_STATUS, …
+    message: str  # for people
+    retryable: bool = False
+    node_id: str = ""  # where it began
+    iteration: tuple[int, ...] = ()
+    details: dict[str, JsonValue] = {}
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel", omit_defaults=True):
+    """A fact. `time` is UTC and never before that of the event ahead of it."""
+
+    time: datetime
+    sequence: int = 0
+
+
+class StepEvent(Event, frozen=True, kw_only=True):
+    """A fact about one step: a node, within an iteration of the loops around it."""
+
+    node_id: str
+    iteration: tuple[int, ...] = ()
+    attempt: int = 0  # from 1
+
+
+class ExecutionCreated(Event, frozen=True, kw_only=True, tag="execution.created"):
+    """Event 1. Holds all that a runner must know besides the definition."""
+
+    definition_hash: str
+    mode: str
+    requested_mode: str
+    root_id: str
+    workflow_id: str = ""
+    workflow_name: str = ""
+    input: Any | UnsetType = UNSET
+    input_ref: PayloadRef | None = None
+    priority: int = 5
+    tags: tuple[str, ...] = ()
+    max_retries: int | None = None
+    deadline_at: datetime | None = None
+    retry_of: str = ""
+
+
+class ExecutionForked(Event, frozen=True, kw_only=True, tag="execution.forked"):
+    """Event 2 of a retry: finished steps that it keeps, and step generations."""
+
+    kept: tuple[KeptStep, ...] = ()
+    generations: tuple[Generation, ...] = ()
+
+
+class KeptStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A step whose outcome a retry takes over."""
+
+    node_id: str
+    iteration: tuple[int, ...] = ()
+    status: str = "completed"  # or skipped, or failed (handled)
+    attempt: int = 1
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    output: Any | UnsetType = UNSET
+    output_ref: PayloadRef | None = None
+    handle: str = ""
+    error: Failure | None = None
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How often the outcome of a step was thrown away to run it again: part of its step key."""
+
+    node_id: str
+    iteration: tuple[int, ...] = ()
+    generation: int = 1
+
+
+class ExecutionStarted(Event, frozen=True, kw_only=True, tag="execution.started"):
+    """The first runner began."""
+
+
+class ExecutionClaimed(Event, frozen=True, kw_only=True, tag="execution.claimed"):
+    """A worker took it from the queue."""
+
+    worker_id: str
+    epoch: int
+
+
+class ExecutionPromoted(Event, frozen=True, kw_only=True, tag="execution.promoted"):
+    """An immediate run goes on in the queue."""
+
+    reason: str  # budget, waiting, predicted, shutdown, executorLost
+
+
+class ExecutionPauseRequested(Event, frozen=True, kw_only=True, tag="execution.pauseRequested"):
+    reason: str = ""
+
+
+class ExecutionPaused(Event, frozen=True, kw_only=True, tag="execution.paused"):
+    pass
+
+
+class ExecutionResumed(Event, frozen=True, kw_only=True, tag="execution.resumed"):
+    pass
+
+
+class ExecutionCancelRequested(Event, frozen=True, kw_only=True, tag="execution.cancelRequested"):
+    reason: str = ""
+
+
+class ExecutionWaiting(Event, frozen=True, kw_only=True, tag="execution.waiting"):
+    """Every open step waits; nobody runs it until a signal or the earliest timer."""
+
+    wake_at: datetime | None = None
+
+
+class ExecutionCompleted(Event, frozen=True, kw_only=True, tag="execution.completed"):
+    output: Any | UnsetType = UNSET
+    output_ref: PayloadRef | None = None
+
+
+class ExecutionFailed(Event, frozen=True, kw_only=True, tag="execution.failed"):
+    error: Failure
+
+
+class ExecutionCancelled(Event, frozen=True, kw_only=True, tag="execution.cancelled"):
+    reason: str = ""
+
+
+class StepStarted(StepEvent, frozen=True, kw_only=True, tag="step.started"):
+    """An attempt begins. `input` is the config it works with, expressions evaluated.
+
+    A foreach also stores its item list here: `item_count` and `items` or `items_ref`.
+    """
+
+    input: Any | UnsetType = UNSET
+    input_ref: PayloadRef | None = None
+    item_count: int | None = None
+    items: Any | UnsetType = UNSET
+    items_ref: PayloadRef | None = None
+
+
+class StepRetrying(StepEvent, frozen=True, kw_only=True, tag="step.retrying"):
+    """The attempt failed; the next begins at `retry_at`."""
+
+    error: Failure
+    retry_at: datetime
+
+
+class StepWaiting(StepEvent, frozen=True, kw_only=True, tag="step.waiting"):
+    """Waits for a signal (`wait` describes it), a timer (`until`), or whichever comes first."""
+
+    until: datetime | None = None
+    wait: dict[str, JsonValue] | None = None  # {"kind": "person"|"callback", "title": …, "schema": …}
+
+
+class StepCompleted(StepEvent, frozen=True, kw_only=True, tag="step.completed"):
+    """Its output is inline, or by reference above `payload.INLINE_BYTES`."""
+
+    output: Any | UnsetType = UNSET
+    output_ref: PayloadRef | None = None
+    handle: str = ""  # the branch taken; empty where there is one only
+
+
+class StepFailed(StepEvent, frozen=True, kw_only=True, tag="step.failed"):
+    """No attempt is left. `handled` tells what became of it: fail, continue or branch."""
+
+    error: Failure
+    handled: str = "fail"
+
+
+class StepSkipped(StepEvent, frozen=True, kw_only=True, tag="step.skipped"):
+    """No way led to it."""
+
+
+class StepCancelled(StepEvent, frozen=True, kw_only=True, tag="step.cancelled"):
+    reason: str = ""  # request, siblingFailed, timeout, joinSatisfied, returned
+
+
+class TimerFired(Event, frozen=True, kw_only=True, tag="timer.fired"):
+    """The time of a waiting step or of a retry has come. Once by timer id."""
+
+    timer_id: str  # see state.timer_id
+    node_id: str = ""
+    iteration: tuple[int, ...] = ()
+
+
+class SignalReceived(Event, frozen=True, kw_only=True, tag="signal.received"):
+    """Somebody answered a waiting step."""
+
+    node_id: str
+    iteration: tuple[int, ...] = ()
+    payload: Any | UnsetType = UNSET
+    payload_ref: PayloadRef | None = None
+
+
+AnyEvent = (
+    ExecutionCreated
+    | ExecutionForked
+    | ExecutionStarted
+    | ExecutionClaimed
+    | ExecutionPromoted
+    | ExecutionPauseRequested
+    | ExecutionPaused
+    | ExecutionResumed
+    | ExecutionCancelRequested
+    | ExecutionWaiting
+    | ExecutionCompleted
+    | ExecutionFailed
+    | ExecutionCancelled
+    | StepStarted
+    | StepRetrying
+    | StepWaiting
+    | StepCompleted
+    | StepFailed
+    | StepSkipped
+    | StepCancelled
+    | TimerFired
+    | SignalReceived
+)
+
+TERMINAL_EVENTS = (ExecutionCompleted, ExecutionFailed, ExecutionCancelled)
+OUTCOME_EVENTS = (StepCompleted, StepFailed, StepSkipped)
+FORMAT: int = 1
+"""Of a stored batch: a JSON array of events without sequences."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Events committed together, as they are stored."""
+
+    first_sequence: int
+    events_json: bytes
+    format: ClassVar[int] = FORMAT
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(list[AnyEvent])
+_raw_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    """A JSON array for `decode_events`; sequences are left to the batch."""
+    return _encoder.encode(events)
+
+
+def decode_events(events_json: bytes, first_sequence: int) -> list[AnyEvent]:
+    """The events of a batch, numbered from `first_sequence`."""
+    events = _decoder.decode(events_json)
+    return [msgspec.structs.replace(event, sequence=n) for n, event in enumerate(events, first_sequence)]
+
+
+def frames(execution_id: str, events_json: bytes, first_sequence: int) -> Iterable[tuple[int, bytes]]:
+    """(sequence, frame JSON) of each event of a batch, without parsing its values."""
+    for sequence, raw in enumerate(_raw_decoder.decode(events_json), first_sequence):
+        yield sequence, b'{"sequence":%d,"executionId":"%s",%s' % (sequence, execution_id.encode(), bytes(raw)[1:])
+
+
+def placed(payload: Payload, name: str) -> dict[str, Any]:
+    """Keyword arguments that put a value into an event: `{name: value}` or `{name_ref: ref}`."""
+    return {name: payload.value} if payload.inline else {f"{name}_ref": payload.ref}

@@ -1,0 +1,182 @@
+"""What a node type promises, and what it is given.
+
+A type declares its config as a pydantic model (its JSON Schema is public),
+whether it acts on the outside, waits for people or holds child nodes, and how
+long it typically takes; validation, the mode decision, the docs and the
+interpreter all read these declarations. Third parties add types through the
+entry-point group `flow_engine.nodes`, each entry a `NodeType` subclass.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from flow_engine.ids import Iteration
+from flow_engine.interpreter.events import Failure
+from flow_engine.payload import JsonValue
+
+
+class NodeConfig(BaseModel):
+    """Base of every config model: camelCase in JSON, unknown fields refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class Effect(Enum):
+    """Whether running the node again could be noticed from outside."""
+
+    PURE = "pure"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The step succeeded. `handle` names the branch taken, of the type's handles."""
+
+    output: JsonValue = None
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed; retried when `failure.retryable` and attempts are left."""
+
+    failure: Failure
+    retry_after_ms: int | None = None  # at least this long, when the other side said so
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The step goes on when a signal arrives or the time is over, whichever is first.
+
+    Holds no slot and no memory meanwhile; `NodeType.resume` is called then,
+    maybe by another process.
+    """
+
+    timeout_ms: int | None = None
+    signal: Mapping[str, JsonValue] | None = None  # {"kind": "person" | "callback", "title": …, "schema": …}
+
+
+Outcome = Completed | Failed | Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The signal that a waiting step asked for."""
+
+    payload: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The time of a waiting step is over."""
+
+
+Wake = Answered | TimedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a container runs its scope."""
+
+    items: Sequence[JsonValue] | None = None  # one iteration an item
+    concurrency: int = 1  # scopes at once
+    collect_errors: bool = False  # a failed item yields {"error": …} instead of failing all
+
+
+class NodeServices(ABC):
+    """What the process lends to nodes. `http` is shared, pooled and follows the egress rules."""
+
+    @property
+    def http(self) -> Any:  # httpx.AsyncClient
+        raise LookupError("this process has no HTTP client")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """One attempt of one step."""
+
+    execution_id: str
+    node_id: str
+    iteration: Iteration
+    attempt: int  # from 1
+    step_key: str  # the same for every attempt: send it to outside systems as idempotency key
+    services: NodeServices
+    scope: Mapping[str, Any]  # what expressions see; for rendering deferred templates
+    predecessors: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Outputs of the predecessors whose edges were taken, by node id; filled when `wants_predecessors`."""
+    default_input: JsonValue = None
+    """The execution's input, or in a loop the item."""
+    remaining_ms: int | None = None
+    """Until the earliest time-out; the runner cancels the attempt then."""
+
+
+ConfigT = TypeVar("ConfigT", bound=NodeConfig)
+
+
+class NodeType(ABC, Generic[ConfigT]):
+    """One kind of node. Instances hold no state: one instance serves every run.
+
+    The class docstring is the public description; its first line the summary.
+    """
+
+    type: ClassVar[str]  # http.request
+    title: ClassVar[str]  # HTTP request
+    config_model: ClassVar[type[NodeConfig]]
+    example: ClassVar[dict[str, Any]]  # a config that validates; shown in docs, run by the conformance suite
+
+    effect: ClassVar[Effect] = Effect.PURE
+    human: ClassVar[bool] = False
+    container: ClassVar[bool] = False
+    inline: ClassVar[bool] = False  # `run` never truly awaits: needs no task of its own
+    wants_predecessors: ClassVar[bool] = False
+    at_most_once: ClassVar[bool] = False  # default of the node field `atMostOnce`
+    handles: ClassVar[tuple[str, ...]] = ()  # besides "error"; empty: one unnamed way out
+    deferred: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """Config fields whose expressions the node evaluates itself, by dotted path (`cases.*.when`), each
+    with the extra variables that they may use. The config model sees a compiled `Template` there."""
+
+    def handles_of(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """The handles of a node with this raw config (expressions not evaluated)."""
+        return self.handles
+
+    def typical_ms(self, config: Mapping[str, Any]) -> float:
+        """How long one run typically takes, from the raw config."""
+        return 1.0
+
+    def typical_iterations(self, config: Mapping[str, Any]) -> float:
+        """Containers: how often the scope runs, one after another (concurrency divided out)."""
+        return 1.0
+
+    async def run(self, context: NodeContext, config: ConfigT) -> Outcome:
+        """One attempt. May raise `NodeError`; anything else becomes failure INTERNAL, not retried.
+
+        Cancellation (time-out, request, sibling failed) arrives as CancelledError and must pass through.
+        """
+        raise LookupError(f"{self.type} has no run")
+
+    async def resume(self, context: NodeContext, config: ConfigT, wake: Wake) -> Outcome:
+        """After `Waiting`: turn the answer or the time-out into an outcome."""
+        raise LookupError(f"{self.type} never waits")
+
+    def open(self, config: ConfigT) -> Opening:
+        """Containers: how to run the scope. May raise `NodeError`."""
+        raise LookupError(f"{self.type} is no container")
+
+
+class NodeError(Exception):
+    """A failure as an exception, for code deep inside a node."""
+
+    def __init__(
+        self, code: str, message: str, *, retryable: bool = False, retry_after_ms: int | None = None, **details: Any
+    ) -> None:
+        super().__init__(message)
+        self.failure = Failure(code=code, message=message, retryable=retryable, details=details)
+        self.retry_after_ms = retry_after_ms

@@ -1,0 +1,1 @@
+"""The definition of a workflow: model, validation, graph. Knows nothing of running."""

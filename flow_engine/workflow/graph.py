@@ -1,0 +1,81 @@
+"""A definition compiled for running: nodes by scope, edges by node, expressions as closures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flow_engine.expressions import Template
+from flow_engine.nodes.contract import NodeConfig, NodeType
+
+ERROR_HANDLE = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """SEMANTICS: attempts, then onError."""
+
+    max_attempts: int = 1
+    initial_interval_ms: int = 1000
+    backoff_coefficient: float = 2.0
+    max_interval_ms: int = 60_000
+    jitter: float = 0.0  # 0.2: each interval varies by up to 20 %
+    retry_on: frozenset[str] | None = None  # error codes; None: every retryable one
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEdge:
+    source: str
+    target: str
+    handle: str  # "" for an edge without sourceHandle
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """One node, ready to run."""
+
+    id: str
+    index: int  # declaration order in the whole definition
+    name: str
+    type: NodeType[Any]
+    parent_id: str | None  # the container around it
+    path: tuple[str, ...]  # ids of the containers around it, outermost first
+    incoming: tuple[GraphEdge, ...]
+    outgoing: tuple[GraphEdge, ...]
+    needed: int  # taken edges that make it ready; 0 stands for `all`
+    raw_config: Mapping[str, Any]  # as written, expressions not evaluated
+    config: Template
+    constant_config: NodeConfig | None  # validated once, when nothing in it is evaluated
+    reads: frozenset[str] | None  # ids of nodes whose output, status or error it reads; None: any
+    on_error: str  # fail, continue or branch
+    retry: RetryPolicy | None  # its own; None: the workflow's or the options'
+    timeout_ms: int | None
+    at_most_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeGraph:
+    """The nodes directly inside one container, or at the top; declaration order."""
+
+    container_id: str | None
+    nodes: tuple[GraphNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowGraph:
+    """A whole definition. Immutable: cached by `definition_hash` and shared by runs."""
+
+    definition_hash: str
+    id: str
+    name: str
+    nodes: Mapping[str, GraphNode]
+    scopes: Mapping[str | None, ScopeGraph]  # by container id; None is the top
+    vars: Mapping[str, Any]
+    output: Template | None
+    output_reads: frozenset[str] | None
+    retry: RetryPolicy | None  # default for nodes
+    max_parallel: int  # leaf steps at once over all scopes
+    timeout_ms: int | None
+    input_schema: Mapping[str, Any] | None
+    tags: tuple[str, ...] = ()

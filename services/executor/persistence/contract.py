@@ -1,0 +1,342 @@
+"""What the executor asks of a database. docs/protocol.md states the rules by number.
+
+Every state change is one conditional write: it happens whole, once, or not at all, whatever
+dies in between and however often it is asked. Leases, wake-ups and deadlines go by the
+database's clock. Implementations raise `Unavailable` when the database does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
+from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked
+from flow_engine.interpreter.journal import Entry
+from flow_engine.payload import JsonValue, Payload
+
+LIVE = ("pending", "running", "paused", "waiting")
+TERMINAL = ("completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """A start, validated and decided. Its first event is `created`."""
+
+    id: ExecutionId
+    created: ExecutionCreated
+    definition_hash: str
+    definition: bytes  # canonical JSON; stored once by hash
+    input: Payload
+    complexity: bytes  # JSON of the mode decision, for `metadata`
+    timeout_ms: int | None = None  # deadline = created_at + this, by the database's clock
+    request_id: str = ""  # empty: not repeatable
+    request_hash: str = ""  # of the body, to tell a repetition from a conflict
+    retry_of: str = ""
+    forked: ExecutionForked | None = None  # event 2 of a retry
+    workflow_version: int = 0
+    namespace: str = DEFAULT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class ImmediateRun:
+    """The executor's own lease on an execution that it starts itself (epoch 1)."""
+
+    owner: str
+    first: Entry | None = None  # report 1, committed in the same transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    execution_id: ExecutionId
+    created: bool  # False: the request id or a live retry named one that was there
+    first_sequence: int = 0  # of the first entry's events
+
+
+class ReportOutcome(Enum):
+    OK = "OK"
+    UNSEEN_EVENTS = "UNSEEN_EVENTS"  # refused: the give-up did not know all events
+    LEASE_LOST = "LEASE_LOST"  # another epoch, or not running any more
+    REPORT_CONFLICT = "REPORT_CONFLICT"  # this number was accepted with another body
+    REPORT_GAP = "REPORT_GAP"  # a number was left out
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One entry of one runner, fenced. Repeating it repeats the reply."""
+
+    execution_id: ExecutionId
+    epoch: int
+    report_no: int  # from 1 in each epoch
+    seen_sequence: int
+    events_json: bytes  # JSON array without sequences
+    event_count: int
+    payloads: Sequence[tuple[str, bytes]] = ()  # (hash, JSON text)
+    has_outcome: bool = False  # a step outcome is among the events: resets the count of lost leases
+    entry: Entry | None = None  # require_seen, give_up, snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReply:
+    execution_id: ExecutionId
+    outcome: ReportOutcome
+    first_sequence: int = 0
+    last_sequence: int = 0
+    unseen: Sequence[StoredBatch] = ()  # after seen_sequence, not written by this runner
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """Events committed together; consecutive sequences."""
+
+    first_sequence: int
+    last_sequence: int
+    events_json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    worker_id: str
+    claim_id: str
+    free_slots: int
+    capabilities: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedExecution:
+    execution_id: ExecutionId
+    epoch: int
+    definition_hash: str
+    snapshot: bytes  # empty: fold from event 1
+    batches: Sequence[StoredBatch]  # after the snapshot; the claim's own event is the last
+    last_sequence: int
+    database_time: datetime
+    deadline_at: datetime | None
+    lease_seconds: float
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRecord:
+    """A row of `workflow_executions`, without history."""
+
+    id: ExecutionId
+    namespace: str
+    workflow_id: str
+    workflow_name: str
+    workflow_version: int
+    status: str
+    mode: str
+    requested_mode: str
+    pending_control: str | None  # pause, cancel
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    definition_hash: str
+    input_hash: str
+    priority: int
+    tags: tuple[str, ...]
+    error: JsonValue  # Failure as JSON, when failed
+    result: bytes | None  # {output, steps} JSON text, when terminal and written by a runner
+    complexity: bytes  # JSON text
+    waits: JsonValue  # what open steps wait for, when waiting or paused
+    epoch: int
+    last_sequence: int
+    wake_at: datetime | None
+    deadline_at: datetime | None
+    retry_of: str
+    root_id: str
+    lease_owner: str
+    lease_expires_at: datetime | None
+    pending_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a control call did. `changed` is False when it was so already or is impossible."""
+
+    record: ExecutionRecord
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nudged:
+    """A leased execution whose history grew by other hands than its runner's."""
+
+    execution_id: ExecutionId
+    epoch: int
+    owner: str
+    foreign_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    workflow_id: str = ""
+    statuses: Sequence[str] = ()
+    mode: str = ""
+    tags: Sequence[str] = ()  # all of these
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    namespace: str = DEFAULT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    pending: int
+    oldest_pending_seconds: float
+
+
+class ExecutionPersistence(Protocol):
+    """Executions, their histories, leases and outbox."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def ping(self) -> datetime:
+        """The database's time; raises Unavailable."""
+        ...
+
+    # Starting, running ------------------------------------------------------------------------
+
+    async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
+        """Commit row, event 1 and either the outbox row (pending) or the executor's lease (running).
+
+        Raises IdempotencyConflict. A known request id with the same hash answers with the winner.
+        A retry (`retry_of`) answers with the live retry of the same execution if there is one.
+        """
+        ...
+
+    async def report(self, report: Report) -> ReportReply:
+        """PROTOCOL 6-8, 10: group-committed; one UPDATE on epoch, report number and status."""
+        ...
+
+    async def claim_next(self, claim: Claim) -> list[ClaimedExecution]:
+        """PROTOCOL 2: pending → running, epoch + 1, event `execution.claimed`; by priority with ageing."""
+        ...
+
+    async def renew_leases(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
+        """One UPDATE for all of an owner's executions. Returns those that are no longer its."""
+        ...
+
+    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
+        """Give claims back unworked: → pending, epoch + 1, outbox; counts as no lost lease."""
+        ...
+
+    # Control ----------------------------------------------------------------------------------
+
+    async def pause(self, execution_id: ExecutionId, reason: str) -> Move: ...
+    async def resume(self, execution_id: ExecutionId) -> Move: ...
+    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move: ...
+
+    async def signal(
+        self,
+        execution_id: ExecutionId,
+        node_id: str,
+        iteration: Iteration,
+        attempt: int,
+        payload: Payload,
+        expected_sequence: int,
+    ) -> ExecutionRecord | None:
+        """Record an answer (event `signal.received`, waiting → pending + outbox) if nothing happened
+        since `expected_sequence`; None if something did: look again.
+
+        Raises AlreadyAnswered when this instance has another answer; the same answer again changes nothing.
+        """
+        ...
+
+    # Background -------------------------------------------------------------------------------
+
+    async def expire_leases(self, grace_seconds: float = 0.0) -> list[ExecutionId]:
+        """PROTOCOL 4, 11, 17: lease over → pending (or cancelled, or failed WORKER_LOST), epoch + 1."""
+        ...
+
+    async def wake_due(self, limit: int = 500) -> list[ExecutionId]:
+        """PROTOCOL 19: waiting and wake_at past → `timer.fired`, pending, outbox."""
+        ...
+
+    async def fail_overdue(self, limit: int = 500) -> list[ExecutionId]:
+        """PROTOCOL 14, 19: deadline past → failed TIMEOUT, epoch + 1 (leased ones 5 s later)."""
+        ...
+
+    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
+        """Outbox rows to ring (execution, priority), locked by SKIP LOCKED until `bells_rung`."""
+        ...
+
+    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None: ...
+
+    async def nudges(self, owners: Collection[str]) -> list[Nudged]:
+        """Running executions of these owners with foreign events after the runner's seen_sequence."""
+        ...
+
+    async def queue_state(self) -> QueueState: ...
+    async def queue_position(self, execution_id: ExecutionId) -> int:
+        """From 1; 0 when not pending."""
+        ...
+
+    async def expire_executor_leases(self, except_owner: str) -> int:
+        """SQLite only (the lock is ours, so every other executor is dead): expire their leases at once."""
+        ...
+
+    # Reading ----------------------------------------------------------------------------------
+
+    async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
+        """Raises ExecutionNotFound."""
+        ...
+
+    async def list(
+        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[ExecutionRecord]:
+        """Newest first; `before` is (created_at, id) of the last one seen. Records without result."""
+        ...
+
+    async def events(self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000) -> list[StoredBatch]:
+        """Whole batches that reach beyond `after_sequence`, about `limit` events; the first may begin before."""
+        ...
+
+    async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
+        """(last sequence, status) of each, in one query."""
+        ...
+
+    async def definition(self, definition_hash: str) -> bytes: ...
+    async def payload(self, payload_hash: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWorkflow:
+    id: str
+    name: str
+    version: int
+    definition: bytes
+    definition_hash: str
+    created_at: datetime  # of version 1
+    updated_at: datetime  # of this version
+
+
+class WorkflowStore(Protocol):
+    """Stored definitions: each change a new immutable version."""
+
+    async def create_workflow(
+        self, workflow_id: str, name: str, definition_hash: str, definition: bytes
+    ) -> StoredWorkflow:
+        """Raises WorkflowExists."""
+        ...
+
+    async def update_workflow(
+        self, workflow_id: str, name: str, definition_hash: str, definition: bytes, expected_version: int = 0
+    ) -> StoredWorkflow:
+        """Raises WorkflowNotFound, VersionConflict. The same definition again changes nothing."""
+        ...
+
+    async def get_workflow(self, workflow_id: str, version: int = 0) -> StoredWorkflow:
+        """Raises WorkflowNotFound."""
+        ...
+
+    async def list_workflows(self, limit: int, after: str = "") -> list[StoredWorkflow]:
+        """By id; without definitions."""
+        ...
+
+    async def delete_workflow(self, workflow_id: str) -> None:
+        """Raises WorkflowNotFound. Versions stay readable for executions that run them."""
+        ...
