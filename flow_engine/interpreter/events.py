@@ -144,17 +144,22 @@ class ExecutionCancelled(Event, frozen=True, kw_only=True, tag="execution.cancel
     reason: str = ""
 
 
-class StepStarted(StepEvent, frozen=True, kw_only=True, tag="step.started"):
-    """An attempt begins. `input` is the config it works with, expressions evaluated.
+class Loop(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How a container runs its scope, settled once when it starts."""
 
-    A foreach also stores its item list here: `item_count` and `items` or `items_ref`.
-    """
+    item_count: int | None = None  # None: as often as its condition holds
+    items: Any | UnsetType = UNSET
+    items_ref: PayloadRef | None = None
+    concurrency: int = 1
+    collect_errors: bool = False
+
+
+class StepStarted(StepEvent, frozen=True, kw_only=True, tag="step.started"):
+    """An attempt begins. `input` is the config it works with, expressions evaluated."""
 
     input: Any | UnsetType = UNSET
     input_ref: PayloadRef | None = None
-    item_count: int | None = None
-    items: Any | UnsetType = UNSET
-    items_ref: PayloadRef | None = None
+    loop: Loop | None = None  # containers
 
 
 class StepRetrying(StepEvent, frozen=True, kw_only=True, tag="step.retrying"):

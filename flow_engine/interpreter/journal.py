@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from flow_engine.interpreter.events import AnyEvent, Event
+from flow_engine.interpreter.events import AnyEvent, Event, ExecutionPromoted
 from flow_engine.payload import Payload, PayloadRef
 
 
@@ -33,6 +33,11 @@ class Entry:
     require_seen: bool = False  # refuse when there are events that the run has not seen
     give_up: GiveUp | None = None
     snapshot: bytes = b""
+
+    @property
+    def promotes(self) -> bool:
+        """The execution's mode becomes `queued` in the same transaction."""
+        return any(isinstance(event, ExecutionPromoted) for event in self.events)
 
 
 @dataclass(frozen=True, slots=True)
