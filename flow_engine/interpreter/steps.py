@@ -141,8 +141,8 @@ class StepsView:
         step.status, step.waiting, step.error = "running", None, None
         step.attempts = max(step.attempts, event.attempt)
         step.started_at = step.started_at or event.time
-        if event.item_count is not None:
-            step.item_count = event.item_count
+        if event.loop is not None:
+            step.item_count = event.loop.item_count
 
     def _finish(self, event: StepCompleted | StepFailed | StepSkipped | StepCancelled, status: str) -> Step:
         step = self._step(event.node_id, event.iteration)
