@@ -9,6 +9,7 @@ entry-point group `flow_engine.nodes`, each entry a `NodeType` subclass.
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ class Opening:
     collect_errors: bool = False  # a failed item yields {"error": …} instead of failing all
 
 
-class NodeServices(ABC):
+class NodeServices:
     """What the process lends to nodes. `http` is shared, pooled and follows the egress rules."""
 
     @property
@@ -129,7 +130,7 @@ class NodeType(ABC, Generic[ConfigT]):
 
     type: ClassVar[str]  # http.request
     title: ClassVar[str]  # HTTP request
-    config_model: ClassVar[type[NodeConfig]]
+    config_model: ClassVar[builtins.type[NodeConfig]]
     example: ClassVar[dict[str, Any]]  # a config that validates; shown in docs, run by the conformance suite
 
     effect: ClassVar[Effect] = Effect.PURE
@@ -142,6 +143,8 @@ class NodeType(ABC, Generic[ConfigT]):
     deferred: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Config fields whose expressions the node evaluates itself, by dotted path (`cases.*.when`), each
     with the extra variables that they may use. The config model sees a compiled `Template` there."""
+    error_codes: ClassVar[Mapping[str, str]] = {}
+    """Every code that its failures may carry, with what it means; shown in docs."""
 
     def handles_of(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """The handles of a node with this raw config (expressions not evaluated)."""
@@ -175,7 +178,13 @@ class NodeError(Exception):
     """A failure as an exception, for code deep inside a node."""
 
     def __init__(
-        self, code: str, message: str, *, retryable: bool = False, retry_after_ms: int | None = None, **details: Any
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after_ms: int | None = None,
+        **details: Any,
     ) -> None:
         super().__init__(message)
         self.failure = Failure(code=code, message=message, retryable=retryable, details=details)

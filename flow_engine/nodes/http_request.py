@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlencode
+
+import httpx
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
+
+from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.http_body import BoundedDecoder, TooLarge, Undecodable, charset_of, is_json, is_text
+from flow_engine.nodes.untrusted_json import InvalidJson, parse_json
+from flow_engine.payload import JsonValue, encode
+
+UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+RETRYABLE_STATUS = frozenset({408, 425, 429})
+REDIRECTS_KEEP = frozenset({"accept", "accept-encoding", "accept-language", "user-agent", "content-type"})
+"""Headers that follow a redirect to another origin; all others may be credentials."""
+MAX_REDIRECTS = 10
+MAX_RESPONSE_BYTES = 8 << 20
+MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
+EXCERPT_BYTES = 2048
+"""How much of a refused request's answer goes into the failure."""
+
+Scalar = str | StrictBool | StrictInt | StrictFloat
+
+
+def _fetchable(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError("this is no URL") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError("the URL must begin with http:// or https:// and name a host")
+    if parsed.userinfo:
+        raise ValueError("credentials do not belong into the URL; use `auth`")
+    return url
+
+
+def _header_safe(headers: dict[str, Scalar]) -> dict[str, Scalar]:
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ValueError(f"{name!r} is no header name")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", _as_text(value)):
+            raise ValueError(f"the value of header {name} holds a control character")
+    return headers
+
+
+class BasicAuth(NodeConfig):
+    type: Literal["basic"]
+    username: str = Field(description="User name.")
+    password: str = Field(description="Password.", json_schema_extra={"x-secret": True})
+
+
+class BearerAuth(NodeConfig):
+    type: Literal["bearer"]
+    token: str = Field(
+        min_length=1, description="Sent as `Authorization: Bearer …`.", json_schema_extra={"x-secret": True}
+    )
+
+
+class ApiKeyAuth(NodeConfig):
+    type: Literal["apiKey"]
+    name: str = Field(default="X-API-Key", min_length=1, description="Name of the header or query parameter.")
+    value: str = Field(description="The key.", json_schema_extra={"x-secret": True})
+    place: Literal["header", "query"] = Field(default="header", description="Where the key is sent.")
+
+
+class HttpRequestConfig(NodeConfig):
+    method: Annotated[
+        Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
+        BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+    ] = Field(default="GET", description="HTTP method.")
+    url: Annotated[str, AfterValidator(_fetchable)] = Field(
+        min_length=1, max_length=8192, description="Where to send it: an http or https URL."
+    )
+    headers: Annotated[dict[str, Scalar], AfterValidator(_header_safe)] = Field(
+        default_factory=dict, description="Headers to send."
+    )
+    query: dict[str, Scalar | list[Scalar] | None] = Field(
+        default_factory=dict,
+        description="Parameters added to the URL's query. A list repeats its name; null leaves the name out.",
+    )
+    auth: Annotated[BasicAuth | BearerAuth | ApiKeyAuth, Field(discriminator="type")] | None = Field(
+        default=None, description="Credentials. They are not sent on to another origin by a redirect."
+    )
+    body: Any = Field(default=None, description="What to send; see `bodyType`.")
+    body_type: Literal["auto", "json", "form", "text", "base64"] = Field(
+        default="auto",
+        description="`auto`: a string as text, null as no body, anything else as JSON. "
+        "`form`: an object of fields, URL-encoded. `base64`: a string of bytes.",
+    )
+    response_type: Literal["auto", "json", "text", "base64"] = Field(
+        default="auto",
+        description="What the output's `body` is: as the answer's Content-Type says, or always one of these.",
+    )
+    timeout_ms: int = Field(
+        default=30_000, ge=1, le=3_600_000, description="For the whole request with its redirects."
+    )
+    connect_timeout_ms: int = Field(
+        default=10_000, ge=1, le=600_000, description="For opening the connection."
+    )
+    max_response_bytes: int = Field(
+        default=1 << 20,
+        ge=0,
+        le=MAX_RESPONSE_BYTES,
+        description="A longer answer, after decompression, fails.",
+    )
+    follow_redirects: bool = Field(default=True, description=f"Follow up to {MAX_REDIRECTS} redirects.")
+    fail_on_status: bool = Field(default=True, description="Whether a status of 400 or more fails the step.")
+
+    @model_validator(mode="after")
+    def _body_fits_its_type(self) -> HttpRequestConfig:
+        if self.body_type == "form" and not isinstance(self.body, dict):
+            raise ValueError("a form's body must be an object")
+        if self.body_type in ("text", "base64") and not isinstance(self.body, str):
+            raise ValueError(f"a body of type {self.body_type} must be a string")
+        return self
+
+
+class HttpRequest(NodeType[HttpRequestConfig]):
+    """Sends an HTTP request.
+
+    The output is `{"status": 200, "headers": {…}, "body": …}`: header names in lower case, repeated ones
+    joined by a comma; `body` parsed if it is JSON (numbers keep their value), a string if it is text, base64
+    otherwise, null if it is empty. A status of 400 or more fails the step unless `failOnStatus` is off; the
+    failure's `details` hold the status and the beginning of the body.
+
+    Requests that change something carry an `Idempotency-Key` that is the same for every attempt of the step,
+    unless the headers name one. A `Retry-After` of the other side is honoured before the next attempt.
+    """
+
+    type = "http.request"
+    title = "HTTP request"
+    config_model = HttpRequestConfig
+    example: ClassVar[dict[str, Any]] = {
+        "method": "POST",
+        "url": "https://shop.example/orders",
+        "query": {"notify": True},
+        "body": {"article": 7, "count": 2},
+    }
+    effect = Effect.EXTERNAL
+    error_codes: ClassVar[Mapping[str, str]] = {
+        "HTTP_CONNECT": "No connection: refused, unreachable, or the name is unknown. Retryable.",
+        "HTTP_TLS": "The other side's certificate or its TLS is not acceptable.",
+        "HTTP_TIMEOUT": "No connection or no full answer in time. Retryable.",
+        "HTTP_STATUS": "The answer's status is 400 or more. Retryable if 408, 425, 429 or 500 and above.",
+        "HTTP_PROTOCOL": "The connection broke off, or what came was no HTTP. Retryable.",
+        "HTTP_TOO_LARGE": "The answer is longer than `maxResponseBytes`.",
+        "HTTP_REDIRECT": "Too many redirects, or one to no http or https URL.",
+        "HTTP_BODY": "The answer's body is not what `responseType` or its own Content-Type says.",
+        "INVALID_CONFIG": "The request cannot be sent as it is described.",
+    }
+
+    def typical_ms(self, config: Mapping[str, Any]) -> float:
+        return 500.0
+
+    async def run(self, context: NodeContext, config: HttpRequestConfig) -> Completed:
+        client: httpx.AsyncClient = context.services.http
+        try:
+            async with asyncio.timeout(config.timeout_ms / 1000):
+                return await _exchange(client, _request(client, config, context.step_key), config)
+        except TimeoutError as error:
+            raise NodeError(
+                "HTTP_TIMEOUT",
+                f"no full answer within {config.timeout_ms} ms",
+                retryable=True,
+                phase="response",
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _failure(error) from error
+
+
+# The request
+
+
+def _request(client: httpx.AsyncClient, config: HttpRequestConfig, step_key: str) -> httpx.Request:
+    try:
+        return _built(client, config, step_key)
+    except UnicodeError as error:
+        raise NodeError(
+            "INVALID_CONFIG", "a header or the URL holds characters that HTTP cannot carry"
+        ) from error
+
+
+def _built(client: httpx.AsyncClient, config: HttpRequestConfig, step_key: str) -> httpx.Request:
+    headers = httpx.Headers()
+    content, content_type = _content(config)
+    if content_type:
+        headers["Content-Type"] = content_type
+    if config.method in UNSAFE_METHODS:
+        headers["Idempotency-Key"] = step_key
+    query: list[tuple[str, str | int | float | bool | None]] = [
+        (name, _as_text(value)) for name, value in _pairs(config.query)
+    ]
+    match config.auth:
+        case BasicAuth(username=username, password=password):
+            credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
+            headers["Authorization"] = f"Basic {credentials}"
+        case BearerAuth(token=token):
+            headers["Authorization"] = f"Bearer {token}"
+        case ApiKeyAuth(name=name, value=value, place="header"):
+            headers[name] = value
+        case ApiKeyAuth(name=name, value=value):
+            query.append((name, value))
+    headers.update({name: _as_text(value) for name, value in config.headers.items()})
+    headers["Accept-Encoding"] = "gzip"  # what BoundedDecoder undoes
+    timeout = httpx.Timeout(None, connect=config.connect_timeout_ms / 1000)
+    url = httpx.URL(config.url)
+    if query:
+        url = url.copy_merge_params(query)
+    return client.build_request(config.method, url, headers=headers, content=content, timeout=timeout)
+
+
+def _content(config: HttpRequestConfig) -> tuple[bytes | None, str]:
+    """Body and Content-Type; None and "" without a body."""
+    body = config.body
+    match config.body_type:
+        case "auto" if body is None:
+            return None, ""
+        case "auto" | "text" if isinstance(body, str):
+            return body.encode(), "text/plain; charset=utf-8"
+        case "base64":
+            return _from_base64(body), "application/octet-stream"
+        case "form":
+            fields = [(name, _as_text(value)) for name, value in _pairs(body)]
+            return urlencode(fields).encode(), "application/x-www-form-urlencoded"
+        case _:
+            return encode(body), "application/json"
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise NodeError("INVALID_CONFIG", "the body is no base64") from error
+
+
+def _pairs(fields: Mapping[str, JsonValue]) -> list[tuple[str, JsonValue]]:
+    """Name and value of each field; lists spread, nulls left out."""
+    spread = [
+        (name, item)
+        for name, value in fields.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    return [(name, value) for name, value in spread if value is not None]
+
+
+def _as_text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else encode(value).decode()
+
+
+# The exchange
+
+
+async def _exchange(
+    client: httpx.AsyncClient, request: httpx.Request, config: HttpRequestConfig
+) -> Completed:
+    """Send, follow redirects, read. Leaving by any way, cancellation too, gives up the connection."""
+    for _ in range(MAX_REDIRECTS + 1):
+        response = await client.send(request, stream=True, follow_redirects=False)
+        try:
+            if not (config.follow_redirects and response.next_request):
+                return _outcome(response, await _read(response, config.max_response_bytes), config)
+            request = _redirected(response.next_request, request)
+        finally:
+            await response.aclose()
+    raise NodeError("HTTP_REDIRECT", f"more than {MAX_REDIRECTS} redirects")
+
+
+def _redirected(following: httpx.Request, request: httpx.Request) -> httpx.Request:
+    """The request that a redirect asks for, without credentials if it goes to another origin."""
+    if following.url.scheme not in ("http", "https"):
+        raise NodeError("HTTP_REDIRECT", "redirected to something that is no http or https URL")
+    if _origin(following.url) != _origin(request.url):
+        own = {"host", "content-length", "transfer-encoding"}
+        for name in [name for name in following.headers if name not in REDIRECTS_KEEP | own]:
+            del following.headers[name]
+    return following
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    """The whole body, decompressed; never holds much more than `limit` bytes of it."""
+    decoder = BoundedDecoder(response.headers.get("content-encoding", ""), limit)
+    try:
+        async for chunk in response.aiter_raw():
+            decoder.feed(chunk)
+        return decoder.finish()
+    except TooLarge as error:
+        raise NodeError(
+            "HTTP_TOO_LARGE",
+            f"the answer is longer than {limit} bytes",
+            status=response.status_code,
+            limit=limit,
+        ) from error
+    except Undecodable as error:
+        raise NodeError("HTTP_BODY", str(error), status=response.status_code) from error
+
+
+def _outcome(response: httpx.Response, body: bytes, config: HttpRequestConfig) -> Completed:
+    if response.status_code >= 400 and config.fail_on_status:
+        raise _refused(response, body)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    value = _body_value(body, response.headers.get("content-type", ""), config.response_type)
+    return Completed({"status": response.status_code, "headers": headers, "body": value})
+
+
+def _body_value(body: bytes, content_type: str, wanted: str) -> JsonValue:
+    if not body:
+        return None
+    if wanted == "json" or (wanted == "auto" and is_json(content_type)):
+        try:
+            return parse_json(body)
+        except InvalidJson as error:
+            raise NodeError(
+                "HTTP_BODY", f"the answer's body is no JSON: {error}", contentType=content_type
+            ) from error
+    if wanted == "text" or (wanted == "auto" and is_text(content_type)):
+        return body.decode(charset_of(content_type), errors="replace")
+    return base64.b64encode(body).decode()
+
+
+def _refused(response: httpx.Response, body: bytes) -> NodeError:
+    status = response.status_code
+    retryable = status in RETRYABLE_STATUS or status >= 500
+    excerpt = body[:EXCERPT_BYTES].decode(
+        charset_of(response.headers.get("content-type", "")), errors="replace"
+    )
+    asked = f"{response.request.method} {_place(response.request.url)}"
+    return NodeError(
+        "HTTP_STATUS",
+        f"{asked} was answered {status} {response.reason_phrase}".rstrip(),
+        retryable=retryable,
+        retry_after_ms=retry_after_ms(response.headers.get("retry-after", ""), datetime.now(UTC))
+        if retryable
+        else None,
+        status=status,
+        body=excerpt,
+    )
+
+
+def retry_after_ms(header: str, now: datetime) -> int | None:
+    """Milliseconds that a Retry-After header asks for, at most a day; None without seconds or a date in it.
+
+    Source: RFC 9110, 10.2.3.
+    """
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return min(int(header[:9]) * 1000, MAX_RETRY_AFTER_MS)
+    try:
+        instant = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return min(max(0, int((instant - now).total_seconds() * 1000)), MAX_RETRY_AFTER_MS)
+
+
+def _place(url: httpx.URL) -> str:
+    """The URL without its query, which may hold a key."""
+    return str(url.copy_with(query=None, fragment=None))
+
+
+# What went wrong
+
+
+def _failure(error: httpx.HTTPError | httpx.InvalidURL) -> NodeError:
+    """The library's error in words of ours."""
+    match error:
+        case httpx.ConnectTimeout():
+            return NodeError("HTTP_TIMEOUT", "no connection in time", retryable=True, phase="connect")
+        case httpx.TimeoutException():
+            return NodeError("HTTP_TIMEOUT", "no full answer in time", retryable=True, phase="response")
+        case httpx.ConnectError() if tls := _tls_error(error):
+            return NodeError("HTTP_TLS", f"no secure connection: {tls}")
+        case httpx.ConnectError():
+            return NodeError("HTTP_CONNECT", f"cannot connect to {error.request.url.host}", retryable=True)
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return NodeError("HTTP_REDIRECT", "redirected to something that is no http or https URL")
+        case httpx.LocalProtocolError():
+            return NodeError("INVALID_CONFIG", "the request is no valid HTTP")
+        case _:
+            return NodeError(
+                "HTTP_PROTOCOL", "the connection broke off, or what came was no HTTP", retryable=True
+            )
+
+
+def _tls_error(error: BaseException) -> str:
+    """What TLS objected to, or "" if the failure lies elsewhere."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        if isinstance(cause, ssl.SSLError):
+            return (cause.reason or "handshake failed").lower().replace("_", " ")
+        cause = cause.__cause__ or cause.__context__
+    return ""

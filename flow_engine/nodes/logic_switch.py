@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeType
+from flow_engine.nodes.deferred import Deferred, holds
+
+DEFAULT_HANDLE = "default"
+
+
+def _not_reserved(handle: str) -> str:
+    if handle == "error":
+        raise ValueError("the handle `error` belongs to failed steps")
+    return handle
+
+
+Handle = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"), AfterValidator(_not_reserved)]
+
+
+class SwitchCase(NodeConfig):
+    when: Deferred = Field(
+        description="An expression that gives true or false; evaluated only if no case before it held."
+    )
+    handle: Handle = Field(description="The handle to go on at when it holds. Several cases may share one.")
+
+
+class LogicSwitchConfig(NodeConfig):
+    cases: tuple[SwitchCase, ...] = Field(
+        min_length=1, max_length=1000, description="Tried in order; the first that holds wins."
+    )
+
+
+class LogicSwitch(NodeType[LogicSwitchConfig]):
+    """Takes the way of the first case that holds, or `default`.
+
+    The output is `{"handle": …}`, the handle taken.
+    """
+
+    type = "logic.switch"
+    title = "Switch"
+    config_model = LogicSwitchConfig
+    example: ClassVar[dict[str, Any]] = {
+        "cases": [
+            {"when": "${ input.total > 1000 }", "handle": "large"},
+            {"when": "${ input.total > 100 }", "handle": "medium"},
+        ]
+    }
+    inline = True
+    handles = (DEFAULT_HANDLE,)
+    deferred: ClassVar[Mapping[str, frozenset[str]]] = {"cases.*.when": frozenset()}
+    error_codes: ClassVar[Mapping[str, str]] = {
+        "EXPRESSION_FAILED": "A `when` failed, or gave neither true nor false."
+    }
+
+    def handles_of(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        cases = config.get("cases")
+        named = (
+            [case["handle"] for case in cases if _names_handle(case)]
+            if isinstance(cases, list | tuple)
+            else []
+        )
+        return tuple(dict.fromkeys([*named, DEFAULT_HANDLE]))
+
+    async def run(self, context: NodeContext, config: LogicSwitchConfig) -> Completed:
+        for number, case in enumerate(config.cases):
+            if holds(case.when, context.scope, f"cases[{number}].when"):
+                return Completed({"handle": case.handle}, handle=case.handle)
+        return Completed({"handle": DEFAULT_HANDLE}, handle=DEFAULT_HANDLE)
+
+
+def _names_handle(case: Any) -> bool:
+    return isinstance(case, Mapping) and isinstance(case.get("handle"), str)

@@ -1,0 +1,62 @@
+"""What a process lends to its nodes: one pooled HTTP client, made on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from flow_engine.nodes.contract import NodeServices
+
+TransportFactory = Callable[[httpx.Limits], httpx.AsyncBaseTransport]
+"""Makes what opens the connections. Whoever checks where nodes may connect wraps or replaces it here:
+every request passes through it, each redirect as a request of its own."""
+
+MAX_CONNECTIONS = 200
+MAX_IDLE_CONNECTIONS = 50
+IDLE_SECONDS = 4.0
+"""Below the 5 s after which common servers close an idle connection: theirs is never caught closing."""
+
+USER_AGENT = "flow-execution-engine"
+
+
+def direct_transport(limits: httpx.Limits) -> httpx.AsyncBaseTransport:
+    """Connects wherever it is asked to; proxy variables of the environment are not read."""
+    return httpx.AsyncHTTPTransport(http1=True, http2=False, limits=limits, trust_env=False)
+
+
+class SharedServices(NodeServices):
+    """For all executions of one process, within one event loop. Close it when the process stops."""
+
+    def __init__(self, transport: TransportFactory = direct_transport) -> None:
+        self._transport = transport
+        self._http: httpx.AsyncClient | None = None
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        if self._http is None:
+            limits = httpx.Limits(
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+                keepalive_expiry=IDLE_SECONDS,
+            )
+            self._http = httpx.AsyncClient(
+                transport=self._transport(limits),
+                headers={"User-Agent": USER_AGENT},
+                cookies=_no_cookies(),
+                follow_redirects=False,
+                trust_env=False,
+            )
+        return self._http
+
+    async def close(self) -> None:
+        """Close every connection. May be called again; a later use opens anew."""
+        client, self._http = self._http, None
+        if client is not None:
+            await client.aclose()
+
+
+def _no_cookies() -> CookieJar:
+    """A jar that keeps nothing: one execution's session must not leak into another's requests."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
