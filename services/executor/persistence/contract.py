@@ -285,12 +285,6 @@ class ExecutionPersistence(Protocol):
         """Raises ExecutionNotFound."""
         ...
 
-    async def list(
-        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
-    ) -> list[ExecutionRecord]:
-        """Newest first; `before` is (created_at, id) of the last one seen. Records without result."""
-        ...
-
     async def events(self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000) -> list[StoredBatch]:
         """Whole batches that reach beyond `after_sequence`, about `limit` events; the first may begin before."""
         ...
@@ -301,6 +295,12 @@ class ExecutionPersistence(Protocol):
 
     async def definition(self, definition_hash: str) -> bytes: ...
     async def payload(self, payload_hash: str) -> bytes: ...
+
+    async def list(
+        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[ExecutionRecord]:
+        """Newest first; `before` is (created_at, id) of the last one seen. Records without result."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
