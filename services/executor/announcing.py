@@ -1,0 +1,166 @@
+"""Persistence that tells of every commit: to watchers here and elsewhere, and to the bell.
+
+Whatever writes goes through it, so that no route of an event to its watchers can be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
+from flow_engine.payload import Payload
+from services.executor.persistence.contract import (
+    Claim,
+    ClaimedExecution,
+    ExecutionFilter,
+    ExecutionPersistence,
+    ExecutionRecord,
+    ImmediateRun,
+    Move,
+    NewExecution,
+    Nudged,
+    QueueState,
+    Report,
+    ReportOutcome,
+    ReportReply,
+    Started,
+    StoredBatch,
+)
+
+Committed = Callable[[Collection[ExecutionId], bool], None]
+"""Called after a commit with the executions that have news, and whether a bell may be due."""
+
+
+class AnnouncingPersistence:
+    """An `ExecutionPersistence` around another one."""
+
+    def __init__(self, inner: ExecutionPersistence, committed: Committed) -> None:
+        self._inner = inner
+        self._committed = committed
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    async def ping(self) -> datetime:
+        return await self._inner.ping()
+
+    # Starting, running ------------------------------------------------------------------------
+
+    async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
+        started = await self._inner.create(new, run)
+        if started.created:
+            self._committed((started.execution_id,), run is None)
+        return started
+
+    async def report(self, report: Report) -> ReportReply:
+        reply = await self._inner.report(report)
+        give_up = report.entry.give_up if report.entry else None
+        if reply.outcome is ReportOutcome.OK and (report.event_count or give_up):
+            self._committed((report.execution_id,), give_up is not None and give_up.status == "pending")
+        return reply
+
+    async def claim_next(self, claim: Claim) -> list[ClaimedExecution]:
+        claimed = await self._inner.claim_next(claim)
+        self._tell([execution.execution_id for execution in claimed], pending=False)
+        return claimed
+
+    async def renew_leases(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
+        return await self._inner.renew_leases(owner, leases)
+
+    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
+        await self._inner.release(owner, leases)
+        self._tell([execution_id for execution_id, _ in leases], pending=True)
+
+    # Control ----------------------------------------------------------------------------------
+
+    async def pause(self, execution_id: ExecutionId, reason: str) -> Move:
+        return self._moved(await self._inner.pause(execution_id, reason))
+
+    async def resume(self, execution_id: ExecutionId) -> Move:
+        return self._moved(await self._inner.resume(execution_id))
+
+    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move:
+        return self._moved(await self._inner.cancel(execution_id, reason))
+
+    async def signal(
+        self,
+        execution_id: ExecutionId,
+        node_id: str,
+        iteration: Iteration,
+        attempt: int,
+        payload: Payload,
+        expected_sequence: int,
+    ) -> ExecutionRecord | None:
+        record = await self._inner.signal(
+            execution_id, node_id, iteration, attempt, payload, expected_sequence
+        )
+        if record is not None:
+            self._committed((execution_id,), record.status == "pending")
+        return record
+
+    # Background -------------------------------------------------------------------------------
+
+    async def expire_leases(self, grace_seconds: float = 0.0) -> list[ExecutionId]:
+        return self._tell(await self._inner.expire_leases(grace_seconds), pending=True)
+
+    async def wake_due(self, limit: int = 500) -> list[ExecutionId]:
+        return self._tell(await self._inner.wake_due(limit), pending=True)
+
+    async def fail_overdue(self, limit: int = 500) -> list[ExecutionId]:
+        return self._tell(await self._inner.fail_overdue(limit), pending=False)
+
+    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
+        return await self._inner.take_bells(limit)
+
+    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
+        await self._inner.bells_rung(execution_ids)
+
+    async def nudges(self, owners: Collection[str]) -> list[Nudged]:
+        return await self._inner.nudges(owners)
+
+    async def queue_state(self) -> QueueState:
+        return await self._inner.queue_state()
+
+    async def queue_position(self, execution_id: ExecutionId) -> int:
+        return await self._inner.queue_position(execution_id)
+
+    async def expire_executor_leases(self, except_owner: str) -> int:
+        return await self._inner.expire_executor_leases(except_owner)
+
+    # Reading ----------------------------------------------------------------------------------
+
+    async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
+        return await self._inner.get(execution_id, namespace)
+
+    async def events(
+        self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000
+    ) -> list[StoredBatch]:
+        return await self._inner.events(execution_id, after_sequence, limit)
+
+    async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
+        return await self._inner.last_sequences(ids)
+
+    async def definition(self, definition_hash: str) -> bytes:
+        return await self._inner.definition(definition_hash)
+
+    async def payload(self, payload_hash: str) -> bytes:
+        return await self._inner.payload(payload_hash)
+
+    def _moved(self, move: Move) -> Move:
+        if move.changed:
+            self._committed((move.record.id,), move.record.status == "pending")
+        return move
+
+    def _tell(self, ids: list[ExecutionId], *, pending: bool) -> list[ExecutionId]:
+        if ids:
+            self._committed(ids, pending)
+        return ids
+
+    async def list(
+        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[ExecutionRecord]:
+        return await self._inner.list(where, limit, before)

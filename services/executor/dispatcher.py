@@ -1,0 +1,91 @@
+"""Rings the bell for executions that became pending.
+
+The outbox row says that a bell is due; it goes once Redis has the message. A dead Redis
+delays nothing but the bell: rows wait, and idle workers ask anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from taskiq.exceptions import SendTaskError
+from taskiq.kicker import AsyncKicker
+from taskiq_redis import RedisStreamBroker
+
+from flow_engine.errors import Unavailable
+from flow_engine.queue import CONSUMER_GROUP, STREAMS, TASK_NAME, priority_class, stream_of
+from services.executor.looping import Looping
+from services.executor.persistence.contract import ExecutionPersistence
+
+BATCH = 200
+NORMAL_PRIORITY = 5
+
+
+class JobQueue(Protocol):
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def ring(self, execution_id: str, priority: int) -> None:
+        """Tell some worker that there is work; the id is a hint and may be empty. Raises Unavailable."""
+        ...
+
+
+class TaskiqQueue:
+    """taskiq messages on one Redis stream a priority class; nobody waits for results."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._broker = RedisStreamBroker(
+            redis_url,
+            queue_name=STREAMS[-1],
+            additional_streams=dict.fromkeys(STREAMS[:-1], ">"),
+            consumer_group_name=CONSUMER_GROUP,
+            consumer_id="0",
+            max_connection_pool_size=4,
+            socket_timeout=3.0,
+            socket_connect_timeout=2.0,
+            health_check_interval=15,
+        )
+
+    async def start(self) -> None:
+        """Needs no Redis: groups are declared by workers, streams by the first message."""
+        self._broker.is_worker_process = False
+
+    async def stop(self) -> None:
+        await self._broker.shutdown()
+
+    async def ring(self, execution_id: str, priority: int) -> None:
+        bell: AsyncKicker[..., None] = AsyncKicker(
+            TASK_NAME, self._broker, {"queue_name": stream_of(priority)}
+        )
+        try:
+            await bell.kiq(priority_class=priority_class(priority), execution_id=execution_id)
+        except SendTaskError as error:
+            raise Unavailable("Redis does not answer") from error
+
+
+class Dispatcher(Looping):
+    """Takes due bells each second and right after a commit (`hint`)."""
+
+    def __init__(self, persistence: ExecutionPersistence, queue: JobQueue, interval_seconds: float) -> None:
+        super().__init__(interval_seconds)
+        self._persistence = persistence
+        self._queue = queue
+
+    async def turn(self) -> None:
+        while True:
+            bells = await self._persistence.take_bells(BATCH)
+            rung = []
+            try:
+                for execution_id, priority in bells:
+                    await self._queue.ring(execution_id, priority)
+                    rung.append(execution_id)
+            finally:
+                if rung:
+                    await self._persistence.bells_rung(rung)
+            if len(bells) < BATCH:
+                return
+
+    async def ring_idle(self, count: int) -> None:
+        """Ring for nobody in particular: workers with free slots ask."""
+        for _ in range(count):
+            await self._queue.ring("", NORMAL_PRIORITY)

@@ -1,0 +1,85 @@
+"""Reading an execution's history: events of open executions, the stored result of ended ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from flow_engine.ids import ExecutionId
+from flow_engine.interpreter.events import AnyEvent, ExecutionCreated, decode_events
+from flow_engine.interpreter.steps import Result, StepsView, decode_result
+from flow_engine.payload import PayloadRef
+from services.executor.persistence.contract import (
+    TERMINAL,
+    ExecutionPersistence,
+    ExecutionRecord,
+    StoredBatch,
+)
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An execution and its steps as of one event."""
+
+    record: ExecutionRecord
+    result: Result  # output only when completed
+    sequence: int
+
+
+async def snapshot(persistence: ExecutionPersistence, execution_id: ExecutionId) -> Snapshot:
+    """Row and steps that agree with one another. Raises ExecutionNotFound."""
+    return await snapshot_of(persistence, await persistence.get(execution_id))
+
+
+async def snapshot_of(persistence: ExecutionPersistence, record: ExecutionRecord) -> Snapshot:
+    if record.status in TERMINAL and record.result is not None:
+        return Snapshot(record, decode_result(record.result), record.last_sequence)
+    view = await steps_at(persistence, record)
+    return Snapshot(record, Result(steps=view.steps), record.last_sequence)
+
+
+async def steps_at(persistence: ExecutionPersistence, record: ExecutionRecord) -> StepsView:
+    """Steps up to the record's newest event: what came in since is left out, so that both agree."""
+    view = StepsView()
+    async for event in events_of(persistence, record.id):
+        if event.sequence > record.last_sequence:
+            break
+        view.apply(event)
+    return view
+
+
+async def events_of(persistence: ExecutionPersistence, execution_id: ExecutionId) -> AsyncIterator[AnyEvent]:
+    async for batch in batches_after(persistence, execution_id, 0):
+        for event in decode_events(batch.events_json, batch.first_sequence):
+            yield event
+
+
+async def batches_after(
+    persistence: ExecutionPersistence, execution_id: ExecutionId, sequence: int
+) -> AsyncIterator[StoredBatch]:
+    """All batches that reach beyond `sequence`, until there are no more right now."""
+    while batches := await persistence.events(execution_id, sequence, PAGE):
+        for batch in batches:
+            yield batch
+        sequence = batches[-1].last_sequence
+
+
+async def created_event(persistence: ExecutionPersistence, execution_id: ExecutionId) -> ExecutionCreated:
+    (batch, *_) = await persistence.events(execution_id, 0, 1)
+    created = decode_events(batch.events_json, batch.first_sequence)[0]
+    assert isinstance(created, ExecutionCreated)
+    return created
+
+
+class StoredPayloads:
+    """A `PayloadSource` on the database, with the values of a run that is not committed yet beside it."""
+
+    def __init__(self, persistence: ExecutionPersistence, known: dict[str, bytes] | None = None) -> None:
+        self._persistence = persistence
+        self._known = known or {}
+
+    async def payload(self, ref: PayloadRef) -> bytes:
+        known = self._known.get(ref.hash)
+        return known if known is not None else await self._persistence.payload(ref.hash)

@@ -1,0 +1,66 @@
+"""A component that does the same small thing again and again beside the calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+
+import structlog
+
+from flow_engine.errors import Unavailable
+
+log = structlog.get_logger()
+
+
+class Looping(ABC):
+    """Calls `turn` every `interval_seconds`, and at once after `hint`. A failed turn is told and repeated."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self.interval_seconds = interval_seconds
+        self._hinted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    @abstractmethod
+    async def turn(self) -> None: ...
+
+    async def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._loop(), name=type(self).__name__)
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def hint(self) -> None:
+        """Take the next turn now. From the event loop's thread."""
+        self._hinted.set()
+
+    async def _loop(self) -> None:
+        while True:
+            self._hinted.clear()
+            await self._turn()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), self.interval_seconds)
+
+    async def _turn(self) -> None:
+        try:
+            await self.turn()
+        except Exception as error:
+            if not self._failing:  # once an outage, not once a turn
+                known = isinstance(error, Unavailable)
+                event = "loop.unavailable" if known else "loop.failed"
+                log.error(
+                    event, loop=type(self).__name__, error=str(error), exc_info=None if known else error
+                )
+            self._failing = True
+            self.failed(error)
+        else:
+            self._failing = False
+
+    def failed(self, error: Exception) -> None:  # noqa: B027 - most have nothing more to do
+        """Told of each failed turn."""

@@ -1,0 +1,51 @@
+"""How far an execution is, from its steps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flow_engine.interpreter.steps import Step
+from flow_engine.workflow.graph import WorkflowGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    completed_steps: int
+    total_steps: int  # known so far: grows when loops open
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.completed_steps / self.total_steps if self.total_steps else 0.0
+
+
+def progress_of(graph: WorkflowGraph, steps: Sequence[Step], *, ended: bool) -> Progress:
+    """steps: of one execution. What never began counts until the execution has ended."""
+    finished = sum(step.finished for step in steps)
+    if ended:
+        return Progress(len(steps), len(steps))
+    total = len(graph.scopes[None].nodes) + sum(
+        len(graph.scopes[step.node_id].nodes) * count for step, count in loops(graph, steps)
+    )
+    return Progress(finished, max(total, len(steps)))
+
+
+def loops(graph: WorkflowGraph, steps: Sequence[Step]) -> list[tuple[Step, int]]:
+    """Containers that have opened, with how many iterations they are known to have."""
+    opened = [step for step in steps if step.node_id in graph.scopes and step.attempts]
+    seen = iterations_seen(graph, steps) if opened else Counter()
+    return [
+        (step, step.item_count if step.item_count is not None and not step.finished else seen[step.key])
+        for step in opened
+    ]
+
+
+def iterations_seen(graph: WorkflowGraph, steps: Sequence[Step]) -> Counter[tuple[str, tuple[int, ...]]]:
+    """Iterations with at least one step, by the key of their container."""
+    scopes = {
+        (node.parent_id, step.iteration)
+        for step in steps
+        if (node := graph.nodes.get(step.node_id)) is not None and node.parent_id is not None
+    }
+    return Counter((container, iteration[:-1]) for container, iteration in scopes)
