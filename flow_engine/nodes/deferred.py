@@ -1,4 +1,4 @@
-"""Config fields that a node evaluates itself: `Deferred` in the model, `evaluate` in `run`.
+"""Config fields that a node evaluates itself: `DeferredCondition` or `DeferredValue` in the model, `evaluate` in `run`.
 
 A type names these fields in `deferred` too, so that nobody evaluates them before it runs.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from flow_engine.expressions import EvaluationError, ExpressionSyntaxError, Template, compile_template
+from flow_engine.expressions import EvaluationError, Template, TemplateErrors, compile_template
 from flow_engine.nodes.contract import NodeError
 from flow_engine.payload import JsonValue
 
@@ -21,17 +21,26 @@ def _compiled(value: Any) -> Template:
         return value
     try:
         return compile_template(value)
-    except ExpressionSyntaxError as error:
-        raise ValueError(str(error)) from error
+    except TemplateErrors as error:
+        raise ValueError("; ".join(str(each) for _, each in error.errors)) from error
 
 
-Deferred = Annotated[
-    Any, BeforeValidator(_compiled), WithJsonSchema({"type": ["string", "boolean"], "x-deferred": True})
-]
-"""A condition: an expression in a string, or a constant."""
+def _condition(template: Template) -> Template:
+    if template.is_constant and not isinstance(template.render({}), bool):
+        raise ValueError("must be an expression, true or false")
+    return template
+
 
 DeferredValue = Annotated[Any, BeforeValidator(_compiled), WithJsonSchema({"x-deferred": True})]
 """Any JSON value with expressions in it."""
+
+DeferredCondition = Annotated[
+    Any,
+    BeforeValidator(_compiled),
+    AfterValidator(_condition),
+    WithJsonSchema({"type": ["string", "boolean"], "x-deferred": True}),
+]
+"""An expression that gives true or false, or one of them."""
 
 
 def evaluate(template: Template, scope: Mapping[str, Any]) -> JsonValue:

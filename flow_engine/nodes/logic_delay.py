@@ -33,7 +33,7 @@ class LogicDelay(NodeType[LogicDelayConfig]):
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         duration = config.get("durationMs")
-        return float(duration) if isinstance(duration, int | float) else 1000.0
+        return float(min(max(duration, 0), YEAR_MS)) if isinstance(duration, int | float) else 1000.0
 
     async def run(self, context: NodeContext, config: LogicDelayConfig) -> Outcome:
         if config.duration_ms > LONGEST_SLEEP_MS:

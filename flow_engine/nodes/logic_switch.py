@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeType
-from flow_engine.nodes.deferred import Deferred, holds
+from flow_engine.nodes.deferred import DeferredCondition, holds
 
 DEFAULT_HANDLE = "default"
 
@@ -21,7 +21,7 @@ Handle = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"), Af
 
 
 class SwitchCase(NodeConfig):
-    when: Deferred = Field(
+    when: DeferredCondition = Field(
         description="An expression that gives true or false; evaluated only if no case before it held."
     )
     handle: Handle = Field(description="The handle to go on at when it holds. Several cases may share one.")

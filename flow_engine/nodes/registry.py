@@ -250,6 +250,6 @@ def _behaviour_problems(node_type: Any) -> Iterator[str]:
         yield "it is a container without `open`"
     if not node_type.container and node_type.run is NodeType.run:
         yield "it has no `run`"
-    for method in (node_type.run, node_type.resume):
-        if not inspect.iscoroutinefunction(method):
-            yield f"`{method.__name__}` is no `async def`"
+    for name in ("run", "resume"):
+        if not inspect.iscoroutinefunction(getattr(node_type, name)):
+            yield f"`{name}` is no `async def`"
