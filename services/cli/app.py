@@ -1,0 +1,41 @@
+"""The command tree of `flow`."""
+
+from __future__ import annotations
+
+import typer
+
+from services.cli.commands import catalogue, definitions, executions, running
+
+RUN = "Run and follow"
+STEER = "Steer"
+DEFINE = "Define"
+SERVE = "Serve"
+
+app = typer.Typer(
+    name="flow",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Flow Execution Engine: runs workflows of typed nodes durably, and shows them live.",
+    epilog="The executor is looked for at FLOW_GRPC_ADDRESS (127.0.0.1:50051 by default).",
+)
+
+app.command(rich_help_panel=RUN)(running.run)
+app.command(rich_help_panel=RUN)(running.watch)
+app.command(rich_help_panel=RUN)(executions.ls)
+app.command(rich_help_panel=RUN)(executions.show)
+app.command(rich_help_panel=RUN)(running.events)
+app.command(rich_help_panel=STEER)(executions.pause)
+app.command(rich_help_panel=STEER)(executions.resume)
+app.command(rich_help_panel=STEER)(executions.cancel)
+app.command(rich_help_panel=STEER)(executions.retry)
+app.command("input", rich_help_panel=STEER)(executions.submit_input)
+app.command(rich_help_panel=STEER)(executions.approve)
+app.command(rich_help_panel=STEER)(executions.reject)
+app.command(rich_help_panel=DEFINE)(definitions.validate)
+app.command(rich_help_panel=DEFINE)(definitions.analyze)
+app.command(rich_help_panel=DEFINE)(catalogue.nodes)
+app.command(rich_help_panel=DEFINE)(catalogue.schema)
+app.add_typer(definitions.workflows, name="workflows", rich_help_panel=DEFINE)
+app.add_typer(definitions.imports, name="import", rich_help_panel=DEFINE)

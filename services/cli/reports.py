@@ -1,0 +1,202 @@
+"""What people read about executions, decisions, problems and node types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import workflow_pb2 as wf
+from services.cli.live import SYMBOLS
+from services.cli.output import pretty
+from services.cli.spans import format_ms, milliseconds_between
+from services.gateway.documents import mode_word, status_word
+
+ASKED = {pb.PENDING_CONTROL_PAUSE: ", pause requested", pb.PENDING_CONTROL_CANCEL: ", cancel requested"}
+
+
+def status_line(execution: pb.Execution) -> str:
+    """`019…  running, cancel requested  queued`."""
+    asked = ASKED.get(execution.pending_control, "")
+    return f"{execution.id}  {status_word(execution.status)}{asked}  {mode_word(execution.mode)}"
+
+
+def outcome(execution: pb.Execution) -> str:
+    """How it ended, and its output or error."""
+    took = _took(execution)
+    lines = [f"{status_line(execution)}  {took}".rstrip()]
+    if execution.HasField("output_json"):
+        lines.append(pretty(execution.output_json))
+    if execution.HasField("error"):
+        lines.append(error_line(execution.error))
+    return "\n".join(lines)
+
+
+def error_line(error: pb.ExecutionError) -> str:
+    path = ",".join(map(str, error.iteration))
+    where = f" (node {error.node_id}{f'[{path}]' if path else ''})" if error.node_id else ""
+    return f"{error.code}: {error.message}{where}"
+
+
+def execution_table(executions: Iterable[pb.Execution]) -> Table:
+    table = _table("ID", "WORKFLOW", "STATUS", "MODE", "CREATED", "TOOK", "TAGS")
+    for execution in executions:
+        status = status_word(execution.status)
+        table.add_row(
+            execution.id,
+            execution.workflow_id or execution.workflow_name,
+            _colored(status),
+            mode_word(execution.mode),
+            _local(moment(execution.created_time)),
+            _took(execution),
+            " ".join(execution.tags),
+        )
+    return table
+
+
+def execution_report(execution: pb.Execution) -> Iterator[RenderableType]:
+    """Head, reasons, steps, output or error, in this order."""
+    name = execution.workflow_name or execution.workflow_id
+    yield Text.assemble((name, "bold"), "  " if name else "", status_line(execution))
+    created = f"created {_local(moment(execution.created_time))}"
+    yield Text("  ".join(part for part in (created, f"took {_took(execution)}") if not part.endswith(" ")))
+    if execution.retry_of:
+        yield Text(f"retry of {execution.retry_of}")
+    if execution.HasField("complexity"):
+        yield Text(f"why {mode_word(execution.complexity.mode)}: {execution.complexity.explanation}")
+    if execution.HasField("waiting_reason"):
+        reason = execution.waiting_reason
+        until = f", until {_local(moment(reason.until_time))}" if reason.HasField("until_time") else ""
+        yield Text(f"waits: {reason.explanation or reason.kind}{until}", style="yellow")
+    yield ""
+    yield step_table(execution.steps)
+    if execution.HasField("output_json"):
+        yield ""
+        yield Text(f"output:\n{pretty(execution.output_json)}")
+    if execution.HasField("error"):
+        yield ""
+        yield Text(error_line(execution.error), style="red")
+
+
+def step_table(steps: Iterable[pb.Step]) -> Table:
+    table = _table("STEP", "TYPE", "STATUS", "TRIES", "TOOK", "")
+    for step in steps:
+        path = ",".join(map(str, step.iteration))
+        took = _between(step)
+        table.add_row(
+            f"{step.node_id}{f'[{path}]' if path else ''}",
+            step.node_type,
+            _colored(_step_word(step)),
+            str(step.attempts) if step.attempts else "",
+            "" if took is None else format_ms(took),
+            Text(_step_remark(step)),
+        )
+    return table
+
+
+def _step_remark(step: pb.Step) -> str:
+    if step.HasField("error"):
+        return f"{step.error.code}: {step.error.message}"
+    if step.waiting_json:
+        return _waits_for(json.loads(step.waiting_json))
+    return f"→ {step.handle}" if step.handle else ""
+
+
+def _waits_for(waiting: Any) -> str:
+    if not isinstance(waiting, dict):
+        return "waits"
+    return f"asks: {waiting.get('title') or waiting.get('kind', '')}"
+
+
+def analysis_report(complexity: pb.ComplexityAnalysis) -> Iterator[RenderableType]:
+    """The decision, its numbers, then every factor with its threshold."""
+    requested = mode_word(complexity.requested_mode)
+    yield Text.assemble((mode_word(complexity.mode), "bold"), f"  {complexity.explanation}")
+    milliseconds = complexity.estimated_duration.ToMilliseconds()
+    yield Text(
+        f"asked: {requested}  nodes: {complexity.node_count}  estimate: {format_ms(milliseconds)}"
+        f"  external calls: {complexity.external_call_count}  loops: {complexity.loop_count}"
+        f"  parallel paths: {complexity.max_parallel_paths}"
+    )
+    yield ""
+    table = _table("FACTOR", "VALUE", "THRESHOLD", "FIRED", "")
+    for factor in complexity.factors:
+        fired = Text("yes", style="bold yellow") if factor.fired else Text("no", style="dim")
+        table.add_row(factor.name, factor.value_json, factor.threshold_json, fired, Text(factor.explanation))
+    yield table
+
+
+def node_type_table(node_types: Iterable[pb.NodeType]) -> Table:
+    table = _table("TYPE", "TITLE", "HANDLES", "")
+    for node_type in node_types:
+        traits = [name for name in ("external", "human", "container") if getattr(node_type, name)]
+        table.add_row(
+            node_type.type, Text(node_type.title), " ".join(node_type.handles), Text(", ".join(traits))
+        )
+    return table
+
+
+def node_type_report(node_type: pb.NodeType) -> Iterator[RenderableType]:
+    yield Text.assemble((node_type.type, "bold"), f"  {node_type.title}")
+    yield Text(node_type.description)
+    if node_type.handles:
+        yield Text(f"handles: {' '.join(node_type.handles)}")
+    yield Text(f"\nconfig:\n{pretty(node_type.config_schema_json or '{}')}")
+    if node_type.example_json:
+        yield Text(f"\nexample:\n{pretty(node_type.example_json)}")
+
+
+def workflow_table(workflows: Iterable[wf.Workflow]) -> Table:
+    table = _table("ID", "NAME", "VERSION", "UPDATED")
+    for workflow in workflows:
+        updated = _local(moment(workflow.updated_time))
+        table.add_row(workflow.id, Text(workflow.name), str(workflow.version), updated)
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    numeric: Sequence[str] = ("TOOK", "TRIES", "VALUE", "THRESHOLD", "VERSION")
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in numeric else "left", no_wrap=column != "", overflow="fold"
+        )
+    return table
+
+
+def _colored(status: str) -> Text:
+    symbol, style = SYMBOLS.get(status, ("?", ""))
+    return Text(f"{symbol} {status}", style=style)
+
+
+def _step_word(step: pb.Step) -> str:
+    return pb.StepStatus.Name(step.status).removeprefix("STEP_STATUS_").lower()
+
+
+def _between(step: pb.Step) -> float | None:
+    """Milliseconds from start to end."""
+    if not (step.HasField("started_time") and step.HasField("completed_time")):
+        return None
+    return milliseconds_between(moment(step.started_time), moment(step.completed_time))
+
+
+def _took(execution: pb.Execution) -> str:
+    """From creation to end: waiting in the queue is part of it."""
+    if not execution.HasField("completed_time"):
+        return ""
+    return format_ms(milliseconds_between(moment(execution.created_time), moment(execution.completed_time)))
+
+
+def moment(value: Timestamp) -> datetime:
+    return value.ToDatetime(UTC)
+
+
+def _local(at: datetime) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
