@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -173,6 +173,7 @@ class StepWaiting(StepEvent, frozen=True, kw_only=True, tag="step.waiting"):
     """Waits for a signal (`wait` describes it), a timer (`until`), or whichever comes first."""
 
     until: datetime | None = None
+    times_out: bool = False  # `until` is the node's own time-out: reaching it fails the attempt
     wait: dict[str, JsonValue] | None = None  # {"kind": "person"|"callback", "title": …, "schema": …}
 
 
@@ -247,14 +248,6 @@ FORMAT: int = 1
 """Of a stored batch: a JSON array of events without sequences."""
 
 
-class Batch(msgspec.Struct, frozen=True):
-    """Events committed together, as they are stored."""
-
-    first_sequence: int
-    events_json: bytes
-    format: ClassVar[int] = FORMAT
-
-
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[AnyEvent])
 _raw_decoder = msgspec.json.Decoder(list[msgspec.Raw])
@@ -274,7 +267,10 @@ def decode_events(events_json: bytes, first_sequence: int) -> list[AnyEvent]:
 def frames(execution_id: str, events_json: bytes, first_sequence: int) -> Iterable[tuple[int, bytes]]:
     """(sequence, frame JSON) of each event of a batch, without parsing its values."""
     for sequence, raw in enumerate(_raw_decoder.decode(events_json), first_sequence):
-        yield sequence, b'{"sequence":%d,"executionId":"%s",%s' % (sequence, execution_id.encode(), bytes(raw)[1:])
+        yield (
+            sequence,
+            b'{"sequence":%d,"executionId":"%s",%s' % (sequence, execution_id.encode(), bytes(raw)[1:]),
+        )
 
 
 def placed(payload: Payload, name: str) -> dict[str, Any]:

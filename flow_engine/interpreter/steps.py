@@ -18,6 +18,7 @@ from flow_engine.ids import Iteration, content_hash
 from flow_engine.interpreter.events import (
     TERMINAL_EVENTS,
     AnyEvent,
+    Event,
     ExecutionForked,
     Failure,
     KeptStep,
@@ -95,7 +96,7 @@ class StepsView:
     def get(self, node_id: str, iteration: Iteration = ()) -> Step | None:
         return self._by_key.get((node_id, iteration))
 
-    def apply(self, event: AnyEvent) -> None:
+    def apply(self, event: Event) -> None:
         """Take in the next event, in order of sequence."""
         if event.sequence:
             self.last_sequence = event.sequence

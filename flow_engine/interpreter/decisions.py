@@ -1,0 +1,120 @@
+"""The decision step: state in, commands out. Knows no clock and no I/O.
+
+Source of the rules: docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flow_engine.interpreter import commands as c
+from flow_engine.interpreter.events import Event
+from flow_engine.interpreter.state import HARD, ExecutionState, Scope, StepState
+from flow_engine.workflow.graph import WorkflowGraph
+
+
+def decide(graph: WorkflowGraph, history: Sequence[Event]) -> list[c.Command]:
+    """What to do next from what has happened.
+
+    history: ordered by sequence from 1; the first is ExecutionCreated.
+    Returns commands: cancellations first, then in node declaration order; empty means wait.
+    Raises CorruptHistory if an event names a node absent from graph.
+    """
+    state = ExecutionState(graph)
+    for event in history:
+        state.apply(event)
+    return list(next_commands(state))
+
+
+def next_commands(state: ExecutionState, *, may_start: bool = True) -> Iterator[c.Command]:
+    """Orders that follow from the state; each is given once.
+
+    `may_start=False` (paused, quiescing) holds back everything that begins an attempt. Lazy: the
+    caller carries out each command before it asks for the next, so that a chain needs one call.
+    """
+    while not state.ended:
+        command = _next(state, may_start and not state.pause_requested)
+        if command is None:
+            return
+        yield command
+
+
+def _next(state: ExecutionState, may_start: bool) -> c.Command | None:
+    return (
+        _cancellation(state)
+        or _container_end(state)
+        or _skip(state)
+        or _execution_end(state)
+        or (_resumption(state) or _start(state) if may_start else None)
+    )
+
+
+def _cancellation(state: ExecutionState) -> c.Command | None:
+    while state.closed:
+        scope = state.closed[0]
+        for step in scope.open.values():
+            if not step.node.type.container and not step.cancelling and _is_interrupted(scope, step):
+                step.cancelling = True
+                return c.CancelStep(step.id, scope.closing)
+        state.closed.popleft()
+    return None
+
+
+def _is_interrupted(scope: Scope, step: StepState) -> bool:
+    """A step that must not run twice is let finish when only a sibling failed."""
+    return scope.closing in HARD or not step.node.at_most_once or step.status != "running"
+
+
+def _container_end(state: ExecutionState) -> c.Command | None:
+    while state.finished_loops:
+        step = state.finished_loops.popleft()
+        loop = step.loop
+        if step.status != "running" or loop is None or loop.open:
+            continue
+        if loop.failure is not None:
+            return c.FailContainer(step.id, loop.failure)
+        if loop.closing:
+            return c.CancelStep(step.id, loop.closing)
+        return c.CompleteContainer(step.id)
+    return None
+
+
+def _skip(state: ExecutionState) -> c.Command | None:
+    while state.unreachable:
+        step = state.unreachable.popleft()
+        scope = state.scopes.get((step.node.parent_id, step.iteration))
+        if step.status == "ready" and scope is not None and not scope.closing:
+            return c.SkipNode(step.id)
+    return None
+
+
+def _execution_end(state: ExecutionState) -> c.Command | None:
+    top = state.top
+    if not top.over:
+        return None
+    if state.cancel_requested:
+        return c.CancelExecution(state.cancel_reason)
+    if top.failure is not None:
+        return c.FailExecution(top.failure)
+    return c.CompleteExecution()
+
+
+def _resumption(state: ExecutionState) -> c.Command | None:
+    while state.woken:
+        step = state.woken.popleft()
+        if step.cancelling or step.status not in ("waiting", "retrying"):
+            continue
+        if state.running >= state.graph.max_parallel:
+            state.woken.appendleft(step)
+            return None
+        if step.status == "retrying":
+            return c.RunNode(step.id)
+        return c.ResumeNode(step.id)
+    return None
+
+
+def _start(state: ExecutionState) -> c.Command | None:
+    if state.running >= state.graph.max_parallel:
+        return None
+    step = state.next_ready()
+    return None if step is None else c.RunNode(step.id)

@@ -1,0 +1,722 @@
+"""Carries out one execution, in either mode: orders in, facts out.
+
+The runner holds the lease of its execution through a `Journal`. Facts are applied to the
+state as they are recorded and committed soon after: at once and in order before an outside
+effect, otherwise within 50 ms or 256 events. Nobody else is told of them before that.
+Source of the rules: docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flow_engine.expressions import EvaluationError
+from flow_engine.ids import step_key
+from flow_engine.interpreter import commands as c
+from flow_engine.interpreter import events as e
+from flow_engine.interpreter.attempts import (
+    MAX_VALUE_BYTES,
+    Prepared,
+    backoff_ms,
+    in_doubt,
+    judged,
+    may_retry,
+    prepare,
+    retry_policy,
+    run_attempt,
+    too_large,
+    wake_of,
+)
+from flow_engine.interpreter.decisions import next_commands
+from flow_engine.interpreter.journal import Entry, GiveUp, Journal, PayloadSource
+from flow_engine.interpreter.state import ExecutionState, IterationResult, StepState, Stored
+from flow_engine.interpreter.steps import StepsView, encode_result
+from flow_engine.interpreter.values import Values
+from flow_engine.interpreter.visible import default_input, expression_scope
+from flow_engine.nodes.contract import (
+    Completed,
+    Effect,
+    Failed,
+    NodeContext,
+    NodeError,
+    NodeServices,
+    Outcome,
+    Waiting,
+)
+from flow_engine.payload import JsonValue, Payload, encode
+from flow_engine.workflow.graph import WorkflowGraph
+
+HOLD_SECONDS = 0.05
+HOLD_EVENTS = 256
+SHORT_WAIT_SECONDS = 5.0
+"""Waits up to this long keep the lease; longer ones let go of the execution."""
+TURN_SECONDS = 0.005
+"""How long a run of inline nodes may keep the event loop."""
+MAX_HISTORY_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended or was put down: the status that the execution has now."""
+
+    status: str  # completed, failed, cancelled, waiting, paused, pending
+    output: Payload | None = None  # when completed
+    error: e.Failure | None = None  # when failed
+
+
+class Runner:
+    """One run of one leased execution. `run` it once.
+
+    history: all events so far, from 1. budget_ends_at: on the monotonic clock, for immediate
+    runs: a node that would typically take longer than what is left is not begun here.
+    """
+
+    def __init__(
+        self,
+        graph: WorkflowGraph,
+        history: Sequence[e.AnyEvent],
+        journal: Journal,
+        payloads: PayloadSource,
+        services: NodeServices,
+        execution_id: str,
+        *,
+        budget_ends_at: float | None = None,
+    ) -> None:
+        self.graph = graph
+        self.execution_id = execution_id
+        self.state = ExecutionState(graph)
+        self.view = StepsView()
+        self._journal = journal
+        self._values = Values(payloads)
+        self._services = services
+        self._budget_ends_at = budget_ends_at
+        self._buffer: list[e.Event] = []
+        self._buffered_payloads: list[Payload] = []
+        self._history_bytes = 0
+        self._recorded = 0
+        self._committed = 0
+        self._committing = asyncio.Lock()
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._tasks: dict[asyncio.Task[None], c.StepId | None] = {}
+        self._timers: list[tuple[float, int, str, c.StepId, int]] = []
+        self._nudged = False
+        self._quiescing = ""
+        self._dropped: BaseException | None = None
+        self._end: RunEnd | None = None
+        for event in history:
+            self._absorb(event)
+
+    # From outside ---------------------------------------------------------------------------
+
+    async def run(self) -> RunEnd:
+        """Run until the execution ends or must be given up.
+
+        Raises LeaseLost when it is no longer ours, and CancelledError after `abandon`; then
+        nothing more was written.
+        """
+        try:
+            self._begin()
+            while self._end is None:
+                self._changed.clear()
+                self._raise_if_dropped()
+                await self._fetch_if_nudged()
+                await self._fire_due_timers()
+                await self._carry_out_commands()
+                if self._end is None and not await self._let_go_if_idle():
+                    await self._wait_for_change()
+            return self._end
+        finally:
+            await self._stop_tasks()
+
+    def nudge(self) -> None:
+        """Others have written to the history: look."""
+        self._nudged = True
+        self._changed.set()
+
+    def quiesce(self, reason: str) -> None:
+        """Start nothing new; when the running steps are done, give the execution to the queue.
+
+        reason: budget, predicted, shutdown. An immediate run is promoted at once and kept until quiet.
+        """
+        if self._quiescing or self._end is not None:
+            return
+        self._quiescing = reason
+        if self.state.mode == "immediate" and not self.state.ended:
+            self._record(e.ExecutionPromoted(time=self._now(), reason=reason))
+            self._spawn(self._durable())
+        self._changed.set()
+
+    def abandon(self) -> None:
+        """Drop the run at once and write nothing more: somebody else will go on from the history."""
+        self._drop(asyncio.CancelledError())
+
+    # The loop -------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        state = self.state
+        if not state.started:
+            self._record(e.ExecutionStarted(time=self._now()))
+        for step in state.orphans():
+            if step.node.at_most_once:
+                self._settle_failure(step, in_doubt("its runner was lost"), None)
+            elif step.cancelling or state.scopes[step.node.parent_id, step.iteration].closing:
+                continue  # its cancellation is ordered again
+            else:
+                state.give_back(step)
+        for step in state.open_steps():
+            self._arm(step)
+        created = state.created
+        if created is not None and created.deadline_at is not None:
+            self._push_timer(created.deadline_at, "deadline", ("", ()), 0)
+
+    async def _carry_out_commands(self) -> None:
+        turn_ends = time.monotonic() + TURN_SECONDS
+        for command in next_commands(self.state, may_start=not self._quiescing):
+            await self._carry_out(command)
+            if self._end is not None or self._nudged or self._dropped is not None:
+                return
+            if time.monotonic() >= turn_ends:
+                await self._yield()
+                turn_ends = time.monotonic() + TURN_SECONDS
+
+    async def _yield(self) -> None:
+        if len(self._buffer) > 8 * HOLD_EVENTS:
+            await self._durable()
+        else:
+            await asyncio.sleep(0)
+
+    async def _carry_out(self, command: c.Command) -> None:
+        match command:
+            case c.RunNode(step_id):
+                await self._start(self.state.step(step_id), resumed=False)
+            case c.ResumeNode(step_id):
+                await self._start(self.state.step(step_id), resumed=True)
+            case c.SkipNode((node_id, iteration)):
+                self._record(e.StepSkipped(time=self._now(), node_id=node_id, iteration=iteration))
+            case c.CancelStep(step_id, reason):
+                self._cancel(self.state.step(step_id), reason)
+            case c.CompleteContainer(step_id):
+                await self._complete_container(self.state.step(step_id))
+            case c.FailContainer(step_id, failure):
+                self._settle_failure(self.state.step(step_id), failure, None)
+            case c.CompleteExecution():
+                await self._complete()
+            case c.FailExecution(failure):
+                await self._finish(e.ExecutionFailed(time=self._now(), error=failure), error=failure)
+            case c.CancelExecution(reason):
+                await self._finish(e.ExecutionCancelled(time=self._now(), reason=reason))
+
+    async def _let_go_if_idle(self) -> bool:
+        """Give the execution up when nothing runs here and nothing will soon. True: look again at once."""
+        state = self.state
+        if any(step is not None for step in self._tasks.values()) or self._nudged or state.closed:
+            return False
+        if state.pause_requested:
+            return await self._give_up("paused", e.ExecutionPaused(time=self._now()))
+        if state.has_ready or state.woken:
+            return await self._give_up("pending") if self._quiescing else True
+        if not self._timers or self._timers[0][0] - time.monotonic() > SHORT_WAIT_SECONDS:
+            return await self._give_up(
+                "waiting", e.ExecutionWaiting(time=self._now(), wake_at=self._earliest()[0])
+            )
+        return await self._give_up("pending") if self._quiescing else False
+
+    async def _wait_for_change(self) -> None:
+        timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        try:
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    # Steps ----------------------------------------------------------------------------------
+
+    async def _start(self, step: StepState, *, resumed: bool) -> None:
+        if self._would_overrun(step):
+            self.quiesce("predicted")
+            self.state.put_back(step) if step.status == "ready" else self.state.woken.appendleft(step)
+            return
+        if step.node.type.container:
+            await self._open_container(step)
+            return
+        self.state.reserve(step)
+        if step.node.type.inline:
+            await self._attempt(step, resumed)
+        else:
+            self._spawn(self._attempt(step, resumed), step.id)
+
+    def _would_overrun(self, step: StepState) -> bool:
+        if self._budget_ends_at is None or self.state.mode != "immediate" or step.node.type.container:
+            return False
+        typical = step.node.type.typical_ms(step.node.raw_config) / 1000
+        return typical > max(0.0, self._budget_ends_at - time.monotonic())
+
+    async def _attempt(self, step: StepState, resumed: bool) -> None:
+        """One attempt, from its start event to its outcome."""
+        try:
+            outcome = await self._try(step, resumed)
+        except asyncio.CancelledError:
+            if self._dropped is not None or not step.cancelling:
+                raise
+            self._settle_cancelled(step)
+            return
+        self._settle(step, outcome)
+
+    async def _try(self, step: StepState, resumed: bool) -> Outcome:
+        node, state = step.node, self.state
+        scope = await self._scope(node.path, step.iteration, node.reads)
+        prepared = prepare(node, scope)
+        wake = None
+        if resumed:
+            wake = wake_of(await self._values.get(step.answer or Stored()), step.timed_out)
+            if step.timed_out and step.times_out:
+                return Failed(
+                    e.Failure("TIMEOUT", f"it took longer than {node.timeout_ms} ms", retryable=True)
+                )
+        else:
+            self._record_start(step, prepared)
+        if not isinstance(prepared, Prepared):
+            return Failed(prepared)
+        if node.type.effect is Effect.EXTERNAL:
+            await asyncio.shield(self._spawn(self._durable()))  # a cancelled step must not undo a commit
+        context = NodeContext(
+            execution_id=self.execution_id,
+            node_id=node.id,
+            iteration=step.iteration,
+            attempt=step.attempt,
+            step_key=step_key(self._root_id, node.id, step.iteration, state.generation(step.id)),
+            services=self._services,
+            scope=scope,
+            predecessors=await self._predecessors(step) if node.type.wants_predecessors else {},
+            default_input=await default_input(state, self._values, step)
+            if node.type.wants_predecessors
+            else None,
+            remaining_ms=self._remaining_ms(step),
+        )
+        return await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+
+    def _record_start(
+        self, step: StepState, prepared: Prepared | e.Failure, loop: e.Loop | None = None
+    ) -> None:
+        shown = prepared.shown if isinstance(prepared, Prepared) else None
+        payload = None if shown is None else Payload.of(shown)
+        self._record(
+            e.StepStarted(
+                time=self._now(),
+                node_id=step.node.id,
+                iteration=step.iteration,
+                attempt=step.attempt + 1,
+                loop=loop,
+                **(e.placed(payload, "input") if payload else {}),
+            ),
+            *([payload] if payload else []),
+        )
+
+    async def _predecessors(self, step: StepState) -> dict[str, JsonValue]:
+        scope = self.state.scopes[step.node.parent_id, step.iteration]
+        return {
+            source.node.id: await self._values.get(source.output)
+            for edge in step.node.incoming
+            if (source := scope.steps.get(edge.source)) is not None and source.took(edge)
+        }
+
+    def _settle(self, step: StepState, outcome: Outcome) -> None:
+        """Record what became of an attempt."""
+        verdict = judged(outcome)
+        match verdict:
+            case Payload():
+                assert isinstance(outcome, Completed)
+                self._record(
+                    e.StepCompleted(
+                        time=self._now(),
+                        node_id=step.node.id,
+                        iteration=step.iteration,
+                        attempt=step.attempt,
+                        handle=outcome.handle,
+                        **e.placed(verdict, "output"),
+                    ),
+                    verdict,
+                )
+            case Waiting():
+                self._settle_waiting(step, verdict)
+            case Failed(failure, retry_after_ms):
+                self._settle_failure(step, failure, retry_after_ms)
+
+    def _settle_waiting(self, step: StepState, waiting: Waiting) -> None:
+        own = step.node.timeout_ms
+        times_out = own is not None and (waiting.timeout_ms is None or own < waiting.timeout_ms)
+        span = own if times_out else waiting.timeout_ms
+        self._record(
+            e.StepWaiting(
+                time=self._now(),
+                node_id=step.node.id,
+                iteration=step.iteration,
+                attempt=step.attempt,
+                until=None if span is None else self._now() + timedelta(milliseconds=span),
+                times_out=times_out,
+                wait=None if waiting.signal is None else dict(waiting.signal),
+            )
+        )
+        self._arm(step)
+
+    def _settle_failure(self, step: StepState, failure: e.Failure, retry_after_ms: int | None) -> None:
+        max_retries = self.state.created.max_retries if self.state.created else None
+        policy = retry_policy(step.node, self.graph.retry, max_retries)
+        common: dict[str, Any] = {
+            "time": self._now(),
+            "node_id": step.node.id,
+            "iteration": step.iteration,
+            "attempt": step.attempt,
+        }
+        if may_retry(failure, policy, step.failures) and not step.node.type.container:
+            wait = timedelta(milliseconds=backoff_ms(policy, step.failures, retry_after_ms))
+            self._record(e.StepRetrying(error=failure, retry_at=self._now() + wait, **common))
+            self._arm(step)
+            return
+        origin = failure if failure.node_id else _at(failure, step)
+        self._record(e.StepFailed(error=origin, handled=step.node.on_error, **common))
+
+    def _cancel(self, step: StepState, reason: str) -> None:
+        """Interrupt a step: its task if it has one, else just by saying so."""
+        step.cancel_reason = reason
+        task = next((task for task, owner in self._tasks.items() if owner == step.id), None)
+        if task is not None:
+            task.cancel()
+        else:
+            self._settle_cancelled(step)
+
+    def _settle_cancelled(self, step: StepState) -> None:
+        if step.node.at_most_once and step.status == "running":
+            self._settle_failure(step, in_doubt("it was interrupted"), None)
+            return
+        self._record(
+            e.StepCancelled(
+                time=self._now(),
+                node_id=step.node.id,
+                iteration=step.iteration,
+                attempt=step.attempt,
+                reason=step.cancel_reason,
+            )
+        )
+
+    # Containers and the end -----------------------------------------------------------------
+
+    async def _open_container(self, step: StepState) -> None:
+        scope = await self._scope(step.node.path, step.iteration, step.node.reads)
+        prepared = prepare(step.node, scope)
+        failure = prepared if isinstance(prepared, e.Failure) else None
+        loop, items = None, None
+        if isinstance(prepared, Prepared):
+            try:
+                opening = step.node.type.open(prepared.config)
+            except NodeError as error:
+                failure = error.failure
+            else:
+                if prepared.shown is not None:
+                    prepared.shown.pop("items", None)  # the loop's plan holds them
+                items = None if opening.items is None else Payload.of(opening.items)
+                loop = e.Loop(
+                    item_count=None if opening.items is None else len(opening.items),
+                    concurrency=opening.concurrency,
+                    collect_errors=opening.collect_errors,
+                    **(e.placed(items, "items") if items else {}),
+                )
+                if items is not None and len(items.text) > MAX_VALUE_BYTES:
+                    failure, loop, items = too_large("item list", len(items.text)), None, None
+        if items is not None and not items.inline:
+            self._keep(items)
+        self._record_start(step, prepared, loop)
+        if failure is not None:
+            self._settle_failure(step, failure, None)
+        else:
+            self._arm(step)
+
+    async def _complete_container(self, step: StepState) -> None:
+        assert step.loop is not None
+        count = len(step.loop.results)
+        outputs = [await self._iteration_output(step.loop.results[index]) for index in range(count)]
+        self._settle(step, Completed(outputs))
+
+    async def _iteration_output(self, result: IterationResult) -> JsonValue:
+        if result.error is not None:
+            return {"error": {"code": result.error.code, "message": result.error.message}}
+        return await self._folded(result.sinks)
+
+    async def _folded(self, sinks: Sequence[tuple[str, Stored]]) -> JsonValue:
+        """SEMANTICS, end: the only sink's output; several: by node id; none: null."""
+        if len(sinks) == 1:
+            return await self._values.get(sinks[0][1])
+        return {node_id: await self._values.get(output) for node_id, output in sinks} or None
+
+    async def _complete(self) -> None:
+        try:
+            output = Payload.of(await self._output())
+        except EvaluationError as error:
+            failure = e.Failure("OUTPUT_FAILED", f"output: {error}")
+        else:
+            if len(output.text) <= MAX_VALUE_BYTES:
+                event = e.ExecutionCompleted(time=self._now(), **e.placed(output, "output"))
+                await self._finish(event, output=output)
+                return
+            failure = too_large("execution's output", len(output.text))
+        await self._finish(e.ExecutionFailed(time=self._now(), error=failure), error=failure)
+
+    async def _output(self) -> JsonValue:
+        if self.graph.output is not None:
+            return self.graph.output.render(await self._scope((), (), self.graph.output_reads))
+        return await self._folded(self.state.top.sinks())
+
+    async def _finish(
+        self, event: e.Event, *, output: Payload | None = None, error: e.Failure | None = None
+    ) -> None:
+        status = {e.ExecutionCompleted: "completed", e.ExecutionFailed: "failed"}.get(
+            type(event), "cancelled"
+        )
+        give_up = GiveUp(
+            status,
+            result=encode_result(self.view, output),
+            error=b"" if error is None else encode(error),
+        )
+        payloads = [output] if output is not None and not output.inline else []
+        if await self._commit([event], give_up=give_up, payloads=payloads):
+            self._end = RunEnd(status, output, error)
+
+    async def _give_up(self, status: str, *events: e.Event) -> bool:
+        """Put the run down; True also when others have written meanwhile and we must look again."""
+        reason = {"waiting": "waiting", "paused": "paused"}.get(status, self._quiescing)
+        promoted = (
+            [e.ExecutionPromoted(time=self._now(), reason=reason)] if self.state.mode == "immediate" else []
+        )
+        wake_at, wake_timer = self._earliest()
+        leaves = [step for step in self.state.open_steps() if not step.node.type.container]
+        give_up = GiveUp(
+            status,
+            wake_at=wake_at,
+            wake_timer=wake_timer,
+            all_waiting=bool(leaves) and not self.state.has_ready and not self.state.woken,
+            waits=[_wait_shown(step) for step in leaves],
+        )
+        if await self._commit([*promoted, *events], give_up=give_up):
+            self._end = RunEnd(status)
+        return True
+
+    # Time -----------------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        now = self._journal.database_now()
+        last = self.state.last_time
+        return now if last is None else max(now, last)
+
+    def _arm(self, step: StepState) -> None:
+        """Hold the timers of an open step."""
+        if step.due_at is not None and step.status in ("waiting", "retrying"):
+            self._push_timer(step.due_at, step.status, step.id, step.attempt)
+        if step.node.type.container and step.node.timeout_ms is not None and step.started_at is not None:
+            due = step.started_at + timedelta(milliseconds=step.node.timeout_ms)
+            self._push_timer(due, "container", step.id, step.attempt)
+
+    def _push_timer(self, due: datetime, kind: str, step_id: c.StepId, attempt: int) -> None:
+        seconds = (due - self._journal.database_now()).total_seconds()
+        entry = (time.monotonic() + seconds, len(self._timers), kind, step_id, attempt)
+        heapq.heappush(self._timers, entry)
+
+    def _earliest(self) -> tuple[datetime | None, str]:
+        """When an idle execution must be woken, and by which timer."""
+        due = [(step.due_at, step.timer_id) for step in self.state.open_steps() if step.due_at is not None]
+        for step in self.state.open_steps():
+            if step.node.type.container and step.node.timeout_ms is not None and step.started_at is not None:
+                due.append((step.started_at + timedelta(milliseconds=step.node.timeout_ms), step.timer_id))
+        return min(due) if due else (None, "")
+
+    async def _fire_due_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            _, _, kind, step_id, attempt = heapq.heappop(self._timers)
+            if kind == "deadline":
+                self.state.time_out(e.Failure("TIMEOUT", "the execution's deadline has passed"))
+                continue
+            node = self.graph.nodes[step_id[0]]
+            step = self.state.find_step(node, step_id[1])
+            if step is None or step.attempt != attempt or step.iteration != step_id[1]:
+                continue
+            match kind:
+                case "container" if step.status == "running":
+                    failure = e.Failure("TIMEOUT", f"the container took longer than {node.timeout_ms} ms")
+                    self.state.time_out(_at(failure, step), step)
+                case "retrying" if step.status == "retrying" and step.due_at is not None:
+                    step.due_at = None
+                    self.state.woken.append(step)
+                case "waiting" if step.status == "waiting" and not step.woken:
+                    await self._fire(step)
+
+    async def _fire(self, step: StepState) -> None:
+        """Whether the answer or the time came first is for the history to say."""
+        fired = e.TimerFired(
+            time=self._now(), timer_id=step.timer_id, node_id=step.node.id, iteration=step.iteration
+        )
+        if not await self._commit([fired], require_seen=True) and not step.woken:
+            self._arm(step)
+
+    def _remaining_ms(self, step: StepState) -> int | None:
+        ends = [] if self.state.created is None else [self.state.created.deadline_at]
+        for depth, container_id in enumerate(step.node.path):
+            container = self.state.step((container_id, step.iteration[:depth]))
+            if container.node.timeout_ms is not None and container.started_at is not None:
+                ends.append(container.started_at + timedelta(milliseconds=container.node.timeout_ms))
+        spans = [(end - self._now()) // timedelta(milliseconds=1) for end in ends if end is not None]
+        if step.node.timeout_ms is not None:
+            spans.append(step.node.timeout_ms)
+        return max(0, min(spans)) if spans else None
+
+    # History --------------------------------------------------------------------------------
+
+    def _absorb(self, event: e.Event) -> None:
+        """Take in an event that is committed already."""
+        self.state.apply(event)
+        self.view.apply(event)
+
+    def _record(self, event: e.Event, *payloads: Payload) -> None:
+        """A new fact: true here at once, committed soon."""
+        self.state.apply(event)
+        self.view.apply(event)
+        self._buffer.append(event)
+        self._recorded += 1
+        for payload in payloads:
+            self._history_bytes += len(payload.text)
+            if not payload.inline:
+                self._keep(payload)
+        self._changed.set()
+        if len(self._buffer) >= HOLD_EVENTS and not self._committing.locked():
+            self._spawn(self._durable())
+        elif self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush)
+        if self._history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
+            self.state.time_out(
+                e.Failure("HISTORY_TOO_LARGE", f"the history exceeds {MAX_HISTORY_BYTES:,} bytes")
+            )
+
+    def _keep(self, payload: Payload) -> None:
+        self._values.keep(payload)
+        self._buffered_payloads.append(payload)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        if self._buffer and self._end is None and self._dropped is None:
+            self._spawn(self._durable())
+
+    async def _durable(self) -> None:
+        """Returns when everything recorded so far is committed."""
+        target = self._recorded
+        while self._committed < target:
+            await self._commit([])
+
+    async def _fetch_if_nudged(self) -> None:
+        if self._nudged:
+            self._nudged = False
+            await self._commit([])
+
+    async def _commit(
+        self,
+        extra: Sequence[e.Event],
+        *,
+        require_seen: bool = False,
+        give_up: GiveUp | None = None,
+        payloads: Sequence[Payload] = (),
+    ) -> bool:
+        """Commit what is buffered, and `extra` behind it, as one entry.
+
+        Events of others come back with the receipt. False: they were not known, and
+        nothing was written; `extra` is forgotten then.
+        """
+        async with self._committing:
+            buffer, self._buffer = self._buffer, []
+            kept, self._buffered_payloads = self._buffered_payloads, []
+            entry = Entry([*buffer, *extra], [*kept, *payloads], require_seen, give_up)
+            try:
+                receipt = await self._journal.commit(entry)
+            except BaseException as error:
+                self._drop(error)
+                raise
+            for event in receipt.unseen:
+                self._absorb(event)
+            if not receipt.committed:
+                self._buffer[:0] = buffer
+                self._buffered_payloads[:0] = kept
+            else:
+                self._committed += len(buffer)
+                self._values.committed(kept)
+                for written in extra:
+                    self._absorb(written)
+            self._changed.set()
+            return receipt.committed
+
+    # Tasks ----------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None], step_id: c.StepId | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks[task] = step_id
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._drop(error)
+        self._changed.set()
+
+    def _drop(self, error: BaseException) -> None:
+        if self._dropped is None and self._end is None:
+            self._dropped = error
+        self._changed.set()
+
+    def _raise_if_dropped(self) -> None:
+        if self._dropped is not None:
+            raise self._dropped
+
+    async def _stop_tasks(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        if self._end is None and self._dropped is None:
+            self._dropped = asyncio.CancelledError()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # What expressions see -------------------------------------------------------------------
+
+    @property
+    def _root_id(self) -> str:
+        return self.state.created.root_id if self.state.created else ""
+
+    async def _scope(
+        self, path: tuple[str, ...], iteration: tuple[int, ...], reads: frozenset[str] | None
+    ) -> dict[str, Any]:
+        return await expression_scope(self.state, self._values, self.execution_id, path, iteration, reads)
+
+
+def _at(failure: e.Failure, step: StepState) -> e.Failure:
+    """The failure with the step that it began at."""
+    return e.Failure(
+        failure.code, failure.message, failure.retryable, step.node.id, step.iteration, failure.details
+    )
+
+
+def _wait_shown(step: StepState) -> dict[str, object]:
+    """An open step of an idle execution, for the row's `waits`."""
+    kind: dict[str, JsonValue] = {"kind": "retry"} if step.status == "retrying" else {"kind": "timer"}
+    shown: dict[str, object] = {
+        "nodeId": step.node.id,
+        "iteration": list(step.iteration),
+        **(step.wait or kind),
+    }
+    if step.due_at is not None:
+        shown["until"] = step.due_at.isoformat().replace("+00:00", "Z")
+    return shown
