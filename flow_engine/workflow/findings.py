@@ -1,0 +1,58 @@
+"""What is wrong so far, and how near misses are guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from flow_engine.errors import Problem
+from flow_engine.payload import JsonValue
+from flow_engine.workflow import pointers
+
+MAX_GUESSED_AMONG = 2000
+
+
+class Findings:
+    """Collects problems; they come out in document order, at most `limit` of them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._found: list[Problem] = []
+
+    def add(self, path: str, code: str, message: str, hint: str = "") -> None:
+        self._found.append(Problem(path, code, message, hint))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        self._found.extend(problems)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def in_order(self, document: JsonValue) -> list[Problem]:
+        ordered = sorted(
+            dict.fromkeys(self._found), key=lambda problem: pointers.place(document, problem.path)
+        )
+        if len(ordered) <= self._limit:
+            return ordered
+        left = len(ordered) - self._limit
+        return [*ordered[: self._limit], Problem("", "TOO_MANY_PROBLEMS", f"and {left:,} problems more")]
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """The hint for a name that is probably misspelt; empty without a likely one."""
+    likely = get_close_matches(name[:200], list(known)[:MAX_GUESSED_AMONG], n=1, cutoff=0.7)
+    return f"did you mean {likely[0]!r}?" if likely else ""
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """A value from outside, in a message: shortened."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…{text[0]}"
+
+
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """`'a', 'b' or 'c'`"""
+    shown = [f"{name!r}" for name in names]
+    if len(shown) > limit:
+        return f"{', '.join(shown[:limit])} and {len(shown) - limit} more"
+    return " or ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

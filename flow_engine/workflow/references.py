@@ -1,0 +1,132 @@
+"""What an expression may see from where it stands. docs/semantics.md, "Scopes" and "References"."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flow_engine.errors import Problem
+from flow_engine.expressions import Expression, Reference
+from flow_engine.payload import JsonValue
+from flow_engine.workflow.findings import listed, near_miss, quoted
+from flow_engine.workflow.structure import Structure
+
+EVERYWHERE: Final = frozenset(("input", "nodes", "vars", "execution"))
+IN_LOOPS: Final = frozenset(("item", "index", "iteration", "loops"))
+NODE_FIELDS: Final = ("output", "status", "error")
+LOOP_FIELDS: Final = ("item", "index", "iteration")
+
+Fault = tuple[str, str, str]  # code, message, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Viewpoint:
+    """Where an expression stands."""
+
+    structure: Structure
+    vars: Mapping[str, JsonValue]
+    node_id: str | None  # None: the workflow's own output, which sees every node at the top
+    names: Collection[str] = EVERYWHERE
+
+    def fault(self, reference: Reference) -> Fault | None:
+        """What is wrong with reading `reference` from here; None when nothing is."""
+        name, *rest = reference.path
+        if name not in self.names:
+            return self._unknown_name(str(name))
+        match name, rest:
+            case "nodes", [node_id, *fields]:
+                return self._node_fault(str(node_id), fields)
+            case "vars", [key, *_] if key not in self.vars:
+                hint = near_miss(str(key), self.vars)
+                return "UNKNOWN_VARIABLE", f"vars has no {quoted(key)}", hint
+            case "loops", [node_id, *fields]:
+                return self._loop_fault(str(node_id), fields)
+            case _:
+                return None
+
+    def _unknown_name(self, name: str) -> Fault:
+        if name in IN_LOOPS:
+            return (
+                "OUTSIDE_LOOP",
+                f"{name!r} exists only inside a loop",
+                "set parentId to the loop that it belongs to",
+            )
+        if name in self.structure.nodes:
+            hint = f"write {_spelled(name)}.output"
+        else:
+            hint = near_miss(name, self.names) or f"known are {listed(sorted(self.names))}"
+        return "UNKNOWN_VARIABLE", f"unknown variable {quoted(name)}", hint
+
+    def _node_fault(self, node_id: str, fields: list[str | int]) -> Fault | None:
+        if node_id not in self.structure.nodes:
+            near = [known for known in self.structure.nodes if known.startswith(f"{node_id}-")][:1]
+            hint = f"write {_spelled(near[0])}" if near else near_miss(node_id, self.structure.nodes)
+            return "UNKNOWN_NODE", f"there is no node {quoted(node_id)}", hint
+        if fields and fields[0] not in NODE_FIELDS:
+            hint = (
+                near_miss(str(fields[0]), NODE_FIELDS)
+                or f"write {_spelled(node_id)}.output.{str(fields[0])[:60]}"
+            )
+            message = f"a node has {listed(NODE_FIELDS)}, not {quoted(fields[0])}"
+            return "UNKNOWN_FIELD", message, hint
+        return self._order_fault(node_id)
+
+    def _order_fault(self, node_id: str) -> Fault | None:
+        parents = self.structure.parents
+        scope = parents[node_id]
+        here = self.node_id
+        while here is not None and parents[here] != scope:
+            here = parents[here]
+        if here is None:
+            if self.node_id is None and scope is None:
+                return None
+            container = quoted(scope)
+            message = f"node {quoted(node_id)} lies inside {container}, which lets out its own output only"
+            return "NOT_UPSTREAM", message, f"write {_spelled(str(scope))}.output"
+        if here == node_id:
+            what = "itself" if here == self.node_id else f"the loop {quoted(node_id)} around it"
+            return "NOT_UPSTREAM", f"a node cannot read the outcome of {what}", ""
+        if self.structure.may_be_upstream(node_id, here):
+            return None
+        message = f"node {quoted(node_id)} need not have ended before {quoted(here)} starts"
+        return "NOT_UPSTREAM", message, f"draw an edge that leads from {quoted(node_id)} to {quoted(here)}"
+
+    def _loop_fault(self, node_id: str, fields: list[str | int]) -> Fault | None:
+        around = self.structure.containers_of(self.node_id) if self.node_id else ()
+        if node_id not in around:
+            hint = near_miss(node_id, around) or f"around it are {listed(around)}"
+            return "OUTSIDE_LOOP", f"{quoted(node_id)} is no loop around this node", hint
+        if fields and fields[0] not in LOOP_FIELDS:
+            message = f"a loop has {listed(LOOP_FIELDS)}, not {quoted(fields[0])}"
+            return "UNKNOWN_FIELD", message, near_miss(str(fields[0]), LOOP_FIELDS)
+        return None
+
+
+def reference_problems(expression: Expression, viewpoint: Viewpoint, path: str) -> Iterable[Problem]:
+    """What the expression at `path` reads and must not, in the order of its text."""
+    for reference in sorted(expression.references, key=lambda found: found.position):
+        if fault := viewpoint.fault(reference):
+            code, message, hint = fault
+            yield Problem(
+                path,
+                code,
+                f"{message} (character {reference.position + 1} of {quoted(expression.source)})",
+                hint,
+            )
+
+
+def nodes_read(expressions: Iterable[Expression]) -> frozenset[str] | None:
+    """Ids of the nodes whose outcome the expressions read; None when only running them tells."""
+    found: set[str] = set()
+    for expression in expressions:
+        for reference in expression.references:
+            if reference.path[0] == "nodes":
+                if len(reference.path) == 1:
+                    return None
+                found.add(str(reference.path[1]))
+    return frozenset(found)
+
+
+def _spelled(node_id: str) -> str:
+    return f"nodes.{node_id}" if node_id.isidentifier() and node_id.isascii() else f'nodes["{node_id}"]'

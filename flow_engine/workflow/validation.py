@@ -1,0 +1,193 @@
+"""A definition checked as a whole, and compiled for running.
+
+Every problem is found in one go: what is wrong in one place is noted, and the rest
+is checked as if that place had been right.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from flow_engine.errors import InvalidWorkflow, Problem
+from flow_engine.expressions import Template, TemplateErrors, compile_template
+from flow_engine.payload import JsonValue
+from flow_engine.workflow import pointers
+from flow_engine.workflow.configs import CompiledConfig, compile_config, syntax_problems
+from flow_engine.workflow.definition import definition_hash
+from flow_engine.workflow.findings import Findings
+from flow_engine.workflow.graph import (
+    ERROR_HANDLE,
+    GraphEdge,
+    GraphNode,
+    RetryPolicy,
+    ScopeGraph,
+    WorkflowGraph,
+)
+from flow_engine.workflow.limits import DEFAULT_LIMITS, WorkflowLimits
+from flow_engine.workflow.model import RetryDefinition, WorkflowSettings
+from flow_engine.workflow.reading import Draft, NodeTypes, read
+from flow_engine.workflow.references import EVERYWHERE, IN_LOOPS, Viewpoint, nodes_read, reference_problems
+from flow_engine.workflow.structure import Structure, connect
+
+__all__ = ["NodeTypes", "compile_workflow", "validate_workflow"]
+
+
+def compile_workflow(
+    document: JsonValue, types: NodeTypes, limits: WorkflowLimits = DEFAULT_LIMITS
+) -> WorkflowGraph:
+    """The graph that `document`, a parsed definition, describes.
+
+    Raises InvalidWorkflow with all its problems, in document order.
+    """
+    check = _Check(document, types, limits)
+    if check.findings:
+        raise InvalidWorkflow(check.findings.in_order(document))
+    return check.graph()
+
+
+def validate_workflow(
+    document: JsonValue, types: NodeTypes, limits: WorkflowLimits = DEFAULT_LIMITS
+) -> list[Problem]:
+    """All that is wrong with `document`, in document order; empty when it is valid."""
+    return _Check(document, types, limits).findings.in_order(document)
+
+
+class _Check:
+    """One pass over a document: what it means, as far as it means anything."""
+
+    def __init__(self, document: JsonValue, types: NodeTypes, limits: WorkflowLimits) -> None:
+        self.document = document
+        self.findings = Findings(limits.max_problems)
+        reading = read(document, types, limits, self.findings)
+        self.settings: WorkflowSettings = reading.settings
+        self.structure: Structure = connect(reading.nodes, reading.edges, self.findings)
+        self.vars = self._constants(self.settings.vars)
+        self.configs: dict[int, CompiledConfig] = {
+            draft.index: self._config(draft) for draft in reading.nodes if draft.config is not None
+        }
+        self.output = self._template(self.settings.output, "/output", EVERYWHERE)
+        if self.settings.concurrency is not None:
+            self._template(
+                self.settings.concurrency.key, "/concurrency/key", frozenset(("input", "vars", "execution"))
+            )
+
+    def _config(self, draft: Draft) -> CompiledConfig:
+        assert draft.type is not None
+        assert draft.config is not None
+        path = draft.path_of("config")
+        compiled = compile_config(draft.type, draft.config, path)
+        self.findings.extend(compiled.problems)
+        names = EVERYWHERE | IN_LOOPS if draft.id and self.structure.parents[draft.id] else EVERYWHERE
+        for place, expression, extra in compiled.expressions:
+            if draft.id:
+                viewpoint = Viewpoint(self.structure, self.vars, draft.id, names | extra)
+                where = path + pointers.pointer(place)
+                self.findings.extend(reference_problems(expression, viewpoint, where))
+        return compiled
+
+    def _template(self, value: JsonValue, path: str, names: frozenset[str]) -> Template | None:
+        """A template that belongs to no node; None when there is none or it cannot be compiled."""
+        if value is None:
+            return None
+        try:
+            template = compile_template(value)
+        except TemplateErrors as errors:
+            self.findings.extend(syntax_problems(errors, path))
+            return None
+        viewpoint = Viewpoint(self.structure, self.vars, None, names)
+        for place, expression in template.expressions:
+            self.findings.extend(reference_problems(expression, viewpoint, path + pointers.pointer(place)))
+        return template
+
+    def _constants(self, values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+        """The vars with `$${` read as `${`."""
+        try:
+            template = compile_template(dict(values))
+        except TemplateErrors as errors:
+            self.findings.extend(syntax_problems(errors, "/vars"))
+            return values
+        for place in dict.fromkeys(place for place, _ in template.expressions):
+            path = "/vars" + pointers.pointer(place)
+            self.findings.add(
+                path, "EXPRESSION_NOT_ALLOWED", "vars are constants", "write $${ for a literal ${"
+            )
+        constants: dict[str, JsonValue] = values if template.expressions else template.render({})  # type: ignore[assignment]
+        return constants
+
+    # The graph of a definition without problems
+
+    def graph(self) -> WorkflowGraph:
+        settings, nodes = (
+            self.settings,
+            {node.id: node for node in map(self._node, self.structure.nodes.values())},
+        )
+        members: dict[str | None, list[GraphNode]] = defaultdict(list, {None: []})
+        for node in nodes.values():
+            members[node.parent_id].append(node)
+            if node.type.container:
+                members[node.id]
+        return WorkflowGraph(
+            definition_hash=definition_hash(self.document),
+            id=settings.id or "",
+            name=settings.name,
+            nodes=MappingProxyType(nodes),
+            scopes=MappingProxyType(
+                {scope: ScopeGraph(scope, tuple(found)) for scope, found in members.items()}
+            ),
+            vars=self.vars,
+            output=self.output,
+            output_reads=nodes_read(found for _, found in self.output.expressions)
+            if self.output
+            else frozenset(),
+            retry=_policy(settings.retry),
+            max_parallel=settings.max_parallel,
+            timeout_ms=settings.timeout_ms,
+            input_schema=settings.input_schema,
+            tags=tuple(settings.tags),
+        )
+
+    def _node(self, draft: Draft) -> GraphNode:
+        definition, config = draft.definition, self.configs[draft.index]
+        assert draft.type is not None
+        incoming, outgoing = (
+            tuple(GraphEdge(edge.source, edge.target, edge.handle) for edge in edges.get(draft.id, ()))
+            for edges in (self.structure.incoming, self.structure.outgoing)
+        )
+        branches = any(edge.handle == ERROR_HANDLE for edge in outgoing)
+        once = definition.at_most_once
+        return GraphNode(
+            id=draft.id,
+            index=draft.index,
+            name=definition.name,
+            type=draft.type,
+            parent_id=self.structure.parents[draft.id],
+            path=self.structure.containers_of(draft.id),
+            incoming=incoming,
+            outgoing=outgoing,
+            needed={"all": 0, "any": 1}[definition.join]
+            if isinstance(definition.join, str)
+            else definition.join,
+            raw_config=definition.config,
+            config=config.template,
+            constant_config=config.constant,
+            reads=nodes_read(expression for _, expression, _ in config.expressions),
+            on_error="branch" if branches else definition.on_error or "fail",
+            retry=_policy(definition.retry),
+            timeout_ms=definition.timeout_ms,
+            at_most_once=draft.type.at_most_once if once is None else once,
+        )
+
+
+def _policy(retry: RetryDefinition | None) -> RetryPolicy | None:
+    if retry is None:
+        return None
+    return RetryPolicy(
+        max_attempts=retry.max_attempts,
+        initial_interval_ms=retry.initial_interval_ms,
+        backoff_coefficient=retry.backoff_coefficient,
+        max_interval_ms=retry.max_interval_ms,
+        jitter=retry.jitter,
+        retry_on=None if retry.retry_on is None else frozenset(retry.retry_on),
+    )
