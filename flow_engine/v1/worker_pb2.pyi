@@ -61,13 +61,13 @@ class ClaimNextResponse(_message.Message):
     def __init__(self, executions: _Optional[_Iterable[_Union[ClaimedExecution, _Mapping]]] = ...) -> None: ...
 
 class ClaimedExecution(_message.Message):
-    __slots__ = ("execution_id", "epoch", "report_no", "definition_hash", "snapshot", "events_json", "last_sequence", "database_time", "deadline_time", "lease", "quarantined")
+    __slots__ = ("execution_id", "epoch", "report_no", "definition_hash", "snapshot", "batches", "last_sequence", "database_time", "deadline_time", "lease", "quarantined")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPORT_NO_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_HASH_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
-    EVENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     DATABASE_TIME_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -78,13 +78,13 @@ class ClaimedExecution(_message.Message):
     report_no: int
     definition_hash: str
     snapshot: bytes
-    events_json: bytes
+    batches: _containers.RepeatedCompositeFieldContainer[EventBatch]
     last_sequence: int
     database_time: _timestamp_pb2.Timestamp
     deadline_time: _timestamp_pb2.Timestamp
     lease: _duration_pb2.Duration
     quarantined: bool
-    def __init__(self, execution_id: _Optional[str] = ..., epoch: _Optional[int] = ..., report_no: _Optional[int] = ..., definition_hash: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., events_json: _Optional[bytes] = ..., last_sequence: _Optional[int] = ..., database_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., quarantined: _Optional[bool] = ...) -> None: ...
+    def __init__(self, execution_id: _Optional[str] = ..., epoch: _Optional[int] = ..., report_no: _Optional[int] = ..., definition_hash: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., batches: _Optional[_Iterable[_Union[EventBatch, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., database_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., quarantined: _Optional[bool] = ...) -> None: ...
 
 class ReportRequest(_message.Message):
     __slots__ = ("worker_id", "reports")
@@ -155,18 +155,26 @@ class ReportResponse(_message.Message):
     def __init__(self, replies: _Optional[_Iterable[_Union[ReportReply, _Mapping]]] = ..., executions: _Optional[_Iterable[_Union[ClaimedExecution, _Mapping]]] = ...) -> None: ...
 
 class ReportReply(_message.Message):
-    __slots__ = ("execution_id", "outcome", "first_sequence", "last_sequence", "unseen_events_json")
+    __slots__ = ("execution_id", "outcome", "first_sequence", "last_sequence", "unseen")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    UNSEEN_EVENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     outcome: str
     first_sequence: int
     last_sequence: int
-    unseen_events_json: bytes
-    def __init__(self, execution_id: _Optional[str] = ..., outcome: _Optional[str] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., unseen_events_json: _Optional[bytes] = ...) -> None: ...
+    unseen: _containers.RepeatedCompositeFieldContainer[EventBatch]
+    def __init__(self, execution_id: _Optional[str] = ..., outcome: _Optional[str] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., unseen: _Optional[_Iterable[_Union[EventBatch, _Mapping]]] = ...) -> None: ...
+
+class EventBatch(_message.Message):
+    __slots__ = ("first_sequence", "events_json")
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    first_sequence: int
+    events_json: bytes
+    def __init__(self, first_sequence: _Optional[int] = ..., events_json: _Optional[bytes] = ...) -> None: ...
 
 class RenewLeasesRequest(_message.Message):
     __slots__ = ("worker_id", "leases")
