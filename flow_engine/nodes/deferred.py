@@ -1,4 +1,4 @@
-"""Config fields that a node evaluates itself: `DeferredCondition` or `DeferredValue` in the model, `evaluate` in `run`.
+"""Config fields that a node evaluates itself: a `Deferred…` type in the model, `evaluate` in `run`.
 
 A type names these fields in `deferred` too, so that nobody evaluates them before it runs.
 """

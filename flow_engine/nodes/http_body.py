@@ -41,9 +41,9 @@ class BoundedDecoder:
             raise TooLarge
 
     def finish(self) -> bytes:
-        """The whole body. Raises Undecodable if the compressed stream stops short."""
-        if self._gzip is not None and self._begun and not self._gzip.eof:
-            raise Undecodable("the compressed body stops short")
+        """The whole body. Raises Undecodable if the compressed stream stops short or goes on."""
+        if self._gzip is not None and self._begun and (not self._gzip.eof or self._gzip.unused_data):
+            raise Undecodable("the compressed body does not end where its data do")
         return bytes(self._body)
 
     def _unzipped(self, gzip: zlib._Decompress, chunk: bytes) -> bytes:
