@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from flow_engine.clock import Clock
-from services.executor.looping import Looping
+from flow_engine.looping import Looping
 from services.executor.persistence.contract import ExecutionPersistence
 
 RESAMPLE_SECONDS = 30.0

@@ -14,7 +14,7 @@ from taskiq_redis import RedisStreamBroker
 
 from flow_engine.errors import Unavailable
 from flow_engine.queue import CONSUMER_GROUP, STREAMS, TASK_NAME, priority_class, stream_of
-from services.executor.looping import Looping
+from flow_engine.looping import Looping
 from services.executor.persistence.contract import ExecutionPersistence
 
 BATCH = 200

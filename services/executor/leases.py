@@ -10,7 +10,7 @@ import structlog
 
 from flow_engine.clock import Clock
 from flow_engine.ids import ExecutionId
-from services.executor.looping import Looping
+from flow_engine.looping import Looping
 from services.executor.persistence.contract import ExecutionPersistence
 
 log = structlog.get_logger()
