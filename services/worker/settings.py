@@ -1,0 +1,35 @@
+"""The worker's settings, read once from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, whole
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Spans are in seconds."""
+
+    executor_address: str = "127.0.0.1:50051"
+    redis_url: str = ""
+    concurrency: int = 16  # executions at once
+    shutdown_grace_seconds: float = 20.0
+    idle_ask_seconds: float = 2.0
+    log_level: str = "info"
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Raises WrongSettings, which names every variable that is wrong or missing."""
+    read = EnvironmentReader(environment)
+    settings = Settings(
+        executor_address=joined(*read("FLOW_GRPC_ADDRESS", address, ("127.0.0.1", 50051))),
+        redis_url=read.redis_url(Path(environment.get("FLOW_DATA_DIR") or ".flow")),
+        concurrency=read("FLOW_WORKER_CONCURRENCY", whole(1, 10_000), 16),
+        shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
+        log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
+    )
+    read.refuse_if_wrong()
+    return settings
