@@ -163,7 +163,7 @@ class HttpRequest(NodeType[HttpRequestConfig]):
         "HTTP_TOO_LARGE": "The answer is longer than `maxResponseBytes`.",
         "HTTP_REDIRECT": "Too many redirects, or one to no http or https URL.",
         "HTTP_BODY": "The answer's body is not what `responseType` or its own Content-Type says.",
-        "INVALID_CONFIG": "The request cannot be sent as it is described.",
+        "CONFIG_INVALID": "The request cannot be sent as it is described.",
     }
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
@@ -193,7 +193,7 @@ def _request(client: httpx.AsyncClient, config: HttpRequestConfig, step_key: str
         return _built(client, config, step_key)
     except UnicodeError as error:
         raise NodeError(
-            "INVALID_CONFIG", "a header or the URL holds characters that HTTP cannot carry"
+            "CONFIG_INVALID", "a header or the URL holds characters that HTTP cannot carry"
         ) from error
 
 
@@ -247,7 +247,7 @@ def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise NodeError("INVALID_CONFIG", "the body is no base64") from error
+        raise NodeError("CONFIG_INVALID", "the body is no base64") from error
 
 
 def _pairs(fields: Mapping[str, JsonValue]) -> list[tuple[str, JsonValue]]:
@@ -395,7 +395,7 @@ def _failure(error: httpx.HTTPError | httpx.InvalidURL) -> NodeError:
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
             return NodeError("HTTP_REDIRECT", "redirected to something that is no http or https URL")
         case httpx.LocalProtocolError():
-            return NodeError("INVALID_CONFIG", "the request is no valid HTTP")
+            return NodeError("CONFIG_INVALID", "the request is no valid HTTP")
         case _:
             return NodeError(
                 "HTTP_PROTOCOL", "the connection broke off, or what came was no HTTP", retryable=True

@@ -211,7 +211,7 @@ def test_impossible_requests_are_refused(wrong: dict[str, Any]) -> None:
 
 async def test_a_header_that_http_cannot_carry_fails_the_config(services: SharedServices, site: str) -> None:
     raw = {"url": f"{site}/echo", "headers": {"A": "→"}}
-    assert (await contexts.failed("http.request", raw, services=services)).failure.code == "INVALID_CONFIG"
+    assert (await contexts.failed("http.request", raw, services=services)).failure.code == "CONFIG_INVALID"
 
 
 # What comes back
