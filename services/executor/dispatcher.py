@@ -13,8 +13,8 @@ from taskiq.kicker import AsyncKicker
 from taskiq_redis import RedisStreamBroker
 
 from flow_engine.errors import Unavailable
-from flow_engine.queue import CONSUMER_GROUP, STREAMS, TASK_NAME, priority_class, stream_of
 from flow_engine.looping import Looping
+from flow_engine.queue import CONSUMER_GROUP, STREAMS, TASK_NAME, priority_class, stream_of
 from services.executor.persistence.contract import ExecutionPersistence
 
 BATCH = 200

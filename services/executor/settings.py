@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
-T = TypeVar("T")
-
-EXIT_CONFIGURATION = 78
-"""Exit code of a process that its settings or surroundings keep from starting (EX_CONFIG)."""
-
-REDIS_URL_FILE = "run/redis.url"
-
-
-class WrongSettings(Exception):
-    """What keeps the executor from starting, one line a problem."""
+from flow_engine.environment import (
+    EnvironmentReader,
+    address,
+    database_url,
+    joined,
+    log_level,
+    loopback,
+    number,
+    switch,
+    whole,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,13 @@ class Settings:
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Raises WrongSettings, which names every variable that is wrong or missing."""
-    read = _Reader(environment)
+    read = EnvironmentReader(environment)
     data_dir = Path(environment.get("FLOW_DATA_DIR") or ".flow")
     host, port = read("FLOW_GRPC_ADDRESS", address, ("127.0.0.1", 50051))
     settings = Settings(
         data_dir=data_dir,
         database_url=read("DATABASE_URL", database_url, f"sqlite:///{data_dir / 'flow.db'}"),
-        redis_url=read("REDIS_URL", redis_url, "") or read.embedded_redis(data_dir / REDIS_URL_FILE),
+        redis_url=read.redis_url(data_dir),
         grpc_host=host,
         grpc_port=port,
         migrate=read("FLOW_MIGRATE", switch, False),
@@ -89,112 +87,5 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             f"FLOW_GRPC_ADDRESS: {settings.grpc_address} can be reached from outside and there is no "
             "authentication; set FLOW_INSECURE=1 to accept that"
         )
-    if read.problems:
-        raise WrongSettings("\n".join(read.problems))
+    read.refuse_if_wrong()
     return settings
-
-
-class _Reader:
-    """Reads variables one by one and remembers what is wrong with them."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self.problems: list[str] = []
-
-    def __call__(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        text = self._environment.get(name, "").strip()
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as error:
-            self.problems.append(f"{name}: {text!r} {error}")
-            return default
-
-    def embedded_redis(self, url_file: Path) -> str:
-        """The address that the embedded server of `flow up` leaves while it runs."""
-        try:
-            return url_file.read_text().strip()
-        except OSError:
-            self.problems.append(
-                f"REDIS_URL: not set, and no embedded server runs here ({url_file} is absent); "
-                "set REDIS_URL, or start everything with `flow up`"
-            )
-            return ""
-
-
-def address(text: str) -> tuple[str, int]:
-    """host:port; an IPv6 host in brackets."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("is not of the form host:port")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def database_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("postgresql", "postgres", "sqlite"):
-        raise ValueError("is not of the form postgresql://… or sqlite:///…")
-    return text
-
-
-def redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("is not of the form redis://…")
-    return text
-
-
-def switch(text: str) -> bool:
-    lowered = text.lower()
-    if lowered not in ("0", "1", "false", "true", "no", "yes", "off", "on"):
-        raise ValueError("is neither 1 nor 0")
-    return lowered in ("1", "true", "yes", "on")
-
-
-def log_level(text: str) -> str:
-    if text.lower() not in ("debug", "info", "warning", "error"):
-        raise ValueError("is none of debug, info, warning, error")
-    return text.lower()
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError("is not a whole number") from None
-        return within(value, least, most)
-
-    return parse
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError("is not a number") from None
-        return within(value, least, most)
-
-    return parse
-
-
-Number = TypeVar("Number", int, float)
-
-
-def within(value: Number, least: Number, most: Number) -> Number:
-    if not least <= value <= most:
-        raise ValueError(f"is not between {least:g} and {most:g}")
-    return value

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from flow_engine.clock import Clock
-from services.executor.dispatcher import Dispatcher
 from flow_engine.looping import Looping
+from services.executor.dispatcher import Dispatcher
 from services.executor.persistence.contract import ExecutionPersistence
 
 log = structlog.get_logger()
