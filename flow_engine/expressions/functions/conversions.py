@@ -73,7 +73,7 @@ def to_bool(frame: Frame, value: bool | str) -> bool:
 )
 def to_int(frame: Frame, value: float | str | Timestamp) -> int:
     if type(value) is int:
-        return value
+        return checked_int(value)
     if type(value) is float:
         if not INT_MIN < value < INT_MAX:
             raise EvaluationError("the double does not fit in an integer of 64 bits")
@@ -93,7 +93,7 @@ def to_int(frame: Frame, value: float | str | Timestamp) -> int:
     examples=[("uint('42')", "42")],
 )
 def to_uint(frame: Frame, value: float | str) -> int:
-    number = to_int(frame, value)
+    number = value if type(value) is int else to_int(frame, value)
     if number < 0:
         raise EvaluationError(f"{preview(value)} is negative")
     return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from flow_engine.expressions.errors import EvaluationError
@@ -61,7 +62,7 @@ def sign(frame: Frame, value: Any) -> Any:
     examples=[("math.ceil(1.2)", "2.0"), ("int(math.ceil(1.2))", "2")],
 )
 def ceiling(frame: Frame, value: Any) -> Any:
-    return float(math.ceil(value)) if type(value) is float and math.isfinite(value) else value
+    return _whole(math.ceil, value)
 
 
 @function(
@@ -71,7 +72,7 @@ def ceiling(frame: Frame, value: Any) -> Any:
     examples=[("math.floor(1.8)", "1.0")],
 )
 def floor(frame: Frame, value: Any) -> Any:
-    return float(math.floor(value)) if type(value) is float and math.isfinite(value) else value
+    return _whole(math.floor, value)
 
 
 @function(
@@ -81,7 +82,14 @@ def floor(frame: Frame, value: Any) -> Any:
     examples=[("math.trunc(-1.8)", "-1.0")],
 )
 def truncate(frame: Frame, value: Any) -> Any:
-    return float(math.trunc(value)) if type(value) is float and math.isfinite(value) else value
+    return _whole(math.trunc, value)
+
+
+def _whole(rounding: Callable[[float], int], value: Any) -> Any:
+    """A double rounded; ints and what is not finite stay, and so does the sign of zero."""
+    if type(value) is int or not math.isfinite(value):
+        return value
+    return math.copysign(rounding(value), value) if abs(value) < 1 and not rounding(value) else float(rounding(value))
 
 
 @function(
