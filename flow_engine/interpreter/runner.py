@@ -103,6 +103,7 @@ class Runner:
         self._committed = 0
         self._committing = asyncio.Lock()
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], c.StepId | None] = {}
         self._timers: list[tuple[float, int, str, c.StepId, int]] = []
@@ -592,8 +593,8 @@ class Runner:
             if not payload.inline:
                 self._keep(payload)
         self._changed.set()
-        if len(self._buffer) >= HOLD_EVENTS and not self._committing.locked():
-            self._spawn(self._durable())
+        if len(self._buffer) >= HOLD_EVENTS:
+            self._flush()
         elif self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush)
         if self._history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
@@ -606,9 +607,12 @@ class Runner:
         self._buffered_payloads.append(payload)
 
     def _flush(self) -> None:
-        self._flush_timer = None
-        if self._buffer and self._end is None and self._dropped is None:
-            self._spawn(self._durable())
+        """Commit what is held, beside the run; one such commit at a time."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        if (self._flushing is None or self._flushing.done()) and self._end is None and self._dropped is None:
+            self._flushing = self._spawn(self._durable())
 
     async def _durable(self) -> None:
         """Returns when everything recorded so far is committed."""
