@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.commands import catalogue, definitions, executions, running
+from services.cli.commands import catalogue, definitions, executions, running, serving
 
 RUN = "Run and follow"
 STEER = "Steer"
@@ -39,3 +39,8 @@ app.command(rich_help_panel=DEFINE)(catalogue.nodes)
 app.command(rich_help_panel=DEFINE)(catalogue.schema)
 app.add_typer(definitions.workflows, name="workflows", rich_help_panel=DEFINE)
 app.add_typer(definitions.imports, name="import", rich_help_panel=DEFINE)
+app.command(rich_help_panel=SERVE)(serving.up)
+app.command(rich_help_panel=SERVE)(serving.executor)
+app.command(rich_help_panel=SERVE)(serving.worker)
+app.command(rich_help_panel=SERVE)(serving.gateway)
+app.add_typer(serving.db, name="db", rich_help_panel=SERVE)

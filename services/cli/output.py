@@ -19,6 +19,13 @@ def print_json(value: Any) -> None:
     print(text.decode(), flush=True)
 
 
+def print_json_line(value: Any) -> None:
+    """One line of newline-delimited JSON, seen at once by whoever reads the pipe."""
+    import msgspec
+
+    print(msgspec.json.encode(value).decode(), flush=True)
+
+
 def pretty(json_text: str | bytes) -> str:
     """JSON text laid out for people; numbers keep their digits."""
     import msgspec

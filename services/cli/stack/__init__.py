@@ -1,0 +1,1 @@
+"""`flow up`: the services as child processes, watched and restarted."""
