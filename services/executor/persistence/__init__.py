@@ -1,1 +1,1 @@
-"""The database: the one place where executions are true. Only the executor opens it."""
+"""What the executor keeps in a database: `SqlExecutionPersistence`, by the contract in `contract.py`."""

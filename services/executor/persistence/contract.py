@@ -54,6 +54,8 @@ class Started:
     execution_id: ExecutionId
     created: bool  # False: the request id or a live retry named one that was there
     first_sequence: int = 0  # of the first entry's events
+    database_time: datetime | None = None  # the database's clock at the commit
+    deadline_at: datetime | None = None
 
 
 class ReportOutcome(Enum):
@@ -285,8 +287,12 @@ class ExecutionPersistence(Protocol):
         """Raises ExecutionNotFound."""
         ...
 
-    async def events(self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000) -> list[StoredBatch]:
-        """Whole batches that reach beyond `after_sequence`, about `limit` events; the first may begin before."""
+    async def events(
+        self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000
+    ) -> list[StoredBatch]:
+        """Whole batches that reach beyond `after_sequence`, about `limit` events.
+
+        The first may begin before."""
         ...
 
     async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:

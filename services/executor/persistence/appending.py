@@ -1,0 +1,293 @@
+"""Starts and reports, committed in groups: each batch is one transaction. PROTOCOL 1, 6, 7 and 10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, delete, or_, select
+
+from flow_engine.errors import FlowEngineError, IdempotencyConflict, Unavailable
+from flow_engine.ids import ExecutionId
+from services.executor.persistence.contract import (
+    ImmediateRun,
+    NewExecution,
+    Report,
+    ReportOutcome,
+    ReportReply,
+    Started,
+    StoredBatch,
+)
+from services.executor.persistence.database import Conflict, Database, NotStorable
+from services.executor.persistence.groupcommit import GroupCommit
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.reading import stored_batch
+from services.executor.persistence.reports import accept, body_hash, is_repetition, refusal
+from services.executor.persistence.starting import begin, events_at_start
+from services.executor.persistence.tables import (
+    definitions,
+    execution_events,
+    idempotency_keys,
+    workflow_executions,
+)
+from services.executor.persistence.transaction import Transaction
+
+REQUEST_ID_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    new: NewExecution
+    run: ImmediateRun | None
+
+
+class Appending:
+    """The hot path. One batch is under way at a time; its members arrived during the one before."""
+
+    def __init__(self, database: Database, lease: Callable[[str], timedelta]) -> None:
+        self._database = database
+        self._lease = lease
+        self._stored_definitions: set[tuple[str, str]] = set()  # (namespace, hash), as committed
+        self._group: GroupCommit[Start | Report, Started | ReportReply] = GroupCommit(self._commit, _keys)
+
+    async def create(self, new: NewExecution, run: ImmediateRun | None) -> Started:
+        answer = await self._group.submit(Start(new, run))
+        assert isinstance(answer, Started)
+        return answer
+
+    async def report(self, report: Report) -> ReportReply:
+        answer = await self._group.submit(report)
+        assert isinstance(answer, ReportReply)
+        return answer
+
+    async def stop(self) -> None:
+        await self._group.stop()
+
+    async def _commit(self, members: Sequence[Start | Report]) -> Sequence[Started | ReportReply | Exception]:
+        """One transaction for all; where the database refuses that, one for each."""
+        try:
+            return await self._database.once(lambda transaction: self._write(transaction, members))
+        except (Conflict, NotStorable) as error:
+            if len(members) == 1:
+                return [await self._alone(members[0], error)]
+            return [answer for member in members for answer in await self._commit([member])]
+
+    async def _alone(
+        self, member: Start | Report, error: Conflict | NotStorable
+    ) -> Started | ReportReply | Exception:
+        """After a conflict the other side has committed: now its work is seen, and settles ours."""
+        if isinstance(error, NotStorable):
+            return error
+        try:
+            (answer,) = await self._database.write(lambda transaction: self._write(transaction, [member]))
+        except Conflict as again:
+            return Unavailable(f"the database keeps refusing: {again}")
+        except NotStorable as refused:
+            return refused
+        return answer
+
+    async def _write(
+        self, transaction: Transaction, members: Sequence[Start | Report]
+    ) -> Sequence[Started | ReportReply | Exception]:
+        locked = await transaction.lock(sorted({key for member in members for key in _rows(member)}))
+        starts = [member for member in members if isinstance(member, Start)]
+        answers: dict[str, Started | ReportReply | Exception] = {}
+        if starts:
+            answers.update(await self._start(transaction, starts, locked))
+        reports = [member for member in members if isinstance(member, Report)]
+        accepted = [report for report in reports if self._decide(report, locked, answers)]
+        await transaction.write([locked[report.execution_id] for report in accepted])
+        for report in reports:
+            if report.execution_id not in answers:
+                answers[report.execution_id] = await self._reply(
+                    transaction, report, locked[report.execution_id]
+                )
+        return [answers[_id(member)] for member in members]
+
+    # Starts -----------------------------------------------------------------------------------
+
+    async def _start(
+        self, transaction: Transaction, starts: Sequence[Start], locked: dict[str, Draft]
+    ) -> dict[str, Started | Exception]:
+        now = await transaction.now()
+        answers: dict[str, Started | Exception] = {
+            start.new.id: _started(locked[start.new.id], start, created=True)
+            for start in starts
+            if start.new.id in locked
+        }
+        answers |= await self._known_requests(
+            transaction, [s for s in starts if s.new.id not in answers], now
+        )
+        answers |= await self._live_retries(transaction, [s for s in starts if s.new.id not in answers])
+        fresh = [start for start in starts if start.new.id not in answers]
+        drafts: list[tuple[Draft, dict[str, Any]]] = []
+        for start in fresh:
+            owner = start.run.owner if start.run else ""
+            try:
+                drafts.append(begin(start.new, start.run, now, self._lease(owner)))
+            except FlowEngineError as error:
+                answers[start.new.id] = error
+        begun = {draft.row.id: draft for draft, _ in drafts}
+        fresh = [start for start in fresh if start.new.id in begun]
+        await self._store_definitions(transaction, fresh)
+        await self._store_requests(transaction, fresh, now)
+        await transaction.insert_executions(drafts)
+        await transaction.write([draft for draft, _ in drafts])
+        return answers | {start.new.id: _started(begun[start.new.id], start, created=True) for start in fresh}
+
+    async def _known_requests(
+        self, transaction: Transaction, starts: Sequence[Start], now: datetime
+    ) -> dict[str, Started | Exception]:
+        """Answers for starts whose request id was used within its time."""
+        asked = {
+            (start.new.namespace, start.new.request_id): start.new for start in starts if start.new.request_id
+        }
+        if not asked:
+            return {}
+        keys = idempotency_keys.c
+        these = or_(*(and_(keys.namespace == space, keys.request_id == request) for space, request in asked))
+        await transaction.execute(delete(idempotency_keys).where(these, keys.expires_at <= now))
+        answers: dict[str, Started | Exception] = {}
+        for row in await transaction.fetch(select(idempotency_keys).where(these)):
+            new = asked[row.namespace, row.request_id]
+            if row.request_hash != new.request_hash:
+                answers[new.id] = IdempotencyConflict(new.request_id)
+            else:
+                answers[new.id] = Started(ExecutionId(row.execution_id), created=False)
+        return answers
+
+    async def _live_retries(
+        self, transaction: Transaction, starts: Sequence[Start]
+    ) -> dict[str, Started | Exception]:
+        retries = {
+            (start.new.namespace, start.new.retry_of): start.new for start in starts if start.new.retry_of
+        }
+        if not retries:
+            return {}
+        columns = workflow_executions.c
+        statement = select(columns.id, columns.namespace, columns.retry_of).where(
+            columns.retry_of.in_([retried for _, retried in retries]), columns.completed_at.is_(None)
+        )
+        return {
+            retries[row.namespace, row.retry_of].id: Started(ExecutionId(row.id), created=False)
+            for row in await transaction.fetch(statement)
+            if (row.namespace, row.retry_of) in retries
+        }
+
+    async def _store_definitions(self, transaction: Transaction, starts: Sequence[Start]) -> None:
+        rows = {(start.new.namespace, start.new.definition_hash): start.new.definition for start in starts}
+        unknown = sorted((*key, text) for key, text in rows.items() if key not in self._stored_definitions)
+        await transaction.insert(
+            definitions, ("namespace", "hash", "definition"), unknown, "ON CONFLICT DO NOTHING"
+        )
+        transaction.after_commit.append(lambda: self._stored_definitions.update(rows))
+
+    async def _store_requests(self, transaction: Transaction, starts: Sequence[Start], now: datetime) -> None:
+        expires = now + timedelta(hours=REQUEST_ID_HOURS)
+        rows = sorted(
+            (start.new.namespace, start.new.request_id, start.new.request_hash, start.new.id, expires)
+            for start in starts
+            if start.new.request_id
+        )
+        await transaction.insert(idempotency_keys, [column.name for column in idempotency_keys.columns], rows)
+
+    # Reports ----------------------------------------------------------------------------------
+
+    def _decide(
+        self, report: Report, locked: dict[str, Draft], answers: dict[str, Started | ReportReply | Exception]
+    ) -> bool:
+        """Whether it is accepted into the draft. Refusals that need no reading are answered here."""
+        draft = locked.get(report.execution_id)
+        if draft is None:
+            answers[report.execution_id] = ReportReply(report.execution_id, ReportOutcome.LEASE_LOST)
+            return False
+        if is_repetition(draft, report):
+            return False
+        match refusal(draft, report):
+            case None:
+                pass
+            case ReportOutcome.UNSEEN_EVENTS:
+                return False
+            case outcome:
+                answers[report.execution_id] = ReportReply(
+                    report.execution_id, outcome, last_sequence=draft.row.last_sequence
+                )
+                return False
+        try:
+            accept(draft, report)
+        except FlowEngineError as error:
+            answers[report.execution_id] = error
+            return False
+        return True
+
+    async def _reply(self, transaction: Transaction, report: Report, draft: Draft) -> ReportReply:
+        row = draft.row
+        outcome, first = ReportOutcome.OK, row.report_first_sequence
+        if not draft.changed:
+            if is_repetition(draft, report):
+                first = await self._first_sequence_of(transaction, report, draft)
+                outcome = ReportOutcome.OK if first else ReportOutcome.REPORT_CONFLICT
+            else:
+                outcome, first = ReportOutcome.UNSEEN_EVENTS, 0
+        unseen: Sequence[StoredBatch] = ()
+        if row.foreign_sequence > report.seen_sequence and outcome is not ReportOutcome.REPORT_CONFLICT:
+            unseen = await _unseen(transaction, report)
+        return ReportReply(report.execution_id, outcome, first, row.last_sequence, unseen)
+
+    async def _first_sequence_of(self, transaction: Transaction, report: Report, draft: Draft) -> int:
+        """Of a report that was accepted with this very body; 0 if with another."""
+        hash_ = body_hash(report)
+        if report.report_no == draft.row.report_no:
+            return draft.row.report_first_sequence if draft.row.report_hash == hash_ else 0
+        columns = execution_events.c
+        rows = await transaction.fetch(
+            select(columns.first_sequence).where(
+                columns.execution_id == report.execution_id,
+                columns.epoch == report.epoch,
+                columns.report_no == report.report_no,
+                columns.report_hash == hash_,
+            )
+        )
+        return rows[0].first_sequence if rows else 0
+
+
+async def _unseen(transaction: Transaction, report: Report) -> list[StoredBatch]:
+    """Events after `seen_sequence` by other hands than the runner's."""
+    columns = execution_events.c
+    rows = await transaction.fetch(
+        select(columns.first_sequence, columns.last_sequence, columns.events)
+        .where(
+            columns.execution_id == report.execution_id,
+            columns.last_sequence > report.seen_sequence,
+            columns.epoch == 0,
+        )
+        .order_by(columns.first_sequence)
+    )
+    return [stored_batch(row) for row in rows]
+
+
+def _started(draft: Draft, start: Start, *, created: bool) -> Started:
+    first = events_at_start(start.new) + 1 if start.run and start.run.first else 0
+    return Started(
+        ExecutionId(draft.row.id), created, first, database_time=draft.now, deadline_at=draft.row.deadline_at
+    )
+
+
+def _id(member: Start | Report) -> str:
+    return member.new.id if isinstance(member, Start) else member.execution_id
+
+
+def _rows(member: Start | Report) -> Collection[str]:
+    """Existing rows that it reads or changes: a start's own too, in case that it was committed already."""
+    if isinstance(member, Report):
+        return (member.execution_id,)
+    return (member.new.id, member.new.retry_of) if member.new.retry_of else (member.new.id,)
+
+
+def _keys(member: Start | Report) -> Collection[str]:
+    keys = list(_rows(member))
+    if isinstance(member, Start) and member.new.request_id:
+        keys.append(f"request {member.new.namespace} {member.new.request_id}")
+    return keys

@@ -1,0 +1,181 @@
+"""Leases: taking executions from the queue, keeping them, giving them back. PROTOCOL 2, 5 and 17."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from flow_engine.ids import ExecutionId
+from flow_engine.interpreter.events import ExecutionCancelled, ExecutionClaimed, ExecutionPaused
+from services.executor.persistence.contract import Claim, ClaimedExecution, StoredBatch
+from services.executor.persistence.database import Database
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.reading import stored_batch
+from services.executor.persistence.tables import execution_events, snapshots, workflow_executions
+from services.executor.persistence.transaction import Transaction
+
+POISON_AFTER = 2
+"""Leases lost in a row, without a step outcome, after which an execution runs with nothing beside it."""
+
+
+class Claims:
+    def __init__(self, database: Database, lease: Callable[[str], timedelta]) -> None:
+        self._database = database
+        self._lease = lease
+
+    async def next(self, claim: Claim) -> list[ClaimedExecution]:
+        return await self._database.write(lambda transaction: self._claim(transaction, claim))
+
+    async def _claim(self, transaction: Transaction, claim: Claim) -> list[ClaimedExecution]:
+        await transaction.serialize(f"claim {claim.claim_id}")
+        drafts = await _claimed_before(transaction, claim)
+        if not drafts:
+            drafts = alone_or_together(await _longest_waiting(transaction, claim.free_slots))
+            for draft in drafts:
+                take(draft, claim, self._lease(claim.worker_id))
+            await transaction.write(drafts)
+        return await _with_histories(transaction, drafts, self._lease(claim.worker_id))
+
+    async def renew(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
+        async def work(transaction: Transaction) -> set[ExecutionId]:
+            held = await _held(transaction, owner, leases)
+            for draft in held:
+                draft.set(lease_expires_at=draft.now + self._lease(owner))
+            await transaction.write(held)
+            return {execution_id for execution_id, _ in leases} - {draft.row.id for draft in held}
+
+        return await self._database.write(work) if leases else set()
+
+    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
+        async def work(transaction: Transaction) -> None:
+            held = await _held(transaction, owner, leases)
+            for draft in held:
+                give_back(draft)
+            await transaction.write(held)
+
+        if leases:
+            await self._database.write(work)
+
+
+def alone_or_together(drafts: Sequence[Draft]) -> list[Draft]:
+    """Of candidates in the order of the queue: the first if it is poison, else those that are not."""
+    if drafts and is_poison(drafts[0]):
+        return [drafts[0]]
+    return [draft for draft in drafts if not is_poison(draft)]
+
+
+def is_poison(draft: Draft) -> bool:
+    return draft.row.lost_leases >= POISON_AFTER
+
+
+def take(draft: Draft, claim: Claim, lease: timedelta) -> None:
+    quarantined = is_poison(draft)
+    draft.move("claim", "running")
+    draft.set(
+        lease_owner=claim.worker_id,
+        lease_expires_at=draft.now + lease,
+        claim_id=claim.claim_id,
+        quarantined=quarantined,
+        started_at=draft.row.started_at or draft.now,
+    )
+    draft.record(ExecutionClaimed(time=draft.now, worker_id=claim.worker_id, epoch=draft.row.epoch))
+    # The answer to the claim tells the runner everything.
+    draft.set(seen_sequence=draft.row.last_sequence)
+
+
+def give_back(draft: Draft) -> None:
+    """Unworked: to its old place in the queue, or to where control wants it."""
+    place, control, reason = draft.row.queue_order, draft.row.pending_control, draft.row.control_reason
+    match control:
+        case "cancel":
+            draft.record(ExecutionCancelled(time=draft.now, reason=reason))
+            draft.move("release", "cancelled")
+        case "pause":
+            draft.record(ExecutionPaused(time=draft.now))
+            draft.set(execution_mode="queued")
+            draft.move("release", "paused")
+        case _:
+            draft.set(execution_mode="queued")
+            draft.move("release", "pending")
+            draft.set(queue_order=place)
+
+
+async def _claimed_before(transaction: Transaction, claim: Claim) -> list[Draft]:
+    columns = workflow_executions.c
+    statement = select(columns.id).where(
+        columns.status == "running",
+        columns.lease_owner == claim.worker_id,
+        columns.claim_id == claim.claim_id,
+    )
+    return await _locked(transaction, [row.id for row in await transaction.fetch(statement)])
+
+
+async def _longest_waiting(transaction: Transaction, limit: int) -> list[Draft]:
+    """The next of the queue that no other claim is at, in its order."""
+    columns = workflow_executions.c
+    statement = (
+        select(columns.id)
+        .where(columns.status == "pending")
+        .order_by(columns.queue_order, columns.id)
+        .limit(max(limit, 0))
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    drafts = await _locked(transaction, [row.id for row in await transaction.fetch(statement)])
+    return sorted(drafts, key=lambda draft: (draft.row.queue_order, draft.row.id))
+
+
+async def _locked(transaction: Transaction, ids: Sequence[str]) -> list[Draft]:
+    return list((await transaction.lock(ids)).values()) if ids else []
+
+
+async def _held(
+    transaction: Transaction, owner: str, leases: Iterable[tuple[ExecutionId, int]]
+) -> list[Draft]:
+    epochs = dict(leases)
+    drafts = await _locked(transaction, sorted(epochs))
+    return [
+        draft
+        for draft in drafts
+        if draft.row.status == "running"
+        and draft.row.lease_owner == owner
+        and draft.row.epoch == epochs[draft.row.id]
+    ]
+
+
+async def _with_histories(
+    transaction: Transaction, drafts: Sequence[Draft], lease: timedelta
+) -> list[ClaimedExecution]:
+    if not drafts:
+        return []
+    ids = [draft.row.id for draft in drafts]
+    states = {
+        row.execution_id: row
+        for row in await transaction.fetch(select(snapshots).where(snapshots.c.execution_id.in_(ids)))
+    }
+    columns = execution_events.c
+    statement = (
+        select(columns.execution_id, columns.first_sequence, columns.last_sequence, columns.events)
+        .select_from(execution_events.outerjoin(snapshots, snapshots.c.execution_id == columns.execution_id))
+        .where(columns.execution_id.in_(ids), columns.last_sequence > func.coalesce(snapshots.c.sequence, 0))
+        .order_by(columns.execution_id, columns.first_sequence)
+    )
+    batches: dict[str, list[StoredBatch]] = {}
+    for row in await transaction.fetch(statement):
+        batches.setdefault(row.execution_id, []).append(stored_batch(row))
+    return [
+        ClaimedExecution(
+            execution_id=draft.row.id,
+            epoch=draft.row.epoch,
+            definition_hash=draft.row.definition_hash,
+            snapshot=states[draft.row.id].state if draft.row.id in states else b"",
+            batches=batches[draft.row.id],
+            last_sequence=draft.row.last_sequence,
+            database_time=draft.now,
+            deadline_at=draft.row.deadline_at,
+            lease_seconds=lease.total_seconds(),
+            quarantined=draft.row.quarantined,
+        )
+        for draft in drafts
+    ]

@@ -1,0 +1,314 @@
+"""The database behind DATABASE_URL: engines, connections, transactions, and what may go wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql import Executable
+
+from flow_engine.errors import FlowEngineError, Unavailable
+from services.executor.persistence.postgresql import PostgresTransaction
+from services.executor.persistence.sqlite import SqliteTransaction
+from services.executor.persistence.transaction import Transaction, instant
+
+T = TypeVar("T")
+
+POSTGRES_SETTINGS = {
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read\\ committed",
+    "timezone": "UTC",
+    "jit": "off",
+}
+POSTGRES_CONNECT = {
+    "connect_timeout": 5,
+    # A peer that vanished is noticed within about ten seconds, whether we wait for it or send to it.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "target_session_attrs": "read-write",
+    "application_name": "flow-executor",
+}
+POSTGRES_CONNECTIONS = 8
+SQLITE_READERS = 4
+SQLITE_BUSY_SECONDS = 10
+OPERATION_SECONDS = 20.0
+ATTEMPTS = 3
+
+
+class InvalidDatabaseUrl(ValueError):
+    """DATABASE_URL is not of a form that we know; the message says which are, and never the password."""
+
+
+class Conflict(Exception):
+    """The database refused to write together what it may well write one by one, or again."""
+
+
+class NotStorable(FlowEngineError):
+    """A value is not of a kind that the database can hold: text with a NUL character, say."""
+
+    reason = "INVALID_REQUEST"
+
+
+def engine_url(url: str) -> sqlalchemy.URL:
+    """The SQLAlchemy URL, with our drivers. Raises InvalidDatabaseUrl."""
+    forms = "postgresql://user:password@host:5432/database or sqlite:///path/to/file.db"
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise InvalidDatabaseUrl(f"it is not a URL; use {forms}") from error
+    match parsed.drivername:
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            if not parsed.database:
+                raise InvalidDatabaseUrl(f"it names no database; use {forms}")
+            return parsed.set(drivername="postgresql+psycopg")
+        case "sqlite" | "sqlite+aiosqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise InvalidDatabaseUrl(
+                    "an SQLite database must be a file, or nothing would outlive the executor"
+                )
+            if parsed.host:
+                raise InvalidDatabaseUrl(
+                    "an SQLite path needs three slashes, four when absolute: sqlite:////var/lib/flow.db"
+                )
+            return parsed.set(drivername="sqlite")
+        case other:
+            raise InvalidDatabaseUrl(f"{other}:// is not supported; use {forms}")
+
+
+def sqlite_path(url: sqlalchemy.URL) -> Path:
+    return Path(url.database or "").absolute()
+
+
+class Database:
+    """Connections that are checked out once and kept, and the transactions made on them.
+
+    A checkout through SQLAlchemy's pool costs more than a small commit. All connections are in
+    autocommit; a transaction says BEGIN and COMMIT itself.
+    now: SQL expression of the database's clock; tests put their own here.
+    """
+
+    def __init__(self, url: str, *, now: str = "", operation_seconds: float = OPERATION_SECONDS) -> None:
+        self.url = engine_url(url)
+        self.is_sqlite = self.url.drivername == "sqlite"
+        self._now = now
+        self._operation_seconds = operation_seconds
+        self._engine: AsyncEngine | None = None
+        self._writers = Connections(self, 1 if self.is_sqlite else POSTGRES_CONNECTIONS)
+        # On PostgreSQL any connection reads; on SQLite readers stand beside the one writer.
+        self._readers = Connections(self, SQLITE_READERS) if self.is_sqlite else self._writers
+
+    def open(self) -> None:
+        if self._engine is not None:
+            return
+        if self.is_sqlite:
+            self._engine = create_async_engine(
+                self.url.set(drivername="sqlite+aiosqlite"),
+                isolation_level="AUTOCOMMIT",
+                pool_size=1 + SQLITE_READERS,
+                max_overflow=0,
+                connect_args={"timeout": SQLITE_BUSY_SECONDS},
+            )
+            sqlalchemy.event.listen(self._engine.sync_engine, "connect", _configure_sqlite)
+        else:
+            options = " ".join(f"-c {name}={value}" for name, value in POSTGRES_SETTINGS.items())
+            self._engine = create_async_engine(
+                self.url,
+                isolation_level="AUTOCOMMIT",
+                pool_size=POSTGRES_CONNECTIONS,
+                max_overflow=0,
+                connect_args={"options": options, **POSTGRES_CONNECT, **self.url.query},
+            )
+
+    async def close(self) -> None:
+        if self._engine is None:
+            return
+        engine, self._engine = self._engine, None
+        await self._writers.close()
+        await self._readers.close()
+        await engine.dispose()
+
+    async def connect(self) -> AsyncConnection:
+        if self._engine is None:
+            raise Unavailable("the database is not open")
+        return await self._engine.connect()
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction and commit it.
+
+        `work` is run again after a deadlock, and after a lost connection, when it is unknown whether the
+        first time was committed: so it must find by itself what it did already.
+        Raises Unavailable when the database does not answer, Conflict when it refuses every time.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._transaction() as transaction:
+                    return await work(transaction)
+            except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
+            except Unavailable:
+                # Once more at most: every connection that was open may be dead, a fresh one tells.
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """As `write`, but conflicts are left to the caller."""
+        try:
+            async with self._transaction() as transaction:
+                return await work(transaction)
+        except Unavailable:
+            async with self._transaction() as transaction:
+                return await work(transaction)
+
+    async def read(self, statement: Executable) -> Sequence[sqlalchemy.Row[Any]]:
+        """The rows of one query. Raises Unavailable."""
+        for attempt in (1, 2):
+            try:
+                async with self._operation(self._readers) as connection:
+                    return (await connection.execute(statement)).all()
+            except Unavailable:
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def time(self) -> datetime:
+        (row,) = await self.read(sqlalchemy.select(sqlalchemy.literal_column(self.now).label("now")))
+        return instant(row.now)
+
+    @property
+    def now(self) -> str:
+        if self._now:
+            return self._now
+        return SqliteTransaction.NOW if self.is_sqlite else PostgresTransaction.NOW
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        async with self._operation(self._writers) as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            transaction: Transaction
+            if self.is_sqlite:
+                transaction = SqliteTransaction(driver, connection, self.now)
+            else:
+                transaction = PostgresTransaction(driver, connection, self.now)
+            await transaction.begin()
+            try:
+                yield transaction
+                await transaction.commit()
+            except BaseException:
+                await transaction.rollback()
+                raise
+            for action in transaction.after_commit:
+                action()
+
+    @asynccontextmanager
+    async def _operation(self, connections: Connections) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with asyncio.timeout(self._operation_seconds), connections.take() as connection:
+                yield connection
+        except TimeoutError as error:
+            raise Unavailable(f"the database did not answer within {self._operation_seconds:g} s") from error
+        except (DBAPIError, psycopg.Error, sqlite3.Error, OSError) as error:
+            raise translated(error) from error
+
+
+class Connections:
+    """A fixed number of connections; idle ones are kept open, suspicious ones are thrown away."""
+
+    def __init__(self, database: Database, size: int) -> None:
+        self._database = database
+        self._idle: list[AsyncConnection] = []
+        self._slots = asyncio.Semaphore(size)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[AsyncConnection]:
+        async with self._slots:
+            connection = self._idle.pop() if self._idle else await self._database.connect()
+            try:
+                yield connection
+            except BaseException as error:
+                if not isinstance(error, Exception) or _is_lost(error):
+                    await _throw_away(connection)
+                else:
+                    self._idle.append(
+                        connection
+                    )  # a refusal, rolled back: nothing is wrong with the connection
+                if _is_lost(error):
+                    await self.close()  # the others of the same server are most likely dead too
+                raise
+            else:
+                self._idle.append(connection)
+
+    async def close(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await _throw_away(connection)
+
+
+async def _throw_away(connection: AsyncConnection) -> None:
+    async def close() -> None:
+        with suppress(Exception):
+            await connection.invalidate()
+        with suppress(Exception):
+            await connection.close()
+
+    # To the end, even if the caller is being cancelled.
+    await asyncio.shield(asyncio.ensure_future(close()))
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _is_lost(error: BaseException) -> bool:
+    cause = _cause(error)
+    if isinstance(cause, psycopg.OperationalError):
+        return cause.sqlstate is None or cause.sqlstate[:2] in ("08", "57")
+    return isinstance(cause, psycopg.InterfaceError)
+
+
+def translated(error: Exception) -> Exception:
+    """What a driver's exception means: Conflict, NotStorable, Unavailable, or itself: a mistake of ours."""
+    cause = _cause(error)
+    match cause:
+        case (
+            psycopg.errors.DeadlockDetected()
+            | psycopg.errors.SerializationFailure()
+            | psycopg.IntegrityError()
+        ):
+            return Conflict(str(cause))
+        case sqlite3.IntegrityError():
+            return Conflict(str(cause))
+        case psycopg.DataError():
+            return NotStorable(f"a value cannot be stored: {cause}")
+        case psycopg.OperationalError() | psycopg.InterfaceError() | sqlite3.OperationalError() | OSError():
+            return Unavailable(f"the database does not answer: {cause}".strip())
+        case _:
+            return (
+                Unavailable("the connection to the database is closed")
+                if isinstance(error, InterfaceError)
+                else error
+            )
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
+    cursor.close()

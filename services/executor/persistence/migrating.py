@@ -1,0 +1,95 @@
+"""Bringing a database to the schema that this program needs, and refusing one that has another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from flow_engine.errors import Unavailable
+from services.executor.persistence.database import engine_url, sqlite_path
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+ADVISORY_LOCK = 0x666C6F77  # "flow"
+
+
+class SchemaMismatch(Exception):
+    """The database has another schema than this program; the message says what to do."""
+
+
+def migrate(url: str) -> str:
+    """Upgrade the database to the newest schema and return its revision; safe to repeat and to run at once.
+
+    On SQLite the caller holds the lock of the database file.
+    Raises InvalidDatabaseUrl, SchemaMismatch, Unavailable.
+    """
+    with _connection(url) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        config = _config()
+        config.attributes["connection"] = connection
+        _refuse_unknown(_current(connection))
+        command.upgrade(config, "head")
+        return needed_revision()
+
+
+def check_schema(url: str) -> None:
+    """Raises SchemaMismatch unless the database has exactly the schema that this program needs."""
+    with _connection(url) as connection:
+        current = _current(connection)
+    needed = needed_revision()
+    if current == needed:
+        return
+    _refuse_unknown(current)
+    state = (
+        "has no tables yet" if current is None else f"is at schema {current}, and this program needs {needed}"
+    )
+    raise SchemaMismatch(f"the database {state}; run `flow db upgrade`")
+
+
+def needed_revision() -> str:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head
+    return head
+
+
+def _refuse_unknown(current: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaMismatch(
+            f"the database is at schema {current}, which this program ({needed_revision()}) does not know; "
+            "update the program"
+        )
+
+
+def _current(connection: sqlalchemy.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[sqlalchemy.Connection]:
+    parsed = engine_url(url)
+    if parsed.drivername == "sqlite":
+        sqlite_path(parsed).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.NullPool)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise Unavailable(f"the database does not answer: {error.orig}") from error
+    finally:
+        engine.dispose()

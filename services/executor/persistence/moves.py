@@ -1,0 +1,132 @@
+"""The moves of an execution from status to status: one table, and what each move entails.
+
+A `Draft` is an execution's row inside a transaction that holds its lock. Decisions change the
+draft; the transaction then writes row, events and outbox together, or nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from flow_engine.interpreter.events import Event, encode_events
+from services.executor.persistence.contract import TERMINAL
+from services.executor.persistence.row import Fence, NewBatch, Row
+
+AGEING_SECONDS = 60
+"""How much waiting outweighs one step of priority: nothing in the queue starves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of move. Terminal states are in no `sources`: they absorb."""
+
+    sources: frozenset[str]
+    targets: frozenset[str]
+    by: str  # who makes it
+    fences: bool = False  # epoch + 1: whoever ran it until now is locked out
+
+
+def _rule(sources: str, targets: str, by: str, *, fences: bool = False) -> Rule:
+    return Rule(frozenset(sources.split()), frozenset(targets.split()), by, fences)
+
+
+MOVES = {
+    "claim": _rule("pending", "running", "worker", fences=True),
+    "give_up": _rule("running", "pending waiting paused completed failed cancelled", "runner"),
+    "release": _rule("running", "pending paused cancelled", "runner", fences=True),
+    "expire": _rule("running", "pending paused cancelled failed", "sweeper", fences=True),
+    "wake": _rule("waiting", "pending", "sweeper, or whoever answers"),
+    "pause": _rule("pending waiting", "paused", "caller"),
+    "resume": _rule("paused", "pending waiting", "caller"),
+    "cancel": _rule("pending waiting paused", "cancelled", "caller"),
+    "deadline": _rule("pending running waiting paused", "failed cancelled", "sweeper", fences=True),
+}
+"""Starting is not in it: a row begins as `pending`, or `running` under the executor's own lease."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """An execution that is being changed. `fence` is None when it is being started."""
+
+    row: Row
+    now: datetime  # the database's
+    fence: Fence | None = None
+    changed: bool = False
+    batches: list[NewBatch] = field(default_factory=list)
+    payloads: list[tuple[str, bytes]] = field(default_factory=list)  # (hash, JSON text)
+    snapshot: bytes = b""
+
+    @classmethod
+    def of(cls, row: Row, now: datetime) -> Draft:
+        return cls(row, now, Fence(row.status, row.epoch, row.report_no, row.last_sequence))
+
+    def set(self, **columns: Any) -> None:
+        self.changed = True
+        for name, value in columns.items():
+            setattr(self.row, name, value)
+
+    def record(self, *events: Event) -> None:
+        """Append events by other hands than the runner's, none before the event ahead of it."""
+        time = max(self.now, self.row.last_event_at)
+        timed = [msgspec.structs.replace(event, time=time) for event in events]
+        self.append(encode_events(timed), len(timed), time)
+        self.set(foreign_sequence=self.row.last_sequence)
+
+    def append(
+        self,
+        events: bytes,
+        count: int,
+        last_event_at: datetime,
+        *,
+        epoch: int = 0,
+        report_no: int = 0,
+        report_hash: str = "",
+    ) -> None:
+        first, last = self.row.last_sequence + 1, self.row.last_sequence + count
+        self.batches.append(NewBatch(first, last, events, epoch, report_no, report_hash))
+        self.set(last_sequence=last, last_event_at=last_event_at)
+
+    def move(self, kind: str, status: str) -> None:
+        """Change the status, with all that follows from where it leads."""
+        rule = MOVES[kind]
+        if self.row.status not in rule.sources or status not in rule.targets:
+            raise AssertionError(f"no move {kind} from {self.row.status} to {status}")
+        if rule.fences:
+            self.set(epoch=self.row.epoch + 1, report_no=0, report_hash="", report_first_sequence=0)
+        self.set(status=status)
+        self.settle()
+
+    def settle(self) -> None:
+        """Make lease, queue place, wake-up and end agree with the status."""
+        status = self.row.status
+        if status != "running":
+            self.set(lease_owner="", lease_expires_at=None, claim_id="", quarantined=False)
+            self.set(pending_control=None, control_reason="")
+        if status != "pending":
+            self.set(pending_since=None)
+        elif self.row.pending_since is None:
+            place = self.now + timedelta(seconds=AGEING_SECONDS * self.row.priority)
+            self.set(pending_since=self.now, queue_order=place)
+        if status not in ("waiting", "paused"):
+            self.set(wake_at=None, wake_timer="", waits=None, all_waiting=False)
+        if status in TERMINAL:
+            self.set(completed_at=max(self.now, self.row.last_event_at))
+
+    @property
+    def rings(self) -> bool:
+        """It joined the queue: a bell goes to the outbox."""
+        return self.row.status == "pending" and (self.fence is None or self.fence.status != "pending")
+
+    @property
+    def silences(self) -> bool:
+        """It left the queue: its bell, if not yet rung, need not ring."""
+        return self.fence is not None and self.fence.status == "pending" and self.row.status != "pending"
+
+
+def all_batches(drafts: Sequence[Draft]) -> list[tuple[Row, NewBatch]]:
+    return [(draft.row, batch) for draft in drafts for batch in draft.batches]

@@ -1,0 +1,112 @@
+# ruff: noqa: S608 - the names of tables and columns are ours, values are always parameters
+"""Transactions on PostgreSQL: every write of many rows is one statement over arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.row import CHANGING, Fence, Row
+from services.executor.persistence.tables import Instant, workflow_executions
+from services.executor.persistence.transaction import LOCKED_COLUMNS, Transaction, instant
+
+
+class PostgresTransaction(Transaction):
+    NOW = "clock_timestamp()"
+
+    def __init__(self, driver: psycopg.AsyncConnection[Any], connection: AsyncConnection, now: str) -> None:
+        super().__init__(connection, now)
+        self._driver = driver
+
+    async def begin(self) -> None:
+        await self._driver.execute(b"BEGIN")
+
+    async def commit(self) -> None:
+        await self._driver.execute(b"COMMIT")
+
+    async def rollback(self) -> None:
+        with suppress(psycopg.Error):  # a dead connection has rolled back by itself
+            await self._driver.execute(b"ROLLBACK")
+
+    async def serialize(self, name: str) -> None:
+        await self._driver.execute(b"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+
+    async def lock(self, ids: Collection[str]) -> dict[str, Draft]:
+        statement = (
+            f"SELECT {self._now_sql}, {LOCKED_COLUMNS} FROM workflow_executions "
+            "WHERE id = ANY(%b::text[]) ORDER BY id FOR NO KEY UPDATE"
+        )
+        cursor = await self._driver.execute(statement.encode(), (list(ids),))
+        drafts: dict[str, Draft] = {}
+        for now, *values in await cursor.fetchall():
+            self._now = self._now or instant(now)
+            row = Row(*values)
+            drafts[row.id] = Draft.of(row, self._now)
+        return drafts
+
+    async def insert(
+        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], on_conflict: str = ""
+    ) -> None:
+        if rows:
+            await self._driver.execute(_insert(table, tuple(columns), on_conflict), _arrays(rows))
+
+    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
+        rows = [
+            (draft.row.id, *fence, *(getattr(draft.row, name) for name in CHANGING))
+            for draft, fence in drafts
+        ]
+        return (await self._driver.execute(_UPDATE, _arrays(rows))).rowcount
+
+
+def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _parameters(table: Table, columns: Sequence[str]) -> str:
+    return ", ".join(f"%b::{_type(table, name)}[]" for name in columns)
+
+
+def _type(table: Table, name: str) -> str:
+    match table.c[name].type:
+        case BigInteger():
+            return "bigint"
+        case Integer():
+            return "integer"
+        case Boolean():
+            return "boolean"
+        case Instant():
+            return "timestamptz"
+        case LargeBinary():
+            return "bytea"
+        case _:
+            return "text"
+
+
+@lru_cache
+def _insert(table: Table, columns: tuple[str, ...], on_conflict: str) -> bytes:
+    statement = (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) "
+        f"SELECT * FROM unnest({_parameters(table, columns)}) {on_conflict}"
+    )
+    return statement.encode()
+
+
+_WRITTEN = ", ".join(
+    # Only the end of an execution has a result; reading the old one to write it back would be dear.
+    f"{name} = COALESCE(n.{name}, e.{name})" if name == "result" else f"{name} = n.{name}"
+    for name in CHANGING
+)
+_FENCES = [f"old_{name}" for name in Fence._fields]
+_UPDATE = (
+    f"UPDATE workflow_executions AS e SET {_WRITTEN} "
+    f"FROM unnest({_parameters(workflow_executions, ['id', *Fence._fields, *CHANGING])}) "
+    f"AS n (id, {', '.join([*_FENCES, *CHANGING])}) "
+    f"WHERE e.id = n.id AND {' AND '.join(f'e.{name} = n.old_{name}' for name in Fence._fields)}"
+).encode()

@@ -1,0 +1,202 @@
+"""Reading what is committed. None of it locks, none of it waits for writers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import ColumnElement, and_, cast, func, literal, null, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import Executable
+
+from flow_engine import payload
+from flow_engine.errors import ExecutionNotFound, FlowEngineError
+from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId
+from services.executor.persistence.contract import (
+    ExecutionFilter,
+    ExecutionRecord,
+    Nudged,
+    QueueState,
+    StoredBatch,
+)
+from services.executor.persistence.database import Database
+from services.executor.persistence.tables import definitions, execution_events, payloads, workflow_executions
+from services.executor.persistence.transaction import instant
+
+_e = workflow_executions.c
+
+
+class ValueNotFound(FlowEngineError):
+    """No definition or value of this hash is stored."""
+
+    reason = "VALUE_NOT_FOUND"
+
+
+class _Metadata(msgspec.Struct):
+    complexity: msgspec.Raw
+
+
+class Reading:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, execution_id: str, namespace: str | None = DEFAULT_NAMESPACE) -> ExecutionRecord:
+        statement = select(workflow_executions).where(_e.id == execution_id)
+        if namespace is not None:
+            statement = statement.where(_e.namespace == namespace)
+        rows = await self._database.read(statement)
+        if not rows:
+            raise ExecutionNotFound(execution_id)
+        return record(rows[0])
+
+    async def events(self, execution_id: str, after_sequence: int, limit: int) -> list[StoredBatch]:
+        columns = execution_events.c
+        # Every batch holds one event at least, so `limit` rows are always enough.
+        statement = (
+            select(columns.first_sequence, columns.last_sequence, columns.events)
+            .where(
+                columns.execution_id == execution_id,
+                columns.last_sequence > after_sequence,
+                columns.first_sequence <= after_sequence + limit,
+            )
+            .order_by(columns.first_sequence)
+        )
+        return [stored_batch(row) for row in await self._database.read(statement)]
+
+    async def last_sequences(self, ids: Collection[str]) -> dict[ExecutionId, tuple[int, str]]:
+        statement = select(_e.id, _e.last_sequence, _e.status).where(_e.id.in_(ids))
+        return {
+            ExecutionId(row.id): (row.last_sequence, row.status)
+            for row in await self._database.read(statement)
+        }
+
+    async def nudges(self, owners: Collection[str]) -> list[Nudged]:
+        statement = select(_e.id, _e.epoch, _e.lease_owner, _e.foreign_sequence).where(
+            _e.status == "running", _e.lease_owner.in_(owners), _e.foreign_sequence > _e.seen_sequence
+        )
+        return [
+            Nudged(ExecutionId(row.id), row.epoch, row.lease_owner, row.foreign_sequence)
+            for row in await self._database.read(statement)
+        ]
+
+    async def queue_state(self) -> QueueState:
+        statement: Executable = select(
+            func.count().label("pending"),
+            func.min(_e.pending_since).label("oldest"),
+            sqlalchemy.literal_column(self._database.now).label("now"),
+        ).where(_e.status == "pending")
+        (row,) = await self._database.read(statement)
+        if row.oldest is None:
+            return QueueState(0, 0.0)
+        now = instant(row.now)
+        return QueueState(row.pending, max(0.0, (now - row.oldest).total_seconds()))
+
+    async def queue_position(self, execution_id: str, namespace: str) -> int:
+        mine = workflow_executions.alias("mine")
+        ahead = or_(
+            _e.queue_order < mine.c.queue_order,
+            and_(_e.queue_order == mine.c.queue_order, _e.id <= mine.c.id),
+        )
+        statement = (
+            select(func.count())
+            .select_from(workflow_executions.join(mine, ahead))
+            .where(
+                _e.status == "pending",
+                mine.c.id == execution_id,
+                mine.c.namespace == namespace,
+                mine.c.status == "pending",
+            )
+        )
+        (row,) = await self._database.read(statement)
+        return int(row[0])
+
+    async def definition(self, definition_hash: str, namespace: str) -> bytes:
+        columns = definitions.c
+        statement = select(columns.definition).where(
+            columns.namespace == namespace, columns.hash == definition_hash
+        )
+        return await self._value(statement, definition_hash)
+
+    async def payload(self, payload_hash: str, namespace: str) -> bytes:
+        columns = payloads.c
+        statement = select(columns.value).where(columns.namespace == namespace, columns.hash == payload_hash)
+        return await self._value(statement, payload_hash)
+
+    async def _value(self, statement: Executable, hash_: str) -> bytes:
+        rows = await self._database.read(statement)
+        if not rows:
+            raise ValueNotFound(f"no value with the hash {hash_} is stored", hash=hash_)
+        return bytes(rows[0][0])
+
+    async def list(
+        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None
+    ) -> list[ExecutionRecord]:
+        columns = [null().label("result") if column is _e.result else column for column in _e]
+        conditions = [_e.namespace == where.namespace]
+        if where.workflow_id:
+            conditions.append(_e.workflow_id == where.workflow_id)
+        if where.statuses:
+            conditions.append(_e.status.in_(where.statuses))
+        if where.mode:
+            conditions.append(_e.execution_mode == where.mode)
+        if where.created_after is not None:
+            conditions.append(_e.created_at > where.created_after)
+        if where.created_before is not None:
+            conditions.append(_e.created_at < where.created_before)
+        conditions.extend(self._has_tag(tag) for tag in where.tags)
+        if before is not None:
+            created_at, execution_id = before
+            older = _e.created_at < created_at
+            conditions.append(or_(older, and_(_e.created_at == created_at, _e.id < execution_id)))
+        statement = (
+            select(*columns).where(*conditions).order_by(_e.created_at.desc(), _e.id.desc()).limit(limit)
+        )
+        return [record(row) for row in await self._database.read(statement)]
+
+    def _has_tag(self, tag: str) -> ColumnElement[bool]:
+        if not self._database.is_sqlite:
+            return cast(_e.tags, JSONB).contains(cast(literal(json.dumps([tag])), JSONB))
+        values = func.json_each(_e.tags).table_valued("value")
+        return select(1).select_from(values).where(values.c.value == tag).exists()
+
+
+def stored_batch(row: sqlalchemy.Row[Any]) -> StoredBatch:
+    return StoredBatch(row.first_sequence, row.last_sequence, row.events)
+
+
+def record(row: sqlalchemy.Row[Any]) -> ExecutionRecord:
+    return ExecutionRecord(
+        id=row.id,
+        namespace=row.namespace,
+        workflow_id=row.workflow_id,
+        workflow_name=row.workflow_name,
+        workflow_version=row.workflow_version,
+        status=row.status,
+        mode=row.execution_mode,
+        requested_mode=row.requested_mode,
+        pending_control=row.pending_control,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        definition_hash=row.definition_hash,
+        input_hash=row.input_hash,
+        priority=row.priority,
+        tags=tuple(payload.decode(row.tags)),
+        error=None if row.error is None else payload.decode(row.error),
+        result=None if row.result is None else row.result.encode(),
+        complexity=bytes(msgspec.json.decode(row.metadata, type=_Metadata).complexity),
+        waits=None if row.waits is None else payload.decode(row.waits),
+        epoch=row.epoch,
+        last_sequence=row.last_sequence,
+        wake_at=row.wake_at,
+        deadline_at=row.deadline_at,
+        retry_of=row.retry_of,
+        root_id=row.root_id,
+        lease_owner=row.lease_owner,
+        lease_expires_at=row.lease_expires_at,
+        pending_since=row.pending_since,
+    )

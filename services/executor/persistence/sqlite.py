@@ -1,0 +1,105 @@
+# ruff: noqa: S608 - the names of tables and columns are ours, values are always parameters
+"""Transactions on SQLite: one writer, whose connection is the lock on every row."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import aiosqlite
+from sqlalchemy import Boolean, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.row import CHANGING, COLUMNS, Fence, Row
+from services.executor.persistence.tables import Instant, workflow_executions
+from services.executor.persistence.transaction import LOCKED_COLUMNS, Transaction, instant
+
+
+class SqliteTransaction(Transaction):
+    NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+    def __init__(self, driver: aiosqlite.Connection, connection: AsyncConnection, now: str) -> None:
+        super().__init__(connection, now)
+        self._driver = driver
+
+    async def begin(self) -> None:
+        await self._driver.execute("BEGIN IMMEDIATE")
+
+    async def commit(self) -> None:
+        await self._driver.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        with suppress(sqlite3.Error):  # some errors, a full disk among them, have rolled back by themselves
+            await self._driver.execute("ROLLBACK")
+
+    async def serialize(self, name: str) -> None:
+        """Writers are one after the other anyway."""
+
+    async def lock(self, ids: Collection[str]) -> dict[str, Draft]:
+        statement = (
+            f"SELECT {self._now_sql}, {LOCKED_COLUMNS} FROM workflow_executions "
+            "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        )
+        drafts: dict[str, Draft] = {}
+        for now, *values in await self._driver.execute_fetchall(statement, (json.dumps(list(ids)),)):
+            self._now = self._now or instant(now)
+            row = Row(*(read(value) for read, value in zip(_READERS, values, strict=True)))
+            drafts[row.id] = Draft.of(row, self._now)
+        return drafts
+
+    async def insert(
+        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], on_conflict: str = ""
+    ) -> None:
+        if rows:
+            places = ", ".join("?" * len(columns))
+            statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places}) {on_conflict}"
+            await self._driver.executemany(statement, [_stored(row) for row in rows])
+
+    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
+        rows = [
+            _stored([*(getattr(draft.row, name) for name in CHANGING), draft.row.id, *fence])
+            for draft, fence in drafts
+        ]
+        return (await self._driver.executemany(_UPDATE, rows)).rowcount
+
+
+def _stored(values: Sequence[Any]) -> list[Any]:
+    return [
+        value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        if isinstance(value, datetime)
+        else value
+        for value in values
+    ]
+
+
+def _read_instant(value: Any) -> Any:
+    return value and instant(value)
+
+
+def _read_plainly(value: Any) -> Any:
+    return value
+
+
+def _reader(name: str) -> Any:
+    match workflow_executions.c[name].type:
+        case Instant():
+            return _read_instant
+        case Boolean():
+            return bool
+        case _:
+            return _read_plainly
+
+
+_READERS = [_reader(name) for name in COLUMNS]
+_WRITTEN = ", ".join(
+    f"{name} = COALESCE(?, e.{name})" if name == "result" else f"{name} = ?" for name in CHANGING
+)
+_UPDATE = (
+    f"UPDATE workflow_executions AS e SET {_WRITTEN} "
+    f"WHERE id = ? AND {' AND '.join(f'{name} = ?' for name in Fence._fields)}"
+)

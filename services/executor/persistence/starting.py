@@ -1,0 +1,121 @@
+"""How an execution begins: its row and first events, drafted before anything is written. PROTOCOL 1."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from flow_engine import payload
+from flow_engine.interpreter.events import Event, encode_events
+from flow_engine.interpreter.journal import Entry
+from services.executor.persistence.contract import ImmediateRun, NewExecution, Report
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.reports import accept
+from services.executor.persistence.row import Row
+
+
+def begin(
+    new: NewExecution, run: ImmediateRun | None, now: datetime, lease: timedelta
+) -> tuple[Draft, dict[str, Any]]:
+    """The draft, and the columns that never change.
+
+    A run whose first commit was deferred began when its runner says so, not when it is committed.
+    """
+    began = min(new.created.time, now) if run and run.first else now
+    deadline = began + timedelta(milliseconds=new.timeout_ms) if new.timeout_ms is not None else None
+    draft = Draft(_row(new, began, deadline), now)
+    _record_beginning(draft, new, began, deadline)
+    if not new.input.inline:
+        draft.payloads.append((new.input.ref.hash, new.input.text))
+    if run is None:
+        draft.settle()
+    else:
+        draft.set(
+            status="running", epoch=1, lease_owner=run.owner, lease_expires_at=now + lease, started_at=began
+        )
+        draft.set(seen_sequence=draft.row.last_sequence)
+        if run.first is not None:
+            accept(draft, first_report(new, run.first))
+    return draft, _fixed(new, began)
+
+
+def first_report(new: NewExecution, entry: Entry) -> Report:
+    """Report 1, committed together with the start."""
+    return Report(
+        execution_id=new.id,
+        epoch=1,
+        report_no=1,
+        seen_sequence=events_at_start(new),
+        events_json=encode_events(entry.events),
+        event_count=len(entry.events),
+        payloads=[(value.ref.hash, value.text) for value in entry.payloads],
+        entry=entry,
+    )
+
+
+def events_at_start(new: NewExecution) -> int:
+    return 1 if new.forked is None else 2
+
+
+def _record_beginning(draft: Draft, new: NewExecution, began: datetime, deadline: datetime | None) -> None:
+    # Not `record`: these are as old as the execution, which may be older than this transaction.
+    events: list[Event] = [msgspec.structs.replace(new.created, time=began, deadline_at=deadline)]
+    if new.forked is not None:
+        events.append(msgspec.structs.replace(new.forked, time=began))
+    draft.append(encode_events(events), len(events), began)
+    draft.set(foreign_sequence=len(events))
+
+
+def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
+    return Row(
+        id=new.id,
+        namespace=new.namespace,
+        definition_hash=new.definition_hash,
+        priority=new.created.priority,
+        deadline_at=deadline,
+        status="pending",
+        execution_mode=new.created.mode,
+        pending_control=None,
+        control_reason="",
+        started_at=None,
+        completed_at=None,
+        result=None,
+        error=None,
+        last_sequence=0,
+        foreign_sequence=0,
+        seen_sequence=0,
+        last_event_at=began,
+        epoch=0,
+        report_no=0,
+        report_hash="",
+        report_first_sequence=0,
+        lease_owner="",
+        lease_expires_at=None,
+        claim_id="",
+        lost_leases=0,
+        quarantined=False,
+        pending_since=None,
+        queue_order=began,
+        wake_at=None,
+        wake_timer="",
+        waits=None,
+        all_waiting=False,
+    )
+
+
+def _fixed(new: NewExecution, began: datetime) -> dict[str, Any]:
+    created = new.created
+    return {
+        "workflow_id": created.workflow_id,
+        "workflow_name": created.workflow_name,
+        "workflow_version": new.workflow_version,
+        "input_hash": new.input.ref.hash,
+        "requested_mode": created.requested_mode,
+        "tags": payload.encode(created.tags).decode(),
+        "metadata": payload.encode({"complexity": msgspec.Raw(new.complexity or b"null")}).decode(),
+        "root_id": created.root_id or new.id,
+        "retry_of": new.retry_of,
+        "created_at": began,
+    }

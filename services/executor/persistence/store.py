@@ -1,0 +1,137 @@
+"""`ExecutionPersistence` on SQLAlchemy: the parts that do it, under the one name that the executor knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId
+from services.executor.persistence.appending import Appending
+from services.executor.persistence.claims import Claims
+from services.executor.persistence.contract import (
+    Claim,
+    ClaimedExecution,
+    ExecutionFilter,
+    ExecutionRecord,
+    ImmediateRun,
+    NewExecution,
+    Nudged,
+    QueueState,
+    Report,
+    ReportReply,
+    Started,
+    StoredBatch,
+)
+from services.executor.persistence.database import Database, sqlite_path
+from services.executor.persistence.filelock import FileLock
+from services.executor.persistence.migrating import check_schema, migrate
+from services.executor.persistence.reading import Reading
+
+LEASE_SECONDS = 30.0
+EXECUTOR_LEASE_SECONDS = 10.0
+
+
+class SqlExecutionPersistence:
+    """PostgreSQL or SQLite, by the URL.
+
+    lease_seconds: of executions that workers claim. executor_lease_seconds: of immediate runs.
+    now: SQL expression of the database's clock; for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        executor_lease_seconds: float = EXECUTOR_LEASE_SECONDS,
+        now: str = "",
+    ) -> None:
+        self._url = url
+        self._lease_seconds = lease_seconds
+        self._executor_lease_seconds = executor_lease_seconds
+        self.database = Database(url, now=now)
+        self._lock = FileLock(sqlite_path(self.database.url)) if self.database.is_sqlite else None
+        self._appending = Appending(self.database, self._lease)
+        self._claims = Claims(self.database, self._lease)
+        self._reading = Reading(self.database)
+
+    async def start(self) -> None:
+        """SQLite is migrated; PostgreSQL must be already.
+
+        Raises DatabaseInUse, SchemaMismatch, Unavailable.
+        """
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            await asyncio.to_thread(migrate if self._lock is not None else check_schema, self._url)
+        except BaseException:
+            self._unlock()
+            raise
+        self.database.open()
+
+    async def stop(self) -> None:
+        await self._appending.stop()
+        await self.database.close()
+        self._unlock()
+
+    async def ping(self) -> datetime:
+        return await self.database.time()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _lease(self, owner: str) -> timedelta:
+        is_executor = owner.startswith("executor:")
+        return timedelta(seconds=self._executor_lease_seconds if is_executor else self._lease_seconds)
+
+    # Starting, running ------------------------------------------------------------------------
+
+    async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
+        return await self._appending.create(new, run)
+
+    async def report(self, report: Report) -> ReportReply:
+        return await self._appending.report(report)
+
+    async def claim_next(self, claim: Claim) -> list[ClaimedExecution]:
+        return await self._claims.next(claim)
+
+    async def renew_leases(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
+        return await self._claims.renew(owner, leases)
+
+    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
+        await self._claims.release(owner, leases)
+
+    # Reading ----------------------------------------------------------------------------------
+
+    async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
+        return await self._reading.get(execution_id, namespace)
+
+    async def events(
+        self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000
+    ) -> list[StoredBatch]:
+        return await self._reading.events(execution_id, after_sequence, limit)
+
+    async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
+        return await self._reading.last_sequences(ids)
+
+    async def nudges(self, owners: Collection[str]) -> list[Nudged]:
+        return await self._reading.nudges(owners)
+
+    async def queue_state(self) -> QueueState:
+        return await self._reading.queue_state()
+
+    async def queue_position(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> int:
+        return await self._reading.queue_position(execution_id, namespace)
+
+    async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        return await self._reading.definition(definition_hash, namespace)
+
+    async def payload(self, payload_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        return await self._reading.payload(payload_hash, namespace)
+
+    async def list(
+        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[ExecutionRecord]:
+        return await self._reading.list(where, limit, before)

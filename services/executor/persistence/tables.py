@@ -1,0 +1,297 @@
+"""The schema, as SQLAlchemy Core tables. Its invariants are constraints.
+
+JSON that users wrote is kept as the text they wrote: `jsonb` would change numbers. Every table
+carries the namespace; rows of an execution are found by its id or by (namespace, created_at).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.engine import Dialect
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """UTC with microseconds: `timestamptz` on PostgreSQL, sortable text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _namespace() -> Column[str]:
+    return Column("namespace", Text, nullable=False)
+
+
+workflow_executions = Table(
+    "workflow_executions",
+    metadata,
+    # What it is: never changes.
+    Column("id", Text, nullable=False),
+    _namespace(),
+    Column("workflow_id", Text, nullable=False),
+    Column("workflow_name", Text, nullable=False),
+    Column("workflow_version", Integer, nullable=False),  # 0: the definition came with the call
+    Column("definition_hash", Text, nullable=False),
+    Column("input_hash", Text, nullable=False),
+    Column("requested_mode", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list of strings
+    Column("metadata", Text, nullable=False),  # JSON object: complexity
+    Column("root_id", Text, nullable=False),
+    Column("retry_of", Text, nullable=False),  # empty: a first run
+    Column("created_at", Instant, nullable=False),
+    Column("deadline_at", Instant),
+    # Where it stands.
+    Column("status", Text, nullable=False),
+    Column("execution_mode", Text, nullable=False),
+    Column("pending_control", Text),
+    Column("control_reason", Text, nullable=False),
+    Column("started_at", Instant),
+    Column("completed_at", Instant),
+    Column("result", Text),  # JSON {output, steps}
+    Column("error", Text),  # JSON of a Failure
+    # History: the newest event, the newest by other hands than the runner's, what the runner knows.
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("foreign_sequence", BigInteger, nullable=False),
+    Column("seen_sequence", BigInteger, nullable=False),
+    Column("last_event_at", Instant, nullable=False),
+    # The runner: fenced by epoch, numbered by report.
+    Column("epoch", BigInteger, nullable=False),
+    Column("report_no", BigInteger, nullable=False),
+    Column("report_hash", Text, nullable=False),
+    Column("report_first_sequence", BigInteger, nullable=False),
+    Column("lease_owner", Text, nullable=False),  # empty: nobody
+    Column("lease_expires_at", Instant),
+    Column("claim_id", Text, nullable=False),
+    Column("lost_leases", Integer, nullable=False),  # since the last step outcome
+    Column("quarantined", Boolean, nullable=False),  # this claim runs alone
+    # The queue.
+    Column("pending_since", Instant),
+    Column("queue_order", Instant, nullable=False),  # pending_since + priority × ageing
+    # Waiting and paused.
+    Column("wake_at", Instant),
+    Column("wake_timer", Text, nullable=False),
+    Column("waits", Text),  # JSON list of what open steps wait for
+    Column("all_waiting", Boolean, nullable=False),  # resuming leads back to waiting
+    PrimaryKeyConstraint("id"),
+    CheckConstraint(
+        "status IN ('pending', 'running', 'paused', 'waiting', 'completed', 'failed', 'cancelled')",
+        name="status",
+    ),
+    CheckConstraint(
+        "(completed_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))",
+        name="completed_exactly_when_terminal",
+    ),
+    CheckConstraint("(lease_owner <> '') = (status = 'running')", name="owned_exactly_when_running"),
+    CheckConstraint(
+        "(lease_expires_at IS NOT NULL) = (status = 'running')", name="leased_exactly_when_running"
+    ),
+    CheckConstraint("(pending_since IS NOT NULL) = (status = 'pending')", name="queued_exactly_when_pending"),
+    CheckConstraint(
+        "execution_mode = 'queued' OR "
+        "(execution_mode = 'immediate' AND status IN ('running', 'completed', 'failed', 'cancelled'))",
+        name="immediate_only_running_or_over",
+    ),
+    CheckConstraint("requested_mode IN ('auto', 'immediate', 'queued')", name="requested_mode"),
+    CheckConstraint(
+        "pending_control IS NULL OR (pending_control IN ('pause', 'cancel') AND status = 'running')",
+        name="control_pends_only_while_running",
+    ),
+    CheckConstraint("wake_at IS NULL OR status IN ('waiting', 'paused')", name="wakes_only_from_rest"),
+    CheckConstraint("error IS NULL OR status = 'failed'", name="error_only_when_failed"),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    CheckConstraint("epoch >= 0 AND report_no >= 0 AND lost_leases >= 0", name="counters"),
+    CheckConstraint(
+        "last_sequence >= 1 AND foreign_sequence BETWEEN 0 AND last_sequence "
+        "AND seen_sequence BETWEEN 0 AND last_sequence",
+        name="sequences",
+    ),
+    # Room on the page for new versions of a row: reports change no indexed column.
+    postgresql_with={"fillfactor": 70},
+)
+
+_e = workflow_executions.c
+Index("ix_executions_newest", _e.namespace, _e.created_at, _e.id)
+Index("ix_executions_of_workflow", _e.namespace, _e.workflow_id, _e.created_at)
+Index(
+    "ix_executions_pending",
+    _e.queue_order,
+    _e.id,
+    postgresql_where=text("status = 'pending'"),
+    sqlite_where=text("status = 'pending'"),
+)
+Index(
+    "ix_executions_running",
+    _e.lease_owner,
+    postgresql_where=text("status = 'running'"),
+    sqlite_where=text("status = 'running'"),
+)
+Index(
+    "ix_executions_wake",
+    _e.wake_at,
+    postgresql_where=text("wake_at IS NOT NULL"),
+    sqlite_where=text("wake_at IS NOT NULL"),
+)
+_WITH_DEADLINE = text("deadline_at IS NOT NULL AND completed_at IS NULL")
+Index("ix_executions_deadline", _e.deadline_at, postgresql_where=_WITH_DEADLINE, sqlite_where=_WITH_DEADLINE)
+_LIVE_RETRY = text("retry_of <> '' AND completed_at IS NULL")
+Index(
+    "uq_executions_live_retry",
+    _e.namespace,
+    _e.retry_of,
+    unique=True,
+    postgresql_where=_LIVE_RETRY,
+    sqlite_where=_LIVE_RETRY,
+)
+
+execution_events = Table(
+    "execution_events",
+    metadata,
+    Column("execution_id", Text, nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    _namespace(),
+    Column("epoch", BigInteger, nullable=False),  # of the runner that wrote them; 0: written by an executor
+    Column("report_no", BigInteger, nullable=False),  # 0: written by an executor
+    Column("report_hash", Text, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("events", LargeBinary, nullable=False),  # JSON array without sequences
+    PrimaryKeyConstraint("execution_id", "first_sequence"),
+    CheckConstraint("first_sequence >= 1 AND last_sequence >= first_sequence", name="sequences"),
+    CheckConstraint("(epoch = 0) = (report_no = 0)", name="author"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("execution_id", Text, nullable=False),
+    _namespace(),
+    Column("sequence", BigInteger, nullable=False),  # folded up to this event
+    Column("state", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("execution_id"),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    _namespace(),
+    Column("hash", Text, nullable=False),
+    Column("definition", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("namespace", "hash"),
+)
+
+payloads = Table(
+    "payloads",
+    metadata,
+    _namespace(),
+    Column("hash", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("namespace", "hash"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("execution_id", Text, nullable=False),
+    _namespace(),
+    Column("kind", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("taken_until", Instant),  # a dispatcher is at it
+    # One bell at most for each execution.
+    PrimaryKeyConstraint("execution_id", "kind"),
+    CheckConstraint("kind IN ('bell')", name="kind"),
+)
+Index("ix_outbox_oldest", outbox.c.created_at)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _namespace(),
+    Column("request_id", Text, nullable=False),
+    Column("request_hash", Text, nullable=False),
+    Column("execution_id", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    PrimaryKeyConstraint("namespace", "request_id"),
+)
+Index("ix_idempotency_keys_expiry", idempotency_keys.c.expires_at)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("execution_id", Text, nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("iteration", Text, nullable=False),  # JSON list of integers
+    Column("attempt", Integer, nullable=False),
+    _namespace(),
+    Column("payload_hash", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("execution_id", "node_id", "iteration", "attempt"),
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    _namespace(),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # the newest; goes on counting over a deletion
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    PrimaryKeyConstraint("namespace", "id"),
+    CheckConstraint("version >= 1", name="version"),
+)
+
+workflow_versions = Table(
+    "workflow_versions",
+    metadata,
+    _namespace(),
+    Column("workflow_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("definition_hash", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("namespace", "workflow_id", "version"),
+    ForeignKeyConstraint(["namespace", "workflow_id"], ["workflows.namespace", "workflows.id"]),
+    ForeignKeyConstraint(
+        ["namespace", "definition_hash"],
+        ["definitions.namespace", "definitions.hash"],
+        name="fk_workflow_versions_definition",
+    ),
+)
