@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 from flow_engine.errors import Problem
 from flow_engine.payload import JsonValue
 from flow_engine.workflow import pointers
 
-MAX_GUESSED_AMONG = 2000
+MAX_GUESSED_AMONG = 300
 
 
 class Findings:
@@ -40,8 +41,15 @@ class Findings:
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """The hint for a name that is probably misspelt; empty without a likely one."""
-    likely = get_close_matches(name[:200], list(known)[:MAX_GUESSED_AMONG], n=1, cutoff=0.7)
+    name = name[:200]
+    alike = (other for other in known if abs(len(other) - len(name)) <= 2 and _same_end(name, other))
+    likely = get_close_matches(name, list(islice(alike, MAX_GUESSED_AMONG)), n=1, cutoff=0.7)
     return f"did you mean {likely[0]!r}?" if likely else ""
+
+
+def _same_end(name: str, other: str) -> bool:
+    """Typing errors seldom hit both ends: so most names are ruled out before they are compared."""
+    return name[:1] == other[:1] or name[-1:] == other[-1:]
 
 
 def quoted(value: object, limit: int = 60) -> str:

@@ -25,6 +25,8 @@ from flow_engine.workflow.reactflow import Normalised
 
 D = TypeVar("D", bound=Definition)
 
+_PLAIN_EDGE = frozenset(("id", "source", "target", "sourceHandle"))
+
 
 class NodeTypes(Protocol):
     """The node types there are."""
@@ -185,6 +187,9 @@ def _edge(index: int, item: JsonValue, findings: Findings) -> DraftEdge | None:
     if not isinstance(item, dict):
         findings.add(path, "WRONG_TYPE", "an edge is an object")
         return None
+    if {"source", "target"} <= item.keys() <= _PLAIN_EDGE and set(map(type, item.values())) == {str}:
+        # Most edges are like this: there is nothing to normalise and nothing that can be wrong.
+        return DraftEdge(path, item["source"], item["target"], item.get("sourceHandle", ""))
     raw = reactflow.edge(item).fields
     try:
         edge = EdgeDefinition.model_validate(raw)

@@ -6,8 +6,10 @@ is checked as if that place had been right.
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from flow_engine.errors import InvalidWorkflow, Problem
@@ -25,13 +27,14 @@ from flow_engine.workflow.graph import (
     ScopeGraph,
     WorkflowGraph,
 )
+from flow_engine.workflow.json_schemas import schema_problems, value_problems
 from flow_engine.workflow.limits import DEFAULT_LIMITS, WorkflowLimits
 from flow_engine.workflow.model import RetryDefinition, WorkflowSettings
 from flow_engine.workflow.reading import Draft, NodeTypes, read
 from flow_engine.workflow.references import EVERYWHERE, IN_LOOPS, Viewpoint, nodes_read, reference_problems
 from flow_engine.workflow.structure import Structure, connect
 
-__all__ = ["NodeTypes", "compile_workflow", "validate_workflow"]
+__all__ = ["NodeTypes", "check_input", "compile_workflow", "validate_workflow"]
 
 
 def compile_workflow(
@@ -41,17 +44,36 @@ def compile_workflow(
 
     Raises InvalidWorkflow with all its problems, in document order.
     """
-    check = _Check(document, types, limits)
-    if check.findings:
-        raise InvalidWorkflow(check.findings.in_order(document))
-    return check.graph()
+    with _collector_paused():
+        check = _Check(document, types, limits)
+        if check.findings:
+            raise InvalidWorkflow(check.findings.in_order(document))
+        return check.graph()
 
 
 def validate_workflow(
     document: JsonValue, types: NodeTypes, limits: WorkflowLimits = DEFAULT_LIMITS
 ) -> list[Problem]:
     """All that is wrong with `document`, in document order; empty when it is valid."""
-    return _Check(document, types, limits).findings.in_order(document)
+    with _collector_paused():
+        return _Check(document, types, limits).findings.in_order(document)
+
+
+def check_input(graph: WorkflowGraph, value: JsonValue) -> list[Problem]:
+    """Where an execution's input does not fit the workflow's inputSchema; paths are those of the input."""
+    return [] if graph.input_schema is None else value_problems(graph.input_schema, value)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Checking makes many objects and hardly any garbage: looking for it would take half of the time."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 class _Check:
@@ -63,6 +85,8 @@ class _Check:
         reading = read(document, types, limits, self.findings)
         self.settings: WorkflowSettings = reading.settings
         self.structure: Structure = connect(reading.nodes, reading.edges, self.findings)
+        if self.settings.input_schema is not None:
+            self.findings.extend(schema_problems(self.settings.input_schema, "/inputSchema"))
         self.vars = self._constants(self.settings.vars)
         self.configs: dict[int, CompiledConfig] = {
             draft.index: self._config(draft) for draft in reading.nodes if draft.config is not None
