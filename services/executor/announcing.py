@@ -56,6 +56,9 @@ class AnnouncingPersistence:
             self._committed((started.execution_id,), run is None)
         return started
 
+    async def find_start(self, request_id: str, request_hash: str) -> ExecutionId | None:
+        return await self._inner.find_start(request_id, request_hash)
+
     async def report(self, report: Report) -> ReportReply:
         reply = await self._inner.report(report)
         give_up = report.entry.give_up if report.entry else None

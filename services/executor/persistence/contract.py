@@ -210,6 +210,10 @@ class ExecutionPersistence(Protocol):
         """
         ...
 
+    async def find_start(self, request_id: str, request_hash: str) -> ExecutionId | None:
+        """The execution that this request id started, if any. Raises IdempotencyConflict."""
+        ...
+
     async def report(self, report: Report) -> ReportReply:
         """PROTOCOL 6-8, 10: group-committed; one UPDATE on epoch, report number and status."""
         ...
