@@ -1,0 +1,224 @@
+"""What the executor knows, as messages of its API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UNSET
+
+from flow_engine.errors import Problem
+from flow_engine.interpreter.events import Failure, frames
+from flow_engine.interpreter.steps import Step
+from flow_engine.payload import JsonValue, encode
+from flow_engine.v1 import execution_pb2 as pb
+from services.executor.persistence.contract import ExecutionRecord, StoredBatch
+from services.executor.progress import Progress
+from services.executor.waiting import WaitingReason
+
+STATUS = {
+    "pending": pb.EXECUTION_STATUS_PENDING,
+    "running": pb.EXECUTION_STATUS_RUNNING,
+    "paused": pb.EXECUTION_STATUS_PAUSED,
+    "waiting": pb.EXECUTION_STATUS_WAITING,
+    "completed": pb.EXECUTION_STATUS_COMPLETED,
+    "failed": pb.EXECUTION_STATUS_FAILED,
+    "cancelled": pb.EXECUTION_STATUS_CANCELLED,
+}
+STATUS_NAME = {value: name for name, value in STATUS.items()}
+MODE = {
+    "auto": pb.EXECUTION_MODE_AUTO,
+    "immediate": pb.EXECUTION_MODE_IMMEDIATE,
+    "queued": pb.EXECUTION_MODE_QUEUED,
+}
+MODE_NAME = {value: name for name, value in MODE.items()}
+STEP_STATUS = {
+    "running": pb.STEP_STATUS_RUNNING,
+    "waiting": pb.STEP_STATUS_WAITING,
+    "completed": pb.STEP_STATUS_COMPLETED,
+    "failed": pb.STEP_STATUS_FAILED,
+    "skipped": pb.STEP_STATUS_SKIPPED,
+    "cancelled": pb.STEP_STATUS_CANCELLED,
+}
+PENDING_CONTROL = {"pause": pb.PENDING_CONTROL_PAUSE, "cancel": pb.PENDING_CONTROL_CANCEL}
+
+
+def execution(record: ExecutionRecord) -> pb.Execution:
+    """What a row tells; steps, input, output and reasons are for others to add."""
+    message = pb.Execution(
+        id=record.id,
+        workflow_id=record.workflow_id,
+        workflow_name=record.workflow_name,
+        status=STATUS[record.status],
+        mode=MODE[record.mode],
+        pending_control=PENDING_CONTROL.get(record.pending_control or "", pb.PENDING_CONTROL_UNSPECIFIED),
+        created_time=timestamp(record.created_at),
+        started_time=timestamp(record.started_at),
+        completed_time=timestamp(record.completed_at),
+        complexity=complexity(record.complexity),
+        tags=record.tags,
+        priority=record.priority,
+        retry_of=record.retry_of,
+        root_id=record.root_id,
+        last_sequence=record.last_sequence,
+        deadline_time=timestamp(record.deadline_at),
+        definition_hash=record.definition_hash,
+        workflow_version=record.workflow_version,
+        epoch=record.epoch,
+    )
+    if record.error is not None:
+        message.error.CopyFrom(error_of(msgspec.convert(record.error, Failure)))
+    return message
+
+
+def error_of(failure: Failure) -> pb.ExecutionError:
+    return pb.ExecutionError(
+        code=failure.code,
+        message=failure.message,
+        node_id=failure.node_id,
+        iteration=failure.iteration,
+        details_json=encode(failure.details).decode() if failure.details else "",
+    )
+
+
+def step(value: Step, node_types: Mapping[str, str]) -> pb.Step:
+    message = pb.Step(
+        node_id=value.node_id,
+        iteration=value.iteration,
+        status=STEP_STATUS[value.status],
+        attempts=value.attempts,
+        started_time=timestamp(value.started_at),
+        completed_time=timestamp(value.completed_at),
+        error=None if value.error is None else error_of(value.error),
+        handle=value.handle,
+        waiting_json="" if value.waiting is None else encode(value.waiting).decode(),
+        node_type=node_types.get(value.node_id, ""),
+    )
+    if value.output_ref is not None:
+        message.output_hash, message.output_bytes = value.output_ref.hash, value.output_ref.bytes
+    elif value.output is not UNSET:
+        message.output_json = encode(value.output).decode()
+    return message
+
+
+def steps_page(
+    values: Sequence[Step], start: int, limit: int, max_bytes: int, node_types: Mapping[str, str]
+) -> tuple[list[pb.Step], int]:
+    """At most `limit` steps and `max_bytes` from `start` on, and where the next page starts (0: nowhere)."""
+    messages: list[pb.Step] = []
+    size = 0
+    for index in range(start, min(len(values), start + limit)):
+        message = step(values[index], node_types)
+        size += message.ByteSize()
+        if messages and size > max_bytes:
+            break
+        messages.append(message)
+    end = start + len(messages)
+    return messages, end if end < len(values) else 0
+
+
+def waiting_reason(reason: WaitingReason) -> pb.WaitingReason:
+    return pb.WaitingReason(
+        kind=reason.kind,
+        explanation=reason.explanation,
+        until_time=timestamp(reason.until),
+        node_ids=reason.node_ids,
+        queue_position=reason.queue_position,
+    )
+
+
+def progress(value: Progress) -> pb.Progress:
+    return pb.Progress(
+        completed_steps=value.completed_steps, total_steps=value.total_steps, percent=value.percent
+    )
+
+
+def complexity(text: bytes) -> pb.ComplexityAnalysis | None:
+    """text: the decision as JSON, as `ComplexityAnalyzer` gives it; empty for none."""
+    if not text:
+        return None
+    value: dict[str, JsonValue] = msgspec.json.decode(text)
+    return pb.ComplexityAnalysis(
+        mode=MODE[value["mode"]],
+        requested_mode=MODE[value["requestedMode"]],
+        factors=[factor(item) for item in value["factors"]],
+        estimated_duration=duration(value["estimatedDurationMs"]),
+        node_count=value["nodeCount"],
+        external_call_count=value["externalCallCount"],
+        loop_count=value["loopCount"],
+        max_parallel_paths=value["maxParallelPaths"],
+        human_input=value["humanInput"],
+        explanation=value["explanation"],
+    )
+
+
+def factor(value: Mapping[str, JsonValue]) -> pb.ComplexityFactor:
+    return pb.ComplexityFactor(
+        name=value["name"],
+        value_json=encode(value["value"]).decode(),
+        threshold_json=encode(value["threshold"]).decode(),
+        fired=value["fired"],
+        explanation=value["explanation"],
+    )
+
+
+class _Head(msgspec.Struct):
+    """What an event message says beside the frame."""
+
+    type: str
+    time: datetime
+    node_id: str = msgspec.field(default="", name="nodeId")
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+def events(execution_id: str, batches: Iterable[StoredBatch], after: int = 0) -> list[pb.Event]:
+    """The events of `batches` with a sequence beyond `after`."""
+    return [
+        event(execution_id, sequence, frame)
+        for batch in batches
+        for sequence, frame in frames(execution_id, batch.events_json, batch.first_sequence)
+        if sequence > after
+    ]
+
+
+def event(execution_id: str, sequence: int, frame: bytes) -> pb.Event:
+    head = _head.decode(frame)
+    return pb.Event(
+        sequence=sequence,
+        type=head.type,
+        execution_id=execution_id,
+        event_time=timestamp(head.time),
+        node_id=head.node_id,
+        frame_json=frame.decode(),
+    )
+
+
+def problem(value: Problem) -> pb.Problem:
+    return pb.Problem(path=value.path, code=value.code, message=value.message, hint=value.hint)
+
+
+def timestamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(time.astimezone(UTC).replace(tzinfo=None))
+    return message
+
+
+def instant(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def duration(milliseconds: float) -> Duration:
+    message = Duration()
+    message.FromTimedelta(timedelta(milliseconds=milliseconds))
+    return message
+
+
+def milliseconds(message: Duration) -> int:
+    return message.seconds * 1000 + message.nanos // 1_000_000
