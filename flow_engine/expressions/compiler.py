@@ -59,7 +59,7 @@ from flow_engine.expressions.syntax import (
     Select,
     Unary,
 )
-from flow_engine.expressions.values import CEL_TYPES, NUMBERS, preview, type_name
+from flow_engine.expressions.values import CEL_TYPES, NUMBERS, named_type, preview, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class _Compiler:
         return Code(
             lambda frame: [run(frame) for run in runs],
             kind="list",
-            weight=3 + sum(part.weight for part in items),
+            weight=7 + sum(part.weight for part in items),
         )
 
     def map_literal(self, node: MapLiteral, names: Names) -> Code:
@@ -266,7 +266,7 @@ class _Compiler:
                 except LimitExceeded:
                     raise
                 except EvaluationError as error:
-                    charge(frame, 25)
+                    charge(frame, 50)
                     failure = failure or error
                     continue
                 if value is decides:
@@ -357,7 +357,7 @@ class _Compiler:
         return Code(
             _calling(name, fitting, codes, node.position),
             kinds.pop() if len(kinds) == 1 else "any",
-            weight=6 + sum(code.weight for code in codes),
+            weight=10 + len(codes) + sum(code.weight for code in codes),
             plain=kinds == {"bool"} or kinds == {"int"},
         )
 
@@ -455,7 +455,7 @@ class _Compiler:
             try:
                 return run(frame)
             except AbsentValue:
-                charge(frame, 25)
+                charge(frame, 50)
             return fallback(frame)
 
         kind = value.kind if value.kind == default.kind else "any"
@@ -475,7 +475,7 @@ class _Compiler:
                 try:
                     value = run(frame)
                 except AbsentValue:
-                    charge(frame, 25)
+                    charge(frame, 50)
                     continue
                 if value is not None:
                     return value
@@ -776,41 +776,71 @@ def _namespace(node: Node, names: Names) -> str | None:
 
 
 def _calling(name: str, overloads: list[Overload], arguments: list[Code], position: int) -> Run:
-    """A call of the first overload whose parameters accept the arguments."""
+    """A call of the first overload whose parameters accept the arguments.
+
+    Which one that is depends on their types alone, so it is decided once for each combination that occurs; with
+    more than two arguments there may be too many combinations to remember.
+    """
     path = next((code.path for code in arguments if code.path), "")
     runs = [code.run for code in arguments]
     candidates = [(_checks(overload, len(runs)), overload.run) for overload in overloads]
 
-    def slowly(frame: Frame, values: list[Any]) -> Any:
+    def resolve(kinds: tuple[type, ...]) -> Callable[..., Any]:
         for checks, implementation in candidates:
-            if all(accepted is None or type(values[at]) in accepted for at, accepted in checks):
-                try:
-                    return implementation(frame, *values)
-                except (EvaluationError, ArithmeticError, ValueError) as error:
-                    raise _located(error, position, path) from None
-        found = ", ".join(map(type_name, values))
+            if all(kinds[at] in accepted for at, accepted in checks):
+                return implementation
+        found = ", ".join(map(named_type, kinds))
         raise EvaluationError(f"{name} is not defined for ({found})", position, path=path)
 
-    if len(candidates) == 1 and len(runs) == 2:
-        ((checks, implementation),) = candidates
+    resolved: dict[Any, Callable[..., Any]] = {}
+
+    if len(runs) == 1:
+        (only,) = runs
+
+        def run(frame: Frame) -> Any:
+            value = only(frame)
+            implementation = resolved.get(type(value))
+            if implementation is None:
+                implementation = resolved[type(value)] = resolve((type(value),))
+            try:
+                return implementation(frame, value)
+            except (EvaluationError, ArithmeticError, ValueError) as error:
+                raise _located(error, position, path) from None
+
+    elif len(runs) == 2:
         first, second = runs
-        accepts = [accepted for _, accepted in checks]
 
         def run(frame: Frame) -> Any:
             a = first(frame)
             b = second(frame)
-            return slowly(frame, [a, b])
+            kinds = type(a), type(b)
+            implementation = resolved.get(kinds)
+            if implementation is None:
+                implementation = resolved[kinds] = resolve(kinds)
+            try:
+                return implementation(frame, a, b)
+            except (EvaluationError, ArithmeticError, ValueError) as error:
+                raise _located(error, position, path) from None
 
-        return run
-    return lambda frame: slowly(frame, [run(frame) for run in runs])
+    else:
+
+        def run(frame: Frame) -> Any:
+            values = [run(frame) for run in runs]
+            implementation = resolve(tuple(map(type, values)))
+            try:
+                return implementation(frame, *values)
+            except (EvaluationError, ArithmeticError, ValueError) as error:
+                raise _located(error, position, path) from None
+
+    return run
 
 
-def _checks(overload: Overload, count: int) -> list[tuple[int, frozenset[type] | None]]:
+def _checks(overload: Overload, count: int) -> list[tuple[int, frozenset[type]]]:
     """Which argument must be of which types. Patterns are checked where they are compiled."""
     return [
-        (at, ACCEPTED[kind])
+        (at, accepted)
         for at in range(count)
-        if (kind := overload.parameter(at)) not in ("any", "pattern")
+        if overload.parameter(at) != "pattern" and (accepted := ACCEPTED[overload.parameter(at)]) is not None
     ]
 
 

@@ -1,6 +1,6 @@
 """Budgets of one evaluation, and the frame that carries what is left of them.
 
-A step is about a tenth of a microsecond of work. Steps are charged where work can repeat: per iteration of a
+A step is at most a twentieth of a microsecond of work. Steps are charged where work can repeat: per iteration of a
 macro (as many as its body has parts) and, before the work is done, by size in every function that touches whole
 strings, lists or maps. What runs once is bounded by the length of the source. So an evaluation is bounded in time
 and memory, deterministically, and an expression without loops pays nothing for it.
@@ -23,7 +23,7 @@ class Limits:
     """max_steps: work of one evaluation (or of one whole template); max_output_bytes: JSON text of its result;
     max_depth: nesting of lists and maps in its result."""
 
-    max_steps: int = 500_000
+    max_steps: int = 1_000_000
     max_output_bytes: int = 1 << 20
     max_depth: int = 64
 

@@ -139,7 +139,7 @@ def _quantifier(decides: bool) -> Build:
                 except LimitExceeded:
                     raise
                 except EvaluationError as error:
-                    charge(frame, 25)
+                    charge(frame, 50)
                     failure = failure or error
                     continue
                 if value is decides:
@@ -251,10 +251,10 @@ MACROS = (
     Macro("map", 1, 1, "list", _map),
     Macro("map", 1, 2, "list", _chosen_map),
     Macro("filter", 1, 1, "list", _filter),
-    Macro("all", 1, 1, "bool", _quantifier(False), 3),
-    Macro("all", 2, 1, "bool", _quantifier(False), 3),
-    Macro("exists", 1, 1, "bool", _quantifier(True), 3),
-    Macro("exists", 2, 1, "bool", _quantifier(True), 3),
+    Macro("all", 1, 1, "bool", _quantifier(False), 5),
+    Macro("all", 2, 1, "bool", _quantifier(False), 5),
+    Macro("exists", 1, 1, "bool", _quantifier(True), 5),
+    Macro("exists", 2, 1, "bool", _quantifier(True), 5),
     Macro("exists_one", 1, 1, "bool", _exists_one, 3),
     Macro("exists_one", 2, 1, "bool", _exists_one, 3),
     Macro("existsOne", 1, 1, "bool", _exists_one, 3),
@@ -266,7 +266,7 @@ MACROS = (
     Macro("transformMapEntry", 2, 1, "map", _transform_entries, 8),
     Macro("transformMapEntry", 2, 2, "map", _transform_entries, 8),
     Macro("sortBy", 1, 1, "list", _sort_by, 3),
-    Macro("groupBy", 1, 1, "map", _group_by, 6),
+    Macro("groupBy", 1, 1, "map", _group_by, 9),
 )
 
 GROUP = "Loops and absent values"

@@ -69,7 +69,11 @@ def type_of(value: Any) -> CelType:
 
 def type_name(value: Any) -> str:
     """The name of value's type as error messages and signatures write it."""
-    name = _TYPE_NAMES.get(type(value), type(value).__name__)
+    return named_type(type(value))
+
+
+def named_type(kind: type) -> str:
+    name = _TYPE_NAMES.get(kind, "string")  # compiled patterns are the only other values there are
     return _SHORT_NAMES.get(name, name)
 
 
@@ -130,13 +134,13 @@ def equal(frame: Frame, left: Any, right: Any, depth: int = 0) -> bool:
         if len(left) != len(right):
             return False
         _descend(depth)
-        charge(frame, 2 * len(left))
+        charge(frame, 6 * len(left) + 6)
         return all(equal(frame, a, b, depth + 1) for a, b in zip(left, right, strict=True))
     if kind is dict:
         if len(left) != len(right):
             return False
         _descend(depth)
-        charge(frame, 3 * len(left))
+        charge(frame, 8 * len(left) + 6)
         return all(key in right and equal(frame, value, right[key], depth + 1) for key, value in left.items())
     return bool(left == right)
 
@@ -145,14 +149,14 @@ def contains(frame: Frame, items: list[Any], wanted: Any) -> bool:
     """Whether an element of items equals wanted."""
     kind = type(wanted)
     if kind is str:
-        charge(frame, len(items) >> 2)
+        charge(frame, len(items) >> 1)
         if len(wanted) > 512:
             charge(frame, len(items) * (len(wanted) >> 9))
         return wanted in items
     if kind in NUMBERS:
-        charge(frame, len(items) >> 1)
+        charge(frame, len(items))
         return any(item == wanted and type(item) in NUMBERS for item in items)
-    charge(frame, 2 * len(items))
+    charge(frame, 5 * len(items))
     return any(equal(frame, item, wanted) for item in items)
 
 
@@ -171,11 +175,11 @@ def frozen(frame: Frame, value: Any, depth: int = 0) -> Any:
         return _TRUE_KEY if value else _FALSE_KEY
     if kind is list:
         _descend(depth)
-        charge(frame, 4 * len(value) + 4)
+        charge(frame, 8 * len(value) + 8)
         return list, tuple(frozen(frame, item, depth + 1) for item in value)
     if kind is dict:
         _descend(depth)
-        charge(frame, 6 * len(value) + 6)
+        charge(frame, 12 * len(value) + 12)
         return dict, frozenset((key, frozen(frame, item, depth + 1)) for key, item in value.items())
     if kind is str and len(value) > 64:
         charge(frame, len(value) >> 6)
@@ -204,43 +208,44 @@ def to_json(frame: Frame, value: Any) -> JsonValue:
 def _measure(frame: Frame, value: Any, depth: int) -> bool:
     """Take the size of value's JSON text from the frame; answer whether value is plain JSON as it is."""
     kind = type(value)
+    plain = True
+    size = 8
     if kind is str:
-        size = len(value) if value.isascii() else 3 * len(value)
+        size = (len(value) if value.isascii() else 3 * len(value)) + 3
     elif kind is int:
-        size = 1 + value.bit_length() // 3
+        size = 2 + value.bit_length() // 3
     elif kind is float:
         if not isfinite(value):
             raise EvaluationError(f"{_unlimited(value)} is no JSON value")
-        size = 8
     elif kind is list or kind is dict:
-        size = 0
-    else:
-        size = len(value) * 2 if kind is bytes else 8
-    frame[BYTES] -= size + 2
-    if frame[BYTES] < 0:
-        raise LimitExceeded("the result of the expression is too large")
-    if kind is list or kind is dict:
         if depth <= 0:
             raise LimitExceeded(f"the result nests deeper than {frame[DEPTH]}")
-        return _measure_parts(frame, value, depth - 1)
-    return kind in _PLAIN
+        charge(frame, 6 + 3 * len(value))
+        frame[BYTES] -= 2
+        items = value
+        if kind is dict:
+            items = value.values()
+            plain = _measure_keys(frame, value)
+        for item in items:
+            if not _measure(frame, item, depth - 1):
+                plain = False
+        return plain
+    elif kind is not bool and value is not None:
+        plain = False
+        size = 40 if kind is not bytes else len(value) * 4 // 3 + 4
+    frame[BYTES] -= size
+    if frame[BYTES] < 0:
+        raise LimitExceeded("the result of the expression is too large")
+    return plain
 
 
-_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
-
-
-def _measure_parts(frame: Frame, value: Any, depth: int) -> bool:
-    charge(frame, 3 * len(value))
+def _measure_keys(frame: Frame, mapping: dict[Any, Any]) -> bool:
     plain = True
-    if type(value) is dict:
-        for key, item in value.items():
-            plain &= type(key) is str
-            if type(key) is str:
-                frame[BYTES] -= len(key) + 2
-            plain &= _measure(frame, item, depth)
-    else:
-        for item in value:
-            plain &= _measure(frame, item, depth)
+    for key in mapping:
+        if type(key) is str:
+            frame[BYTES] -= len(key) + 4
+        else:
+            plain = False
     return plain
 
 

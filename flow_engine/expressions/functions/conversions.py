@@ -178,7 +178,10 @@ def to_bytes(frame: Frame, value: str | bytes) -> bytes:
 def to_timestamp(frame: Frame, value: str | int | Timestamp) -> Timestamp:
     if type(value) is Timestamp:
         return value
-    return timestamp(value * SECOND) if type(value) is int else parse_timestamp(str(value))
+    if type(value) is int:
+        return timestamp(value * SECOND)
+    charge(frame, 60)
+    return parse_timestamp(str(value))
 
 
 @function(
@@ -189,4 +192,7 @@ def to_timestamp(frame: Frame, value: str | int | Timestamp) -> Timestamp:
     examples=[("duration('1h30m')", '"5400s"'), ("duration('3500ms')", '"3.5s"')],
 )
 def to_duration(frame: Frame, value: str | Duration) -> Duration:
-    return value if type(value) is Duration else parse_duration(str(value))
+    if type(value) is Duration:
+        return value
+    charge(frame, 60)
+    return parse_duration(str(value))

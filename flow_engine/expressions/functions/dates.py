@@ -34,7 +34,7 @@ def _accessor(name: str, doc: str, value: str, read: Callable[[datetime], int]) 
     """Enter a part of the calendar, in UTC or in a named time zone."""
 
     def part(frame: Frame, moment: Timestamp, where: str = "UTC") -> int:
-        charge(frame, 8)
+        charge(frame, 30)
         return read(local(moment, zone(where)))
 
     function(
@@ -60,7 +60,7 @@ def _clock(name: str, doc: str, value: str, in_all: str, read: Callable[[datetim
     """Enter a part of the clock, which durations have too: there it counts the whole duration."""
 
     def part(frame: Frame, moment: Timestamp | Duration, where: str = "UTC") -> int:
-        charge(frame, 8)
+        charge(frame, 30)
         if type(moment) is Timestamp:
             return read(local(moment, zone(where)))
         whole = abs(moment.nanoseconds) // unit
@@ -169,7 +169,7 @@ _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
     ],
 )
 def format_time(frame: Frame, value: Timestamp, pattern: str, where: str = "UTC") -> str:
-    charge(frame, 10 + 10 * len(pattern))
+    charge(frame, 40 + 10 * len(pattern))
     moment, fraction = local(value, zone(where)), value.nanoseconds % SECOND
 
     def directive(match: re.Match[str]) -> str:
@@ -180,10 +180,9 @@ def format_time(frame: Frame, value: Timestamp, pattern: str, where: str = "UTC"
     return _DIRECTIVE.sub(directive, pattern)
 
 
-_FIELDS = {
-    "Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})", "H": r"(?P<H>\d{1,2})",
-    "M": r"(?P<M>\d{1,2})", "S": r"(?P<S>\d{1,2})", "z": r"(?P<z>[+-]\d\d:?\d\d|Z)", "%": "%",
-}  # fmt: skip
+_FIELDS = {"Y": (4, 4), "m": (1, 2), "d": (1, 2), "H": (1, 2), "M": (1, 2), "S": (1, 2)}
+"""By directive: the fewest and the most digits."""
+_ZONE = re.compile(r"Z|[+-]\d\d:?\d\d", re.ASCII)
 
 
 @function(
@@ -194,41 +193,46 @@ _FIELDS = {
     examples=[("time.parse('31/01/2026 08:30', '%d/%m/%Y %H:%M', '+01:00')", '"2026-01-31T07:30:00Z"')],
 )
 def parse_time(frame: Frame, text: str, pattern: str, where: str = "UTC") -> Timestamp:
-    charge(frame, 200)
-    if len(pattern) > 100 or len(text) > 200:
-        raise EvaluationError("the pattern or the text is too long for a time")
-    pieces, end = [], 0
+    charge(frame, 100 + 20 * len(pattern))
+    numbers = {"Y": 1970, "m": 1, "d": 1, "H": 0, "M": 0, "S": 0}
+    at = end = 0
     for match in _DIRECTIVE.finditer(pattern):
-        if match.group(1) not in _FIELDS:
-            raise EvaluationError(f"unknown directive {match.group()!r} in the pattern")
-        pieces.append(re.escape(pattern[end : match.start()]) + _FIELDS[match.group(1)])
-        end = match.end()
+        at = _literal(text, at, pattern[end : match.start()])
+        name, end = match.group(1), match.end()
+        if name in _FIELDS:
+            numbers[name], at = _digits(text, at, *_FIELDS[name])
+        elif name == "z" and (found := _ZONE.match(text, at)):
+            where, at = found.group(), found.end()
+        elif name == "%":
+            at = _literal(text, at, "%")
+        else:
+            raise EvaluationError(f"{match.group()!r} is unknown in a pattern, or the text has nothing like it")
+    if _literal(text, at, pattern[end:]) != len(text):
+        raise EvaluationError("the text goes on after the pattern")
+    where = where if where[0] not in "+-" else f"{where[:3]}:{where[-2:]}"
     try:
-        found = re.fullmatch("".join(pieces) + re.escape(pattern[end:]), text, re.ASCII)
-    except re.error:
-        raise EvaluationError("a directive occurs twice in the pattern") from None
-    if found is None:
-        raise EvaluationError("the text does not follow the pattern")
-    return _moment(found.groupdict(), where)
-
-
-def _moment(parts: dict[str, Any], where: str) -> Timestamp:
-    offset = parts.get("z")
-    if offset and offset != "Z":
-        offset = f"{offset[:3]}:{offset[-2:]}"
-    try:
-        moment = datetime(
-            int(parts.get("Y") or 1970),
-            int(parts.get("m") or 1),
-            int(parts.get("d") or 1),
-            int(parts.get("H") or 0),
-            int(parts.get("M") or 0),
-            int(parts.get("S") or 0),
-            tzinfo=zone(offset or where),
-        )
+        year, month, day, hour, minute, second = numbers.values()
+        return instant(datetime(year, month, day, hour, minute, second, tzinfo=zone(where)))
     except ValueError as error:
         raise EvaluationError(f"no such moment: {error}") from None
-    return instant(moment)
+
+
+def _literal(text: str, at: int, expected: str) -> int:
+    if not text.startswith(expected, at):
+        raise EvaluationError(f"the text does not follow the pattern at character {at + 1}")
+    return at + len(expected)
+
+
+def _digits(text: str, at: int, fewest: int, most: int) -> tuple[int, int]:
+    end = at
+    while end < at + most and text[end : end + 1] in _DIGITS:
+        end += 1
+    if end - at < fewest:
+        raise EvaluationError(f"the text does not follow the pattern at character {at + 1}: a number expected")
+    return int(text[at:end]), end
+
+
+_DIGITS = frozenset("0123456789")
 
 
 @function(
@@ -239,7 +243,7 @@ def _moment(parts: dict[str, Any], where: str) -> Timestamp:
     examples=[("timestamp('2026-01-31T08:00:00Z').addMonths(1)", '"2026-02-28T08:00:00Z"')],
 )
 def add_months(frame: Frame, value: Timestamp, months: int, where: str = "UTC") -> Timestamp:
-    charge(frame, 20)
+    charge(frame, 100)
     moment = local(value, zone(where))
     year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
     if not 1 <= year <= 9999:
@@ -266,7 +270,7 @@ _CUTS["year"] = {"month": 1} | _CUTS["month"]
     examples=[(f"{_MOMENT}.startOf('month', '+01:00')", '"2026-02-28T23:00:00Z"')],
 )
 def start_of(frame: Frame, value: Timestamp, unit: str, where: str = "UTC") -> Timestamp:
-    charge(frame, 20)
+    charge(frame, 100)
     if unit not in _CUTS:
         raise EvaluationError(f"startOf needs one of {', '.join(_CUTS)}")
     return instant(local(value, zone(where)).replace(**_CUTS[unit]))  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def json_text(frame: Frame, value: Any) -> str:
     """The JSON text of value. What it takes of the output's bytes is given back: it is no output yet."""
     left = frame[BYTES]
     plain = to_json(frame, value)
-    charge(frame, (left - frame[BYTES]) >> 3)
+    charge(frame, (left - frame[BYTES]) >> 1)
     frame[BYTES] = left
     return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
 
@@ -44,7 +44,7 @@ def json_text(frame: Frame, value: Any) -> str:
     examples=[("json.decode('{\"a\": [1, null]}').a[0]", "1")],
 )
 def json_decode(frame: Frame, text: str) -> Any:
-    charge(frame, len(text) >> 2)
+    charge(frame, len(text) >> 1)
     try:
         value = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
@@ -72,7 +72,7 @@ def _check_unicode(text: str) -> None:
 
 
 def _octets(frame: Frame, value: str | bytes) -> bytes:
-    charge(frame, len(value) >> 4)
+    charge(frame, len(value) >> 3)
     return value.encode() if type(value) is str else bytes(value)  # type: ignore[arg-type]
 
 
@@ -94,7 +94,7 @@ def base64_encode(frame: Frame, value: str | bytes) -> str:
     examples=[("string(base64.decode('aGVsbG8'))", '"hello"')],
 )
 def base64_decode(frame: Frame, text: str) -> bytes:
-    charge(frame, len(text) >> 4)
+    charge(frame, len(text) >> 3)
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -142,7 +142,7 @@ def hex_encode(frame: Frame, value: str | bytes) -> str:
     examples=[("string(hex.decode('6869'))", '"hi"')],
 )
 def hex_decode(frame: Frame, text: str) -> bytes:
-    charge(frame, len(text) >> 4)
+    charge(frame, len(text) >> 3)
     try:
         return binascii.unhexlify(text)
     except (binascii.Error, ValueError):
@@ -156,7 +156,7 @@ def hex_decode(frame: Frame, text: str) -> bytes:
     examples=[("url.encode('a b&c/d')", '"a%20b%26c%2Fd"')],
 )
 def url_encode(frame: Frame, text: str) -> str:
-    charge(frame, len(text))
+    charge(frame, 3 * len(text))
     return urllib.parse.quote(text, safe="")
 
 
@@ -167,7 +167,7 @@ def url_encode(frame: Frame, text: str) -> str:
     examples=[("url.decode('a%20b')", '"a b"')],
 )
 def url_decode(frame: Frame, text: str) -> str:
-    charge(frame, len(text) * 2)
+    charge(frame, len(text) * 3)
     try:
         return urllib.parse.unquote(text, errors="strict")
     except UnicodeDecodeError:
@@ -206,7 +206,7 @@ def to_plain_parameters(frame: Frame, parameters: dict[Any, Any]) -> list[tuple[
 
 def _hash(name: str, example: str) -> None:
     def digest(frame: Frame, value: str | bytes) -> str:
-        charge(frame, 10 + (len(value) >> 3))
+        charge(frame, 20 + (len(value) >> 3))
         return hashlib.new(name, _octets(frame, value), usedforsecurity=False).hexdigest()
 
     function(
@@ -242,5 +242,5 @@ _hash(
     ],
 )
 def hmac_sha256(frame: Frame, key: str | bytes, message: str | bytes) -> str:
-    charge(frame, 20 + ((len(key) + len(message)) >> 3))
+    charge(frame, 40 + ((len(key) + len(message)) >> 3))
     return hmac.digest(_octets(frame, key), _octets(frame, message), "sha256").hex()

@@ -33,7 +33,7 @@ def formatted(frame: Frame, text: str, values: list[Any]) -> str:
         result: str = _CLAUSES[letter](
             frame, value, 6 if precision is None else min(int(precision), _MAX_PRECISION)
         )
-        charge(frame, 8 + (len(result) >> 5))
+        charge(frame, 20 + (len(result) >> 2))
         return result
 
     return _CLAUSE.sub(clause, text)
@@ -46,7 +46,7 @@ def _text(frame: Frame, value: Any, precision: int) -> str:
 
 
 def _write(frame: Frame, value: Any, pieces: list[str], depth: int) -> None:
-    charge(frame, 6)
+    charge(frame, 14)
     if depth > MAX_INNER_DEPTH:
         raise EvaluationError("the value nests too deep to be formatted")
     if type(value) is list:

@@ -114,7 +114,7 @@ def charge_sort(frame: Frame, keys: list[Any]) -> None:
     """Pay for comparing n log n times; objects of our own are compared by Python code."""
     comparisons = len(keys) * len(keys).bit_length()
     slow = bool(keys) and type(keys[0]) not in (int, float, str, bool, bytes)
-    charge(frame, comparisons * 6 if slow else comparisons >> 1)
+    charge(frame, comparisons * 12 if slow else comparisons)
 
 
 document(
@@ -138,7 +138,7 @@ document(
     examples=[("[1, 'a', 1.0, 'a'].distinct()", '[1,"a"]')],
 )
 def distinct(frame: Frame, items: list[Any]) -> list[Any]:
-    charge(frame, 3 * len(items))
+    charge(frame, 6 * len(items))
     seen: dict[Any, Any] = {}
     for item in items:
         seen.setdefault(frozen(frame, item), item)
@@ -156,13 +156,13 @@ def flatten(frame: Frame, items: list[Any], levels: int = 1) -> list[Any]:
     if levels < 0:
         raise EvaluationError("flatten needs a level of at least 0")
     for _ in range(levels):
-        charge(frame, 2 * len(items))
+        charge(frame, 4 * len(items))
         if not any(type(item) is list for item in items):
             break
         flat: list[Any] = []
         for item in items:
             if type(item) is list:
-                charge(frame, len(item) >> 3)
+                charge(frame, len(item) >> 2)
                 flat.extend(item)
             else:
                 flat.append(item)
@@ -238,7 +238,7 @@ def numbers(frame: Frame, count: int) -> list[int]:
 def chunk(frame: Frame, items: list[Any], length: int) -> list[list[Any]]:
     if length < 1:
         raise EvaluationError("chunk needs a length of at least 1")
-    charge(frame, (len(items) >> 3) + 2 * (len(items) // length))
+    charge(frame, (len(items) >> 2) + 5 * (len(items) // length))
     return [items[start : start + length] for start in range(0, len(items), length)]
 
 
@@ -249,12 +249,12 @@ def chunk(frame: Frame, items: list[Any], length: int) -> list[list[Any]]:
     examples=[("['a', 'b'].zip([1, 2])", '[["a",1],["b",2]]')],
 )
 def pairs(frame: Frame, items: list[Any], others: list[Any]) -> list[list[Any]]:
-    charge(frame, 2 * min(len(items), len(others)))
+    charge(frame, 5 * min(len(items), len(others)))
     return [list(pair) for pair in zip(items, others, strict=False)]
 
 
 def _kinds(frame: Frame, items: list[Any]) -> set[type]:
-    charge(frame, len(items) >> 1)
+    charge(frame, len(items))
     return set(map(type, items))
 
 

@@ -41,7 +41,7 @@ def values(frame: Frame, mapping: dict[Any, Any]) -> list[Any]:
     examples=[("{'a': 1}.entries()", '[{"key":"a","value":1}]')],
 )
 def entries(frame: Frame, mapping: dict[Any, Any]) -> list[dict[str, Any]]:
-    charge(frame, 3 * len(mapping))
+    charge(frame, 5 * len(mapping))
     return [
         {"key": key, "value": value} for key, value in zip(keys_of(mapping), mapping.values(), strict=True)
     ]
@@ -54,7 +54,7 @@ def entries(frame: Frame, mapping: dict[Any, Any]) -> list[dict[str, Any]]:
     examples=[("{'a': 1, 'b': 2}.merge({'b': 3})", '{"a":1,"b":3}')],
 )
 def merge(frame: Frame, mapping: dict[Any, Any], other: dict[Any, Any]) -> dict[Any, Any]:
-    charge(frame, len(mapping) + len(other))
+    charge(frame, 2 * (len(mapping) + len(other)))
     return mapping | other
 
 
@@ -66,7 +66,7 @@ def merge(frame: Frame, mapping: dict[Any, Any], other: dict[Any, Any]) -> dict[
 )
 def pick(frame: Frame, mapping: dict[Any, Any], wanted: list[Any]) -> dict[Any, Any]:
     chosen = _keys(frame, wanted)
-    charge(frame, 2 * len(mapping))
+    charge(frame, 3 * len(mapping))
     return {key: value for key, value in mapping.items() if key in chosen}
 
 
@@ -78,7 +78,7 @@ def pick(frame: Frame, mapping: dict[Any, Any], wanted: list[Any]) -> dict[Any, 
 )
 def omit(frame: Frame, mapping: dict[Any, Any], unwanted: list[Any]) -> dict[Any, Any]:
     chosen = _keys(frame, unwanted)
-    charge(frame, 2 * len(mapping))
+    charge(frame, 3 * len(mapping))
     return {key: value for key, value in mapping.items() if key not in chosen}
 
 
@@ -89,7 +89,7 @@ def omit(frame: Frame, mapping: dict[Any, Any], unwanted: list[Any]) -> dict[Any
     examples=[("maps.fromEntries([['a', 1], {'key': 'b', 'value': 2}])", '{"a":1,"b":2}')],
 )
 def from_entries(frame: Frame, items: list[Any]) -> dict[Any, Any]:
-    charge(frame, 8 * len(items))
+    charge(frame, 10 * len(items))
     result = {}
     for item in items:
         if type(item) is list and len(item) == 2:

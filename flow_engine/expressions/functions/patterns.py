@@ -45,19 +45,19 @@ def compiled(pattern: str) -> Any:
 
 def compiled_at_run_time(frame: Frame, pattern: str) -> Any:
     """The same for a pattern that is computed: paid for whether it is cached or not, so that runs repeat exactly."""
-    charge(frame, 200 + len(pattern))
+    charge(frame, 300 + len(pattern))
     try:
         result = compiled(pattern)
     except InvalidPattern as error:
-        charge(frame, 20_000)
+        charge(frame, 40_000)
         raise EvaluationError(f"invalid regular expression: {error}") from None
-    charge(frame, 5 * int(result.programsize))
+    charge(frame, 20 * int(result.programsize))
     return result
 
 
 def _worst_case(text: str, pattern: Any) -> int:
     """Steps of one search if RE2 falls back from its automaton to simulating the whole program."""
-    return 2 + (len(text) >> 4) + len(text) * int(pattern.programsize) // 100
+    return 2 + (len(text) >> 4) + len(text) * int(pattern.programsize) // 50
 
 
 @function(
@@ -113,7 +113,7 @@ def replace_pattern(frame: Frame, text: str, pattern: Any, replacement: str, lim
         pieces.append(octets[end : found.start()])
         for part in parts:
             piece = part if isinstance(part, bytes) else found.group(part) or b""
-            charge(frame, 2 + (len(piece) >> 4))
+            charge(frame, 6 + (len(piece) >> 3))
             pieces.append(piece)
         end = found.end()
     pieces.append(octets[end:])
@@ -136,7 +136,7 @@ def _found(frame: Frame, text: str, octets: bytes, pattern: Any) -> Iterator[Any
         started = time.perf_counter_ns()
         found = next(rest, None)
         elapsed = time.perf_counter_ns() - started
-        charge(frame, 25 if elapsed < 20_000 else elapsed // 100)
+        charge(frame, 80 if elapsed < 20_000 else elapsed // 50)
         if found is None:
             return
         yield found

@@ -206,7 +206,7 @@ def upper(frame: Frame, text: str) -> str:
     examples=[("'ÄB'.lowerAscii()", '"Äb"')],
 )
 def lower_ascii(frame: Frame, text: str) -> str:
-    charge_text(frame, 2 * len(text))
+    charge_text(frame, 4 * len(text))
     return text.lower() if text.isascii() else text.encode().lower().decode()
 
 
@@ -217,7 +217,7 @@ def lower_ascii(frame: Frame, text: str) -> str:
     examples=[("'äb'.upperAscii()", '"äB"')],
 )
 def upper_ascii(frame: Frame, text: str) -> str:
-    charge_text(frame, 2 * len(text))
+    charge_text(frame, 4 * len(text))
     return text.upper() if text.isascii() else text.encode().upper().decode()
 
 
