@@ -1,0 +1,205 @@
+"""Request bodies. What belongs to the user (definitions, inputs, answers) stays the text that it is.
+
+The fast path is one strict decode. Only when it fails is the body looked at again, to name every wrong
+field with its path at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from flow_engine.errors import Problem
+from services.gateway.errors import Refused, invalid
+
+LONGEST_SPAN_MS = 10 * 366 * 86_400_000
+"""Ten years; longer is a mistake, and far longer does not fit a Duration."""
+
+Span = Annotated[int, Meta(ge=1, le=LONGEST_SPAN_MS, description="Milliseconds.")]
+Name = Annotated[str, Meta(max_length=512)]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """A request body, or a part of one. null means absent, but for values of the user."""
+
+
+class Options(Body, frozen=True, kw_only=True):
+    timeout: Annotated[Span, Meta(description="The execution fails with TIMEOUT after it.")] | None = None
+    priority: Annotated[int, Meta(ge=0, le=9, description="Lower runs sooner; 5 by default.")] | None = None
+    tags: Annotated[list[Name], Meta(max_length=64)] | None = None
+    max_retries: (
+        Annotated[int, Meta(ge=0, le=1000, description="For nodes that declare no retry of their own.")]
+        | None
+    ) = None
+    immediate_budget: (
+        Annotated[Span, Meta(description="How long an immediate run may hold the caller; 30 s by default.")]
+        | None
+    ) = None
+
+
+class RunRequest(Body, frozen=True, kw_only=True):
+    """What to run: a definition, or the id of a stored one."""
+
+    workflow: Annotated[Raw, Meta(description="The definition.")] | UnsetType = UNSET
+    workflow_id: Annotated[Name, Meta(description="Of a stored definition.")] | None = None
+    workflow_version: Annotated[int, Meta(ge=1, le=2**31 - 1, description="Latest by default.")] | None = None
+    input: Annotated[Raw, Meta(description="Any JSON value; {} by default.")] | UnsetType = UNSET
+    mode: Literal["auto", "immediate", "queued"] | None = None
+    options: Options | None = None
+
+
+class PauseRequest(Body, frozen=True, kw_only=True):
+    reason: Annotated[str, Meta(max_length=2000, description="For the history.")] | None = None
+
+
+class CancelRequest(PauseRequest, frozen=True, kw_only=True):
+    pass
+
+
+class ResumeRequest(Body, frozen=True, kw_only=True):
+    pass
+
+
+class RetryRequest(Body, frozen=True, kw_only=True):
+    from_node: Annotated[Name, Meta(description="Run this node and all downstream of it again.")] | None = (
+        None
+    )
+
+
+class WorkflowEnvelope(Body, frozen=True, kw_only=True):
+    """A definition; it may also be sent as it is, without this envelope."""
+
+    workflow: Annotated[Raw, Meta(description="The definition.")] | UnsetType = UNSET
+
+
+T = TypeVar("T", bound=Body)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Raises Refused with every problem at once. An empty body counts as {}."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError:
+        raise invalid(list(_problems(Raw(body), kind, ""))) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(error) from None
+
+
+def json_text(raw: bytes | Raw) -> str:
+    """JSON text for a `*_json` field, after a check of its syntax only."""
+    if isinstance(raw, bytes):
+        try:
+            msgspec.json.decode(raw, type=Raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise malformed(error) from None
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise invalid([Problem("", "INVALID_JSON", "the body is not UTF-8")]) from None
+
+
+def definition_text(body: bytes) -> str:
+    """The definition in a body: under `workflow`, or the body as a whole."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        raise invalid([Problem("", "WRONG_TYPE", "expected an object")]) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(error) from None
+    # A definition has no field of that name, so the two forms cannot be confused.
+    if "workflow" in fields:
+        return json_text(given(decode(body, WorkflowEnvelope).workflow) or Raw(b"null"))
+    return json_text(body)
+
+
+def run_request(body: bytes) -> RunRequest:
+    """The request; exactly one of workflow and workflowId is set."""
+    request = decode(body, RunRequest)
+    has_definition, has_id = given(request.workflow) is not None, bool(request.workflow_id)
+    if has_definition and has_id:
+        raise invalid([Problem("/workflowId", "CONFLICT", "workflow and workflowId exclude each other")])
+    if not has_definition and not has_id:
+        hint = "send the definition as workflow, or name a stored one by workflowId"
+        raise invalid([Problem("/workflow", "MISSING", "there is no workflow to run", hint)])
+    if has_definition and request.workflow_version is not None:
+        raise invalid([Problem("/workflowVersion", "CONFLICT", "a version needs workflowId")])
+    return request
+
+
+def given(raw: Raw | UnsetType) -> Raw | None:
+    """None where the field is absent or null."""
+    return None if raw is UNSET or bytes(raw) == b"null" else raw
+
+
+def malformed(error: Exception) -> Refused:
+    if isinstance(error, RecursionError):
+        return invalid([Problem("", "TOO_DEEP", "the body is nested too deeply")])
+    return invalid(
+        [Problem("", "INVALID_JSON", str(error).replace("Input data was truncated", "JSON ends too soon"))]
+    )
+
+
+def _problems(raw: Raw, kind: Any, path: str) -> Iterator[Problem]:
+    """What keeps a JSON value from being a `kind`, field by field."""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, Raw])
+    except msgspec.ValidationError as error:
+        yield _problem(error, path)
+        return
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in fields.items():
+        where = f"{path}/{_escaped(name)}"
+        if name not in known:
+            yield _unknown(where, name, list(known))
+            continue
+        nested = _struct_in(known[name])
+        if nested is not None and bytes(value) != b"null":
+            yield from _problems(value, nested, where)
+            continue
+        try:
+            msgspec.json.decode(value, type=known[name])
+        except msgspec.ValidationError as error:
+            yield _problem(error, where)
+
+
+def _struct_in(kind: Any) -> type[Body] | None:
+    return next(
+        (part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, Body)), None
+    )
+
+
+def _unknown(path: str, name: str, known: list[str]) -> Problem:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"known fields: {', '.join(known) or 'none'}"
+    return Problem(path, "UNKNOWN_FIELD", f"there is no field {name!r}", hint)
+
+
+_WORDS = {"int": "integer", "str": "string", "float": "number", "bool": "boolean"}
+_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_PLACE = re.compile(r" - at `\$([^`]*)`$")
+
+
+def _problem(error: msgspec.ValidationError, path: str) -> Problem:
+    """The library's message in the words of JSON, with a JSON Pointer."""
+    text = str(error)
+    if place := _PLACE.search(text):
+        text = text[: place.start()]
+        path += re.sub(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", lambda m: f"/{m[1] or m[2]}", place[1])
+    if mismatch := _MISMATCH.match(text):
+        return Problem(path, "WRONG_TYPE", f"expected {_words(mismatch[1])}, got {_words(mismatch[2])}")
+    text = re.sub(r"`([^`]+)`", lambda m: _words(m[1]), text)
+    return Problem(path, "OUT_OF_RANGE", text[:1].lower() + text[1:])
+
+
+def _words(types: str) -> str:
+    names = [name for name in types.split(" | ") if name != "null"] or ["null"]
+    return " or ".join(_WORDS.get(name, name) for name in names)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,184 @@
+"""Puts the gateway together and runs it. The one place that names concrete adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from flow_engine.clock import Clock, SystemClock
+from flow_engine.v1 import execution_pb2 as pb
+from services.gateway import routes
+from services.gateway.access import access_from
+from services.gateway.call import Services
+from services.gateway.executor import Executor
+from services.gateway.gateway import Gateway
+from services.gateway.hub import Hub, Source
+from services.gateway.metrics import Metrics
+from services.gateway.openapi import api_document
+from services.gateway.operations import Operations
+from services.gateway.settings import Address, Settings, SettingsRefused
+
+log = structlog.get_logger(__name__)
+
+UNACKNOWLEDGED_MS = 60_000
+"""After which the system gives up a connection whose peer takes nothing."""
+
+
+async def serve(
+    settings: Settings,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+    clock: Clock | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT, or until `stop` is set where the caller handles signals itself.
+
+    ready: called once with the address, http://host:port, when connections are accepted.
+    Raises SettingsRefused when the address cannot be bound.
+    """
+    listener = listen(settings.http_address)
+    stop = stop or stop_on_signals()
+    executor = Executor(settings, clock or SystemClock())
+    hub = Hub(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
+    server = _Server(config_for(application(settings, executor, hub), settings))
+    serving = asyncio.create_task(server.serve([listener]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await until_started(server, serving)
+        ready(f"http://{Address(settings.http_address.host, listener.getsockname()[1])}")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        await hub.close()
+        server.should_exit = True
+        await serving
+        await executor.close()
+    log.info("gateway.stopped")
+
+
+def application(settings: Settings, executor: Executor, hub: Hub) -> Gateway:
+    metrics = Metrics(hub)
+    operations = Operations(metrics, api())
+    return Gateway(
+        Services(settings, executor, hub),
+        access_from(settings),
+        metrics,
+        (*routes.API, *routes.pages(operations)),
+        routes.SOCKETS,
+    )
+
+
+def api() -> dict[str, Any]:
+    """The OpenAPI document, its own pages left out."""
+    return api_document((*routes.API, *routes.SOCKETS), routes.PATH_PARAMS)
+
+
+class ExecutorHistory:
+    """The executor as the hub sees it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def list_events(self, execution_id: str, after_sequence: int, limit: int) -> pb.ListEventsResponse:
+        request = pb.ListEventsRequest(execution_id=execution_id, after_sequence=after_sequence, limit=limit)
+        return await self._executor.ask(self._executor.executions.ListEvents, request, "")
+
+    async def head(self, execution_id: str) -> pb.Execution:
+        request = pb.GetExecutionRequest(execution_id=execution_id, omit_steps=True)
+        answer = await self._executor.ask(self._executor.executions.GetExecution, request, "")
+        return answer.execution
+
+    def watch(self, execution_id: str, after_sequence: int) -> Source:
+        return self._executor.watch(execution_id, after_sequence)
+
+
+def listen(address: Address) -> socket.socket:
+    """A bound socket. Raises SettingsRefused when the address is taken or not of this machine."""
+    try:
+        info = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(info[0], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Accepted connections inherit it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+        listener.bind(info[4])
+    except OSError as error:
+        raise SettingsRefused(
+            f"FLOW_HTTP_ADDRESS: cannot listen at {address}: {error.strerror or error}"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def config_for(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        gateway,
+        http=_HttpProtocol,
+        ws=_SocketProtocol,
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        # Proxies' headers decide nothing here.
+        proxy_headers=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
+        ws_max_size=64 << 10,  # clients have nothing to say
+        ws_ping_interval=settings.heartbeat_seconds or None,
+        ws_per_message_deflate=False,
+    )
+
+
+async def until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    while not server.started:
+        if serving.done():
+            await serving
+            raise RuntimeError("the HTTP server ended before it began")
+        await asyncio.sleep(0.005)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """Lets an application drop a connection whose client does not read."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = _abort_by(self.transport)
+
+
+class _SocketProtocol(WebSocketsSansIOProtocol):
+    """The same for WebSockets."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"] |= _abort_by(self.transport)
+        await super().run_asgi()
+
+
+def _abort_by(transport: asyncio.Transport) -> dict[str, Any]:
+    return {"flow.abort": transport.abort}

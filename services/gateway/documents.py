@@ -1,0 +1,428 @@
+"""The JSON documents that the gateway answers with, and how they come from protobuf messages.
+
+User JSON (outputs, inputs, definitions) is put in as the text that it is, never parsed: every number keeps
+its value. Times are ISO 8601 in UTC, spans whole milliseconds. Fields that do not apply are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import workflow_pb2 as wf
+
+Instant = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+Milliseconds = Annotated[int, Meta(description="Milliseconds.")]
+AnyJson = Annotated[Raw, Meta(description="Any JSON value.")]
+
+StatusWord = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "enum": ["pending", "running", "paused", "waiting", "completed", "failed", "cancelled"],
+        }
+    ),
+]
+StepStatusWord = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "enum": ["pending", "running", "waiting", "completed", "failed", "skipped", "cancelled"],
+        }
+    ),
+]
+ModeWord = Annotated[str, Meta(extra_json_schema={"enum": ["immediate", "queued"]})]
+
+TERMINAL = frozenset(
+    {pb.EXECUTION_STATUS_COMPLETED, pb.EXECUTION_STATUS_FAILED, pb.EXECUTION_STATUS_CANCELLED},
+)
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An answer, or a part of one."""
+
+
+class ErrorDocument(Document, frozen=True, kw_only=True):
+    """Why an execution or a step failed."""
+
+    code: str
+    message: str
+    node_id: str | UnsetType = UNSET
+    iteration: list[int] | UnsetType = UNSET
+    details: AnyJson | UnsetType = UNSET
+
+
+class PayloadRefDocument(Document, frozen=True, kw_only=True):
+    """Stands for a value above 4 KiB."""
+
+    hash: Annotated[str, Meta(description="SHA-256 of the value's JSON text, hex.")]
+    bytes: int
+
+
+class StepDocument(Document, frozen=True, kw_only=True):
+    """One node's run within an execution."""
+
+    node_id: str
+    node_type: str | UnsetType = UNSET
+    iteration: Annotated[list[int], Meta(description="Indexes of the loops around it.")] | UnsetType = UNSET
+    status: StepStatusWord
+    attempts: int
+    started_at: Instant | UnsetType = UNSET
+    completed_at: Instant | UnsetType = UNSET
+    duration_ms: Milliseconds | UnsetType = UNSET
+    output: AnyJson | UnsetType = UNSET
+    output_ref: PayloadRefDocument | UnsetType = UNSET
+    handle: str | UnsetType = UNSET
+    error: ErrorDocument | UnsetType = UNSET
+    waiting: AnyJson | UnsetType = UNSET
+
+
+class FactorDocument(Document, frozen=True, kw_only=True):
+    """One reason that speaks for a mode."""
+
+    name: str
+    value: AnyJson | UnsetType = UNSET
+    threshold: AnyJson | UnsetType = UNSET
+    fired: Annotated[bool, Meta(description="Whether it asks for the queue.")]
+    explanation: str
+
+
+class ComplexityDocument(Document, frozen=True, kw_only=True):
+    """Why a mode was chosen."""
+
+    mode: ModeWord
+    requested_mode: str
+    explanation: str
+    factors: list[FactorDocument]
+    estimated_duration_ms: Milliseconds
+    node_count: int
+    external_call_count: int
+    loop_count: int
+    max_parallel_paths: int
+    human_input: bool
+
+
+class ProgressDocument(Document, frozen=True, kw_only=True):
+    completed_steps: int
+    total_steps: int
+    percent: float
+
+
+class WaitingReasonDocument(Document, frozen=True, kw_only=True):
+    """Why an execution that has not ended does not run right now."""
+
+    kind: str
+    explanation: str
+    until: Instant | UnsetType = UNSET
+    node_ids: list[str]
+    queue_position: int | UnsetType = UNSET
+
+
+class ExecutionDocument(Document, frozen=True, kw_only=True):
+    """One run of one workflow."""
+
+    execution_id: str
+    workflow_id: str
+    workflow_name: str
+    workflow_version: int | UnsetType = UNSET
+    status: StatusWord
+    mode: ModeWord
+    pending_control: str | UnsetType = UNSET
+    created_at: Instant | UnsetType = UNSET
+    started_at: Instant | UnsetType = UNSET
+    completed_at: Instant | UnsetType = UNSET
+    deadline_at: Instant | UnsetType = UNSET
+    duration_ms: Milliseconds | UnsetType = UNSET
+    complexity: ComplexityDocument | UnsetType = UNSET
+    input: AnyJson | UnsetType = UNSET
+    output: AnyJson | UnsetType = UNSET
+    error: ErrorDocument | UnsetType = UNSET
+    steps: list[StepDocument] | UnsetType = UNSET
+    steps_next_page_token: str | UnsetType = UNSET
+    progress: ProgressDocument | UnsetType = UNSET
+    waiting_reason: WaitingReasonDocument | UnsetType = UNSET
+    tags: list[str]
+    priority: int
+    retry_of: str | UnsetType = UNSET
+    root_id: str
+    definition_hash: str | UnsetType = UNSET
+    definition: AnyJson | UnsetType = UNSET
+    epoch: int
+    last_sequence: int
+
+
+class ExecutionPage(Document, frozen=True, kw_only=True):
+    executions: list[ExecutionDocument]
+    next_page_token: str | UnsetType = UNSET
+
+
+class StepPage(Document, frozen=True, kw_only=True):
+    steps: list[StepDocument]
+    next_page_token: str | UnsetType = UNSET
+
+
+class EventPage(Document, frozen=True, kw_only=True):
+    events: list[AnyJson]
+    last_sequence: Annotated[int, Meta(description="Of the newest event of the execution.")]
+
+
+class SnapshotFrame(Document, frozen=True, kw_only=True):
+    """First frame of a stream that was asked for a snapshot."""
+
+    sequence: int
+    execution_id: str
+    type: str = "snapshot"
+    execution: ExecutionDocument
+
+
+class AnalysisDocument(Document, frozen=True, kw_only=True):
+    complexity: ComplexityDocument
+
+
+class ValidationProblem(Document, frozen=True, kw_only=True):
+    path: Annotated[str, Meta(description="JSON Pointer into the definition.")]
+    code: str
+    message: str
+    hint: str | UnsetType = UNSET
+
+
+class ValidationDocument(Document, frozen=True, kw_only=True):
+    valid: bool
+    problems: list[ValidationProblem]
+
+
+class NodeTypeDocument(Document, frozen=True, kw_only=True):
+    type: str
+    title: str
+    description: str
+    config_schema: AnyJson | UnsetType = UNSET
+    handles: list[str]
+    external: Annotated[bool, Meta(description="Acts on the outside world.")]
+    human: Annotated[bool, Meta(description="Waits for a person.")]
+    container: Annotated[bool, Meta(description="Holds child nodes.")]
+    typical_duration_ms: Milliseconds
+    example: AnyJson | UnsetType = UNSET
+
+
+class NodeTypeList(Document, frozen=True, kw_only=True):
+    nodes: list[NodeTypeDocument]
+
+
+class WorkflowDocument(Document, frozen=True, kw_only=True):
+    """A stored definition."""
+
+    id: str
+    name: str
+    version: int
+    definition_hash: str
+    created_at: Instant | UnsetType = UNSET
+    updated_at: Instant | UnsetType = UNSET
+    definition: AnyJson | UnsetType = UNSET
+
+
+class WorkflowPage(Document, frozen=True, kw_only=True):
+    workflows: list[WorkflowDocument]
+    next_page_token: str | UnsetType = UNSET
+
+
+class HealthDocument(Document, frozen=True, kw_only=True):
+    status: str
+
+
+def execution_document(execution: pb.Execution, *, with_steps: bool) -> ExecutionDocument:
+    """with_steps: whether the message carries all steps, so that none means that there are none."""
+    steps = [step_document(step) for step in execution.steps]
+    return ExecutionDocument(
+        execution_id=execution.id,
+        workflow_id=execution.workflow_id,
+        workflow_name=execution.workflow_name,
+        workflow_version=execution.workflow_version or UNSET,
+        status=status_word(execution.status),
+        mode=mode_word(execution.mode),
+        pending_control=_word(pb.PendingControl.Name(execution.pending_control), "PENDING_CONTROL_")
+        if execution.pending_control
+        else UNSET,
+        created_at=_instant(execution, "created_time"),
+        started_at=_instant(execution, "started_time"),
+        completed_at=_instant(execution, "completed_time"),
+        deadline_at=_instant(execution, "deadline_time"),
+        duration_ms=_span(execution),
+        complexity=complexity_document(execution.complexity) if execution.HasField("complexity") else UNSET,
+        input=_json(execution.input_json),
+        output=_json(execution.output_json),
+        error=_error(execution),
+        steps=steps if steps or with_steps else UNSET,
+        steps_next_page_token=execution.steps_next_page_token or UNSET,
+        progress=_progress(execution.progress) if execution.HasField("progress") else UNSET,
+        waiting_reason=_waiting(execution.waiting_reason) if execution.HasField("waiting_reason") else UNSET,
+        tags=list(execution.tags),
+        priority=execution.priority,
+        retry_of=execution.retry_of or UNSET,
+        root_id=execution.root_id or execution.id,
+        definition_hash=execution.definition_hash or UNSET,
+        definition=_json(execution.definition_json),
+        epoch=execution.epoch,
+        last_sequence=execution.last_sequence,
+    )
+
+
+def step_document(step: pb.Step) -> StepDocument:
+    return StepDocument(
+        node_id=step.node_id,
+        node_type=step.node_type or UNSET,
+        iteration=list(step.iteration) or UNSET,
+        status=_word(pb.StepStatus.Name(step.status), "STEP_STATUS_"),
+        attempts=step.attempts,
+        started_at=_instant(step, "started_time"),
+        completed_at=_instant(step, "completed_time"),
+        duration_ms=_span(step),
+        output=_json(step.output_json),
+        output_ref=PayloadRefDocument(hash=step.output_hash, bytes=step.output_bytes)
+        if step.output_hash
+        else UNSET,
+        handle=step.handle or UNSET,
+        error=_error(step),
+        waiting=_json(step.waiting_json),
+    )
+
+
+def complexity_document(analysis: pb.ComplexityAnalysis) -> ComplexityDocument:
+    return ComplexityDocument(
+        mode=mode_word(analysis.mode),
+        requested_mode=mode_word(analysis.requested_mode),
+        explanation=analysis.explanation,
+        factors=[
+            FactorDocument(
+                name=factor.name,
+                value=_json(factor.value_json),
+                threshold=_json(factor.threshold_json),
+                fired=factor.fired,
+                explanation=factor.explanation,
+            )
+            for factor in analysis.factors
+        ],
+        estimated_duration_ms=_milliseconds(analysis.estimated_duration),
+        node_count=analysis.node_count,
+        external_call_count=analysis.external_call_count,
+        loop_count=analysis.loop_count,
+        max_parallel_paths=analysis.max_parallel_paths,
+        human_input=analysis.human_input,
+    )
+
+
+def validation_document(answer: pb.ValidateWorkflowResponse) -> ValidationDocument:
+    return ValidationDocument(
+        valid=answer.valid,
+        problems=[
+            ValidationProblem(path=p.path, code=p.code, message=p.message, hint=p.hint or UNSET)
+            for p in answer.problems
+        ],
+    )
+
+
+def node_type_document(node_type: pb.NodeType) -> NodeTypeDocument:
+    return NodeTypeDocument(
+        type=node_type.type,
+        title=node_type.title,
+        description=node_type.description,
+        config_schema=_json(node_type.config_schema_json),
+        handles=list(node_type.handles),
+        external=node_type.external,
+        human=node_type.human,
+        container=node_type.container,
+        typical_duration_ms=_milliseconds(node_type.typical_duration),
+        example=_json(node_type.example_json),
+    )
+
+
+def workflow_document(workflow: wf.Workflow) -> WorkflowDocument:
+    return WorkflowDocument(
+        id=workflow.id,
+        name=workflow.name,
+        version=workflow.version,
+        definition_hash=workflow.definition_hash,
+        created_at=_instant(workflow, "created_time"),
+        updated_at=_instant(workflow, "updated_time"),
+        definition=_json(workflow.definition_json),
+    )
+
+
+def event_page(answer: pb.ListEventsResponse) -> EventPage:
+    return EventPage(events=raw_frames(answer.events), last_sequence=answer.last_sequence)
+
+
+def raw_frames(events: Iterable[pb.Event]) -> list[Raw]:
+    return [Raw(event.frame_json) for event in events]
+
+
+def status_word(status: pb.ExecutionStatus) -> str:
+    return _word(pb.ExecutionStatus.Name(status), "EXECUTION_STATUS_")
+
+
+def mode_word(mode: pb.ExecutionMode) -> str:
+    return _word(pb.ExecutionMode.Name(mode), "EXECUTION_MODE_")
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()
+
+
+def _json(text: str) -> Raw | UnsetType:
+    return Raw(text) if text else UNSET
+
+
+def _instant(message: Any, field: str) -> datetime | UnsetType:
+    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else UNSET
+
+
+def _span(message: pb.Execution | pb.Step) -> int | UnsetType:
+    """Milliseconds from start to end, once it has ended."""
+    if not (message.HasField("started_time") and message.HasField("completed_time")):
+        return UNSET
+    return max(0, _nanoseconds(message.completed_time) - _nanoseconds(message.started_time)) // 1_000_000
+
+
+def _nanoseconds(moment: Timestamp | Duration) -> int:
+    return moment.seconds * 1_000_000_000 + moment.nanos
+
+
+def _milliseconds(span: Duration) -> int:
+    return _nanoseconds(span) // 1_000_000
+
+
+def _error(message: pb.Execution | pb.Step) -> ErrorDocument | UnsetType:
+    if not message.HasField("error"):
+        return UNSET
+    error = message.error
+    return ErrorDocument(
+        code=error.code,
+        message=error.message,
+        node_id=error.node_id or UNSET,
+        iteration=list(error.iteration) or UNSET,
+        details=_json(error.details_json),
+    )
+
+
+def _progress(progress: pb.Progress) -> ProgressDocument:
+    return ProgressDocument(
+        completed_steps=progress.completed_steps,
+        total_steps=progress.total_steps,
+        percent=progress.percent,
+    )
+
+
+def _waiting(reason: pb.WaitingReason) -> WaitingReasonDocument:
+    return WaitingReasonDocument(
+        kind=reason.kind,
+        explanation=reason.explanation,
+        until=_instant(reason, "until_time"),
+        node_ids=list(reason.node_ids),
+        queue_position=reason.queue_position or UNSET,
+    )

@@ -1,0 +1,225 @@
+"""Seeing and controlling executions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from flow_engine.errors import Problem
+from flow_engine.v1 import execution_pb2 as pb
+from services.gateway.bodies import CancelRequest, PauseRequest, ResumeRequest, RetryRequest, json_text
+from services.gateway.call import Answer, Call, document
+from services.gateway.documents import (
+    TERMINAL,
+    ExecutionPage,
+    SnapshotFrame,
+    StepPage,
+    event_page,
+    execution_document,
+    step_document,
+)
+from services.gateway.errors import invalid
+from services.gateway.hub import Frame, Watcher
+from services.gateway.runs import MODES, location
+from services.gateway.sse import EventStream
+from services.gateway.websocket import FrameSocket
+
+STATUSES = {
+    "pending": pb.EXECUTION_STATUS_PENDING,
+    "running": pb.EXECUTION_STATUS_RUNNING,
+    "paused": pb.EXECUTION_STATUS_PAUSED,
+    "waiting": pb.EXECUTION_STATUS_WAITING,
+    "completed": pb.EXECUTION_STATUS_COMPLETED,
+    "failed": pb.EXECUTION_STATUS_FAILED,
+    "cancelled": pb.EXECUTION_STATUS_CANCELLED,
+}
+
+
+async def get_execution(call: Call) -> Answer:
+    """One execution with its steps."""
+    omit_steps = call.query.get("steps") is False
+    execution = await _get(call, omit_steps=omit_steps, definition=call.query.get("definition", False))
+    return document(execution_document(execution, with_steps=not omit_steps))
+
+
+async def list_executions(call: Call) -> Answer:
+    """Page through executions, newest first."""
+    query = call.query
+    request = pb.ListExecutionsRequest(
+        page_size=query.get("limit", 0),
+        page_token=query.get("pageToken", ""),
+        workflow_id=query.get("workflowId", ""),
+        statuses=[STATUSES[word] for word in query.get("status", ())],
+        mode=MODES[query.get("mode")],
+        tags=query.get("tag", ()),
+    )
+    if "createdAfter" in query:
+        request.created_after_time.FromDatetime(query["createdAfter"])
+    if "createdBefore" in query:
+        request.created_before_time.FromDatetime(query["createdBefore"])
+    executor = call.services.executor
+    answer = await executor.ask(executor.executions.ListExecutions, request, call.request_id)
+    return document(
+        ExecutionPage(
+            executions=[execution_document(execution, with_steps=False) for execution in answer.executions],
+            next_page_token=answer.next_page_token or msgspec.UNSET,
+        )
+    )
+
+
+async def list_steps(call: Call) -> Answer:
+    """Page through the steps of one execution, in order of start."""
+    executor = call.services.executor
+    request = pb.ListStepsRequest(
+        execution_id=call.path["executionId"],
+        page_size=call.query.get("limit", 0),
+        page_token=call.query.get("pageToken", ""),
+    )
+    answer = await executor.ask(executor.executions.ListSteps, request, call.request_id)
+    return document(
+        StepPage(
+            steps=[step_document(step) for step in answer.steps],
+            next_page_token=answer.next_page_token or msgspec.UNSET,
+        )
+    )
+
+
+async def list_events(call: Call) -> Answer:
+    """Page through the events of one execution, in order of sequence."""
+    executor = call.services.executor
+    request = pb.ListEventsRequest(
+        execution_id=call.path["executionId"],
+        after_sequence=call.query.get("afterSequence", 0),
+        limit=call.query.get("limit", 0),
+    )
+    return document(event_page(await executor.ask(executor.executions.ListEvents, request, call.request_id)))
+
+
+async def stream_execution(call: Call) -> Answer:
+    """Follow an execution as server-sent events."""
+    opened = await _open(call)
+    if opened is None:
+        return Response(status_code=204)
+    watcher, first = opened
+    return EventStream(watcher, call.services.settings, first)
+
+
+async def watch_execution(call: Call) -> FrameSocket:
+    """Follow an execution by WebSocket."""
+    watcher, first = await _open(call) or (None, ())
+    return FrameSocket(watcher, call.services.settings, first)
+
+
+async def pause_execution(call: Call) -> Answer:
+    """Let running steps finish and start nothing new."""
+    body = await call.decoded(PauseRequest)
+    return await _control(
+        call, lambda stub: stub.PauseExecution, pb.PauseExecutionRequest(reason=body.reason or "")
+    )
+
+
+async def resume_execution(call: Call) -> Answer:
+    """Let a paused execution go on."""
+    await call.decoded(ResumeRequest)
+    return await _control(call, lambda stub: stub.ResumeExecution, pb.ResumeExecutionRequest())
+
+
+async def cancel_execution(call: Call) -> Answer:
+    """Interrupt running steps and end the execution."""
+    body = await call.decoded(CancelRequest)
+    return await _control(
+        call, lambda stub: stub.CancelExecution, pb.CancelExecutionRequest(reason=body.reason or "")
+    )
+
+
+async def delete_execution(call: Call) -> Answer:
+    """The same as cancel."""
+    return await cancel_execution(call)
+
+
+async def retry_execution(call: Call) -> Answer:
+    """Start a new execution that keeps the finished steps of a failed or cancelled one."""
+    body = await call.decoded(RetryRequest)
+    executor = call.services.executor
+    request = pb.RetryExecutionRequest(execution_id=call.path["executionId"], from_node=body.from_node or "")
+    answer = await executor.ask(executor.executions.RetryExecution, request, call.request_id)
+    execution = answer.execution
+    return document(execution_document(execution, with_steps=True), 202, location(execution.id))
+
+
+async def submit_input(call: Call) -> Answer:
+    """Answer a step that waits for a person or an outside system."""
+    executor = call.services.executor
+    request = pb.SubmitInputRequest(
+        execution_id=call.path["executionId"],
+        node_id=call.path["nodeId"],
+        iteration=call.query.get("iteration", ()),
+        input_json=json_text(await call.body()),
+    )
+    answer = await executor.ask(executor.executions.SubmitInput, request, call.request_id)
+    return document(execution_document(answer.execution, with_steps=False))
+
+
+def cursor_of(call: Call) -> int:
+    """Where a stream begins. What the browser says when it reconnects goes before the address."""
+    header = call.headers.get("last-event-id", "")
+    if not header:
+        return int(call.query.get("afterSequence", 0))
+    if not (header.isascii() and header.isdecimal() and len(header) <= 18):
+        raise invalid(
+            [Problem("Last-Event-ID", "INVALID_PARAMETER", f"expected a sequence, got {header[:40]!r}")]
+        )
+    return int(header)
+
+
+async def _open(call: Call) -> tuple[Watcher, list[Frame]] | None:
+    """A watcher and what to show before its frames; None when the stream has ended before the cursor.
+
+    A client that reconnects gets no second snapshot: it would hide the events that it has missed.
+    """
+    cursor = cursor_of(call)
+    reconnecting = bool(call.headers.get("last-event-id"))
+    snapshot = call.query.get("snapshot", False) and not reconnecting
+    execution = await _get(call, omit_steps=not snapshot)
+    if execution.status in TERMINAL and 0 < execution.last_sequence <= cursor:
+        return None
+    first = []
+    if snapshot:
+        cursor = execution.last_sequence
+        first = [snapshot_frame(execution)]
+    watcher = call.services.hub.follow(execution.id, cursor, execution.last_sequence)
+    if execution.status in TERMINAL and execution.last_sequence <= cursor:
+        watcher.end()
+    return watcher, first
+
+
+def snapshot_frame(execution: pb.Execution) -> Frame:
+    frame = SnapshotFrame(
+        sequence=execution.last_sequence,
+        execution_id=execution.id,
+        execution=execution_document(execution, with_steps=True),
+    )
+    return Frame(execution.last_sequence, msgspec.json.encode(frame).decode(), last=False)
+
+
+async def _get(call: Call, *, omit_steps: bool, definition: bool = False) -> pb.Execution:
+    executor = call.services.executor
+    request = pb.GetExecutionRequest(
+        execution_id=call.path["executionId"], omit_steps=omit_steps, include_definition=definition
+    )
+    answer = await executor.ask(executor.executions.GetExecution, request, call.request_id)
+    return answer.execution
+
+
+async def _control(call: Call, method: Callable[[Any], Any], request: Any) -> Response:
+    """200 when what was asked holds, 202 when it was accepted and is still to happen."""
+    executor = call.services.executor
+    request.execution_id = call.path["executionId"]
+    answer = await executor.ask(method(executor.executions), request, call.request_id)
+    execution = execution_document(answer.execution, with_steps=False)
+    if answer.done:
+        return document(execution)
+    return document(execution, 202, location(answer.execution.id))

@@ -1,0 +1,78 @@
+"""What operators see at /metrics. Labels are route templates and status codes, never values from calls."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from services.gateway.hub import Hub
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    def __init__(self, hub: Hub) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._registry.register(_HubCollector(hub))
+        self._requests = Counter(
+            "flow_gateway_requests", "Calls answered.", ("method", "route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "flow_gateway_request_seconds",
+            "Time to the end of the answer; streams are left out.",
+            ("method", "route"),
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=self._registry,
+        )
+        self.in_flight = Gauge(
+            "flow_gateway_requests_in_flight",
+            "Calls being answered, streams included.",
+            registry=self._registry,
+        )
+
+    def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """seconds: None for streams, which last as long as the client likes."""
+        self._requests.labels(method, route, str(status)).inc()
+        if seconds is not None:
+            self._seconds.labels(method, route).observe(seconds)
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+
+class _HubCollector(Collector):
+    """Reads the hub's counts when they are asked for."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> list[Metric]:
+        counters = self._hub.counters
+        return [
+            GaugeMetricFamily(
+                "flow_gateway_watchers", "Clients that follow executions.", self._hub.watcher_count
+            ),
+            GaugeMetricFamily(
+                "flow_gateway_upstreams", "Executions followed upstream.", self._hub.upstream_count
+            ),
+            CounterMetricFamily("flow_gateway_frames", "Events handed to watchers.", counters.delivered),
+            CounterMetricFamily(
+                "flow_gateway_upstream_reconnects", "Upstreams opened again.", counters.reconnects
+            ),
+            CounterMetricFamily(
+                "flow_gateway_watchers_fallen_behind",
+                "Times a watcher's buffer was full and it went on from history.",
+                counters.fallen_behind,
+            ),
+        ]

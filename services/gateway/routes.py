@@ -1,0 +1,256 @@
+"""The table of routes. Routing, checks of parameters and the OpenAPI document all come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from services.gateway import executions, operations, runs, workflows
+from services.gateway.bodies import CancelRequest, PauseRequest, ResumeRequest, RetryRequest, RunRequest
+from services.gateway.call import Param, Route, boolean, instant, one_of, text, whole
+from services.gateway.documents import (
+    AnalysisDocument,
+    EventPage,
+    ExecutionDocument,
+    ExecutionPage,
+    HealthDocument,
+    NodeTypeList,
+    StepPage,
+    ValidationDocument,
+    WorkflowDocument,
+    WorkflowPage,
+)
+
+EXECUTION = "/api/workflow/execution/{executionId}"
+EVENT_STREAM = "text/event-stream"
+
+MOST_SEQUENCE = 2**63 - 1
+
+
+def _text(name: str, description: str, *, repeated: bool = False) -> Param:
+    return Param(name, description, text(), {"type": "string", "minLength": 1, "maxLength": 512}, repeated)
+
+
+def _whole(name: str, description: str, least: int, most: int) -> Param:
+    return Param(
+        name, description, whole(least, most), {"type": "integer", "minimum": least, "maximum": most}
+    )
+
+
+def _flag(name: str, description: str) -> Param:
+    return Param(name, description, boolean, {"type": "boolean"})
+
+
+def _word(name: str, description: str, words: Sequence[str], *, repeated: bool = False) -> Param:
+    return Param(name, description, one_of(words), {"type": "string", "enum": list(words)}, repeated)
+
+
+def _instant(name: str, description: str) -> Param:
+    return Param(name, description, instant, {"type": "string", "format": "date-time"})
+
+
+def _header(name: str, description: str) -> Param:
+    return Param(name, description, str, {"type": "string"}, where="header")
+
+
+PAGE_TOKEN = _text("pageToken", "nextPageToken of the page before.")
+AFTER_SEQUENCE = _whole("afterSequence", "Begin after this event; 0 by default.", 0, MOST_SEQUENCE)
+LAST_EVENT_ID = _header(
+    "Last-Event-ID", "The same as afterSequence; goes before it. Browsers send it by themselves."
+)
+SNAPSHOT = _flag(
+    "snapshot", "Put the present state first, as a frame of type snapshot, and go on from there."
+)
+ITERATION = Param(
+    "iteration",
+    "Indexes of the loops around the step, outermost first: 2,0. Needed where several instances wait.",
+    whole(0, 2**31 - 1),
+    {"type": "integer", "minimum": 0},
+    repeated=True,
+)
+
+STREAM_TEXT = (
+    "Each frame has the event's sequence as `id`, its JSON as `data`, and no `event` field. "
+    "Lines that begin with a colon are heartbeats. 204 says that nothing comes after the cursor any more."
+)
+
+API: tuple[Route, ...] = (
+    Route(
+        "POST", "/api/workflow/run", runs.run_workflow, "Run",
+        "Run a workflow",
+        "Answers 200 with the execution once it has ended, 202 when it was queued, waits, was promoted or "
+        "takes longer than the client wants to wait. A failed execution is 200 with status failed. "
+        "With Accept: text/event-stream the answer is the stream of its events. Times are in milliseconds.",
+        params=(
+            _header("Idempotency-Key", "Makes the start repeatable for 24 hours."),
+            _header(
+                "Prefer",
+                "respond-async answers as soon as the start is committed; wait=N waits at most N seconds, "
+                "up to 60. Neither changes the mode.",
+            ),
+        ),
+        body=RunRequest, answers={200: ExecutionDocument, 202: ExecutionDocument},
+        refusals=(404, 409, 429, 504),
+    ),
+    Route(
+        "GET", EXECUTION, executions.get_execution, "Executions", "Get an execution with its steps",
+        "Steps are complete up to 10,000 and 4 MiB; then stepsNextPageToken is set.",
+        params=(
+            _flag("steps", "false leaves the steps out."),
+            _flag("definition", "true adds the definition."),
+        ),
+        answers={200: ExecutionDocument}, refusals=(404,),
+    ),
+    Route(
+        "GET", f"{EXECUTION}/stream", executions.stream_execution, "Executions", "Follow an execution",
+        STREAM_TEXT,
+        params=(AFTER_SEQUENCE, SNAPSHOT, LAST_EVENT_ID),
+        answers={200: EVENT_STREAM, 204: None}, refusals=(404,),
+    ),
+    Route(
+        "GET", f"{EXECUTION}/steps", executions.list_steps, "Executions", "Page through steps",
+        params=(_whole("limit", "200 by default.", 1, 1000), PAGE_TOKEN),
+        answers={200: StepPage}, refusals=(404,),
+    ),
+    Route(
+        "GET", f"{EXECUTION}/events", executions.list_events, "Executions", "Page through events",
+        params=(AFTER_SEQUENCE, _whole("limit", "200 by default.", 1, 1000)),
+        answers={200: EventPage}, refusals=(404,),
+    ),
+    Route(
+        "POST", f"{EXECUTION}/pause", executions.pause_execution, "Control", "Pause an execution",
+        "Running steps finish, nothing new starts. 202 while steps still finish.",
+        body=PauseRequest, body_required=False,
+        answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{EXECUTION}/resume", executions.resume_execution, "Control", "Resume a paused execution",
+        body=ResumeRequest, body_required=False,
+        answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{EXECUTION}/cancel", executions.cancel_execution, "Control", "Cancel an execution",
+        "Running steps are interrupted. 202 while they still are.",
+        body=CancelRequest, body_required=False,
+        answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "DELETE", EXECUTION, executions.delete_execution, "Control", "Cancel an execution",
+        "The same as POST to cancel.",
+        body=CancelRequest, body_required=False,
+        answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{EXECUTION}/retry", executions.retry_execution, "Control", "Retry a failed execution",
+        "Starts a new execution that keeps the finished steps. While one is live, answers with that.",
+        body=RetryRequest, body_required=False,
+        answers={202: ExecutionDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "POST", f"{EXECUTION}/input/{{nodeId}}", executions.submit_input, "Control", "Answer a waiting step",
+        'The body is the answer: any JSON value; for an approval {"approved": true, "comment": …}. '
+        "The same answer may be sent again.",
+        params=(ITERATION,), body="json",
+        answers={200: ExecutionDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "GET", "/api/workflow/executions", executions.list_executions, "Executions",
+        "List executions, newest first",
+        "Without steps, input and output.",
+        params=(
+            _whole("limit", "50 by default.", 1, 500),
+            PAGE_TOKEN,
+            _text("workflowId", "Executions of this workflow."),
+            _word("status", "One of these; by commas or repeated.", list(executions.STATUSES), repeated=True),
+            _word("mode", "In this mode.", ["immediate", "queued"]),
+            _text("tag", "With all of these; separated by commas or repeated.", repeated=True),
+            _instant("createdAfter", "ISO 8601."),
+            _instant("createdBefore", "ISO 8601."),
+        ),
+        answers={200: ExecutionPage},
+    ),
+    Route(
+        "POST", "/api/workflow/analyze", runs.analyze_workflow, "Definitions",
+        "Explain the mode a workflow would get",
+        body=RunRequest, answers={200: AnalysisDocument}, refusals=(404,),
+    ),
+    Route(
+        "POST", "/api/workflow/validate", workflows.validate_workflow, "Definitions", "Check a definition",
+        "Every problem at once, each with its path. The definition may be sent as it is or under workflow.",
+        body="definition", answers={200: ValidationDocument},
+    ),
+    Route(
+        "GET", "/api/workflows", workflows.list_workflows, "Definitions", "List stored workflows",
+        params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN),
+        answers={200: WorkflowPage},
+    ),
+    Route(
+        "POST", "/api/workflows", workflows.create_workflow, "Definitions", "Store a workflow under its id",
+        "The definition may be sent as it is or under workflow.",
+        body="definition", answers={201: WorkflowDocument}, refusals=(409,),
+    ),
+    Route(
+        "GET", "/api/workflows/{workflowId}", workflows.get_workflow, "Definitions", "Get a stored workflow",
+        params=(_whole("version", "The latest by default.", 1, 2**31 - 1),),
+        answers={200: WorkflowDocument}, refusals=(404,),
+    ),
+    Route(
+        "PUT", "/api/workflows/{workflowId}", workflows.update_workflow, "Definitions", "Store a new version",
+        "The same definition again changes nothing.",
+        params=(
+            _whole("expectedVersion", "Refuse unless this is the latest version.", 1, 2**31 - 1),
+            _header("If-Match", "The same, as ETag gave it."),
+        ),
+        body="definition", answers={200: WorkflowDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "DELETE", "/api/workflows/{workflowId}", workflows.delete_workflow, "Definitions",
+        "Delete a stored workflow",
+        "Executions of it go on and stay readable.",
+        answers={204: None}, refusals=(404,),
+    ),
+    Route(
+        "GET", "/api/nodes", workflows.list_nodes, "Definitions", "List node types",
+        answers={200: NodeTypeList},
+    ),
+    Route(
+        "GET", "/healthz", operations.check_health, "Operations", "Is this process alive?",
+        answers={200: HealthDocument},
+    ),
+    Route(
+        "GET", "/readyz", operations.check_readiness, "Operations", "Can calls be answered?",
+        answers={200: HealthDocument},
+    ),
+)  # fmt: skip
+
+SOCKETS: tuple[Route, ...] = (
+    Route(
+        "GET", f"{EXECUTION}/ws", executions.watch_execution, "Executions",
+        "Follow an execution by WebSocket",
+        "The frames of the stream, one text message each. Closes with 1000 at the end of the execution.",
+        params=(AFTER_SEQUENCE, SNAPSHOT),
+        answers={101: None}, refusals=(404,),
+    ),
+)  # fmt: skip
+
+PATH_PARAMS: Mapping[str, str] = {
+    "executionId": "Id of the execution.",
+    "nodeId": "Id of the node in the definition.",
+    "workflowId": "Id of the stored workflow.",
+}
+
+
+def pages(own: operations.Operations) -> tuple[Route, ...]:
+    """Routes about the API itself, which need the rest of the table first."""
+    return (
+        Route(
+            "GET",
+            "/metrics",
+            own.metrics,
+            "Operations",
+            "Figures for Prometheus",
+            answers={200: "text/plain"},
+        ),
+        Route("GET", "/openapi.json", own.api_document, "Operations", "This document"),
+        Route("GET", "/docs", own.docs, "Operations", "This API as a page", answers={200: "text/html"}),
+        Route("GET", "/", own.landing, "Operations", "Where to begin", answers={200: "text/html"}),
+    )
