@@ -68,7 +68,9 @@ class Appending:
     async def _commit(self, members: Sequence[Start | Report]) -> Sequence[Started | ReportReply | Exception]:
         """One transaction for all; where the database refuses that, one for each."""
         try:
-            return await self._database.once(lambda transaction: self._write(transaction, members))
+            return await self._database.write(
+                lambda transaction: self._write(transaction, members), attempts=1
+            )
         except (Conflict, NotStorable) as error:
             if len(members) == 1:
                 return [await self._alone(members[0], error)]

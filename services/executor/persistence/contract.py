@@ -232,9 +232,13 @@ class ExecutionPersistence(Protocol):
 
     # Control ----------------------------------------------------------------------------------
 
-    async def pause(self, execution_id: ExecutionId, reason: str) -> Move: ...
-    async def resume(self, execution_id: ExecutionId) -> Move: ...
-    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move: ...
+    async def pause(
+        self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> Move: ...
+    async def resume(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> Move: ...
+    async def cancel(
+        self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> Move: ...
 
     async def signal(
         self,
@@ -244,6 +248,7 @@ class ExecutionPersistence(Protocol):
         attempt: int,
         payload: Payload,
         expected_sequence: int,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> ExecutionRecord | None:
         """Record an answer (event `signal.received`, waiting → pending + outbox) if nothing happened
         since `expected_sequence`; None if something did: look again.
@@ -272,12 +277,16 @@ class ExecutionPersistence(Protocol):
 
     async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None: ...
 
+    async def forget_requests(self) -> None:
+        """Drop request ids whose 24 hours are over."""
+        ...
+
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         """Running executions of these owners with foreign events after the runner's seen_sequence."""
         ...
 
     async def queue_state(self) -> QueueState: ...
-    async def queue_position(self, execution_id: ExecutionId) -> int:
+    async def queue_position(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> int:
         """From 1; 0 when not pending."""
         ...
 
@@ -303,8 +312,8 @@ class ExecutionPersistence(Protocol):
         """(last sequence, status) of each, in one query."""
         ...
 
-    async def definition(self, definition_hash: str) -> bytes: ...
-    async def payload(self, payload_hash: str) -> bytes: ...
+    async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes: ...
+    async def payload(self, payload_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes: ...
 
     async def list(
         self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None

@@ -57,6 +57,10 @@ class Conflict(Exception):
     """The database refused to write together what it may well write one by one, or again."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The connection was lost, or time was up, during COMMIT: it may or may not have happened."""
+
+
 class NotStorable(FlowEngineError):
     """A value is not of a kind that the database can hold: text with a NUL character, say."""
 
@@ -146,34 +150,34 @@ class Database:
             raise Unavailable("the database is not open")
         return await self._engine.connect()
 
-    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def write(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        *,
+        attempts: int = ATTEMPTS,
+        repeatable: bool = True,
+    ) -> T:
         """Run `work` in a transaction and commit it.
 
-        `work` is run again after a deadlock, and after a lost connection, when it is unknown whether the
-        first time was committed: so it must find by itself what it did already.
+        After a conflict `work` is run again, `attempts` times in all; after a lost connection once.
+        repeatable: also when it is unknown whether the lost connection committed: `work` then finds by
+        itself what it did already.
         Raises Unavailable when the database does not answer, Conflict when it refuses every time.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        lost = False
+        for attempt in range(1, attempts + 2):
             try:
                 async with self._transaction() as transaction:
                     return await work(transaction)
             except Conflict:
-                if attempt == ATTEMPTS:
+                if attempt >= attempts:
                     raise
-            except Unavailable:
-                # Once more at most: every connection that was open may be dead, a fresh one tells.
-                if attempt == 2:
+            except Unavailable as error:
+                # Every connection that was open may be dead; a fresh one tells.
+                if lost or (isinstance(error, OutcomeUnknown) and not repeatable):
                     raise
-        raise AssertionError("unreachable")
-
-    async def once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """As `write`, but conflicts are left to the caller."""
-        try:
-            async with self._transaction() as transaction:
-                return await work(transaction)
-        except Unavailable:
-            async with self._transaction() as transaction:
-                return await work(transaction)
+                lost = True
+        raise Unavailable("the database answers with a conflict each time")
 
     async def read(self, statement: Executable) -> Sequence[sqlalchemy.Row[Any]]:
         """The rows of one query. Raises Unavailable."""
@@ -208,12 +212,21 @@ class Database:
             await transaction.begin()
             try:
                 yield transaction
-                await transaction.commit()
             except BaseException:
                 await transaction.rollback()
                 raise
+            await self._commit(transaction)
             for action in transaction.after_commit:
                 action()
+
+    async def _commit(self, transaction: Transaction) -> None:
+        try:
+            await transaction.commit()
+        except Exception as error:
+            await transaction.rollback()
+            if _is_lost(error):
+                raise OutcomeUnknown(f"the database went away during a commit: {error}") from error
+            raise
 
     @asynccontextmanager
     async def _operation(self, connections: Connections) -> AsyncIterator[AsyncConnection]:
@@ -221,7 +234,9 @@ class Database:
             async with asyncio.timeout(self._operation_seconds), connections.take() as connection:
                 yield connection
         except TimeoutError as error:
-            raise Unavailable(f"the database did not answer within {self._operation_seconds:g} s") from error
+            raise OutcomeUnknown(
+                f"the database did not answer within {self._operation_seconds:g} s"
+            ) from error
         except (DBAPIError, psycopg.Error, sqlite3.Error, OSError) as error:
             raise translated(error) from error
 
@@ -276,6 +291,8 @@ def _cause(error: BaseException) -> BaseException | None:
 
 def _is_lost(error: BaseException) -> bool:
     cause = _cause(error)
+    if isinstance(cause, OutcomeUnknown):
+        return True
     if isinstance(cause, psycopg.OperationalError):
         return cause.sqlstate is None or cause.sqlstate[:2] in ("08", "57")
     return isinstance(cause, psycopg.InterfaceError)

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId
+from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
+from flow_engine.payload import Payload
 from services.executor.persistence.appending import Appending
 from services.executor.persistence.claims import Claims
 from services.executor.persistence.contract import (
@@ -15,6 +16,7 @@ from services.executor.persistence.contract import (
     ExecutionFilter,
     ExecutionRecord,
     ImmediateRun,
+    Move,
     NewExecution,
     Nudged,
     QueueState,
@@ -23,10 +25,13 @@ from services.executor.persistence.contract import (
     Started,
     StoredBatch,
 )
+from services.executor.persistence.control import Control
 from services.executor.persistence.database import Database, sqlite_path
 from services.executor.persistence.filelock import FileLock
 from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.reading import Reading
+from services.executor.persistence.sweep import Sweep
+from services.executor.persistence.workflows import SqlWorkflowStore
 
 LEASE_SECONDS = 30.0
 EXECUTOR_LEASE_SECONDS = 10.0
@@ -37,6 +42,7 @@ class SqlExecutionPersistence:
 
     lease_seconds: of executions that workers claim. executor_lease_seconds: of immediate runs.
     now: SQL expression of the database's clock; for tests.
+    `workflows` keeps stored definitions in the same database.
     """
 
     def __init__(
@@ -54,7 +60,10 @@ class SqlExecutionPersistence:
         self._lock = FileLock(sqlite_path(self.database.url)) if self.database.is_sqlite else None
         self._appending = Appending(self.database, self._lease)
         self._claims = Claims(self.database, self._lease)
+        self._control = Control(self.database)
+        self._sweep = Sweep(self.database)
         self._reading = Reading(self.database)
+        self.workflows = SqlWorkflowStore(self.database)
 
     async def start(self) -> None:
         """SQLite is migrated; PostgreSQL must be already.
@@ -102,6 +111,58 @@ class SqlExecutionPersistence:
 
     async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
         await self._claims.release(owner, leases)
+
+    # Control ----------------------------------------------------------------------------------
+
+    async def pause(self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE) -> Move:
+        return await self._control.pause(execution_id, reason, namespace)
+
+    async def resume(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> Move:
+        return await self._control.resume(execution_id, namespace)
+
+    async def cancel(
+        self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> Move:
+        return await self._control.cancel(execution_id, reason, namespace)
+
+    async def signal(
+        self,
+        execution_id: ExecutionId,
+        node_id: str,
+        iteration: Iteration,
+        attempt: int,
+        payload: Payload,
+        expected_sequence: int,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> ExecutionRecord | None:
+        return await self._control.signal(
+            execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace
+        )
+
+    # Background -------------------------------------------------------------------------------
+
+    async def expire_leases(self, grace_seconds: float = 0.0) -> list[ExecutionId]:
+        return await self._sweep.expire_leases(grace_seconds)
+
+    async def expire_executor_leases(self, except_owner: str) -> int:
+        if self._lock is None:
+            return 0  # on PostgreSQL other executors may live
+        return len(await self._sweep.expire_executor_leases(except_owner))
+
+    async def wake_due(self, limit: int = 500) -> list[ExecutionId]:
+        return await self._sweep.wake_due(limit)
+
+    async def fail_overdue(self, limit: int = 500) -> list[ExecutionId]:
+        return await self._sweep.fail_overdue(limit)
+
+    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
+        return await self._sweep.take_bells(limit)
+
+    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
+        await self._sweep.bells_rung(execution_ids)
+
+    async def forget_requests(self) -> None:
+        await self._sweep.forget_requests()
 
     # Reading ----------------------------------------------------------------------------------
 

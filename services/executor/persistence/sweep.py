@@ -1,0 +1,191 @@
+"""What time brings: lost leases, timers, deadlines, bells left over. PROTOCOL 3, 4, 11, 14, 17 and 19.
+
+Any number of executors may sweep at once: each skips the rows that another has locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
+
+from flow_engine import payload
+from flow_engine.ids import ExecutionId
+from flow_engine.interpreter.events import (
+    Event,
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionPaused,
+    ExecutionPromoted,
+    Failure,
+    TimerFired,
+)
+from flow_engine.interpreter.state import parse_timer_id
+from services.executor.persistence.database import Database
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.tables import idempotency_keys, outbox, workflow_executions
+from services.executor.persistence.transaction import Transaction
+
+CHUNK = 500
+OVERDUE_GRACE = timedelta(seconds=5)
+"""A leased runner keeps the deadline itself; after this the sweeper does."""
+
+BELL_SECONDS = 10
+"""A bell that a dispatcher took and did not ring is another's after this."""
+
+_e = workflow_executions.c
+
+
+class Sweep:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def expire_leases(self, grace_seconds: float) -> list[ExecutionId]:
+        grace = timedelta(seconds=grace_seconds)
+        return await self._sweep(
+            lambda now: and_(_e.status == "running", _e.lease_expires_at <= now - grace), expire, CHUNK
+        )
+
+    async def expire_executor_leases(self, except_owner: str) -> list[ExecutionId]:
+        of_others = and_(
+            _e.status == "running", _e.lease_owner.startswith("executor:"), _e.lease_owner != except_owner
+        )
+        return await self._sweep(lambda now: of_others, expire, CHUNK)
+
+    async def wake_due(self, limit: int) -> list[ExecutionId]:
+        # A paused execution stays so; its timer is recorded, and acts when it is resumed.
+        moved = await self._sweep_drafts(lambda now: _e.wake_at <= now, wake, limit)
+        return [draft.row.id for draft in moved if draft.row.status == "pending"]
+
+    async def fail_overdue(self, limit: int) -> list[ExecutionId]:
+        def overdue(now: datetime) -> ColumnElement[bool]:
+            live, unleased = _e.completed_at.is_(None), _e.status != "running"
+            return and_(live, _e.deadline_at <= now, or_(unleased, _e.deadline_at <= now - OVERDUE_GRACE))
+
+        return await self._sweep(overdue, fail_overdue, limit)
+
+    async def _sweep(
+        self, which: Callable[[datetime], ColumnElement[bool]], move: Callable[[Draft], None], limit: int
+    ) -> list[ExecutionId]:
+        return [draft.row.id for draft in await self._sweep_drafts(which, move, limit)]
+
+    async def _sweep_drafts(
+        self, which: Callable[[datetime], ColumnElement[bool]], move: Callable[[Draft], None], limit: int
+    ) -> list[Draft]:
+        """Make the move for each execution of which `which(database's time)` is true, in one transaction."""
+
+        async def work(transaction: Transaction) -> list[Draft]:
+            now = await transaction.now()
+            statement = select(_e.id).where(which(now)).order_by(_e.id).limit(limit)
+            ids = [row.id for row in await transaction.fetch(_skipping_locked(statement))]
+            if not ids:
+                return []
+            drafts = list((await transaction.lock(ids)).values())
+            for draft in drafts:
+                move(draft)
+            await transaction.write(drafts)
+            return drafts
+
+        return await self._database.write(work)
+
+    # Bells ------------------------------------------------------------------------------------
+
+    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
+        async def work(transaction: Transaction) -> list[tuple[ExecutionId, int]]:
+            now = await transaction.now()
+            columns = outbox.c
+            free = or_(columns.taken_until.is_(None), columns.taken_until <= now)
+            statement = (
+                select(columns.execution_id, columns.priority)
+                .where(free)
+                .order_by(columns.created_at)
+                .limit(limit)
+            )
+            bells = [
+                (ExecutionId(row.execution_id), row.priority)
+                for row in await transaction.fetch(_skipping_locked(statement))
+            ]
+            taken = columns.execution_id.in_([execution_id for execution_id, _ in bells])
+            until = now + timedelta(seconds=BELL_SECONDS)
+            if bells:
+                await transaction.execute(update(outbox).where(taken).values(taken_until=until))
+            return bells
+
+        return await self._database.write(work)
+
+    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
+        async def work(transaction: Transaction) -> None:
+            # A bell that a claim is removing right now need not be waited for.
+            rung = _skipping_locked(
+                select(outbox.c.execution_id).where(outbox.c.execution_id.in_(execution_ids))
+            )
+            ids = [row.execution_id for row in await transaction.fetch(rung)]
+            await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(ids)))
+
+        if execution_ids:
+            await self._database.write(work)
+
+    async def forget_requests(self) -> None:
+        async def work(transaction: Transaction) -> None:
+            now = await transaction.now()
+            await transaction.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at <= now))
+
+        await self._database.write(work)
+
+
+def expire(draft: Draft) -> None:
+    """The runner is lost: → pending, unless something else was asked for, or it lost too many."""
+    row = draft.row
+    lost_leases = row.lost_leases + 1
+    if row.pending_control == "cancel":
+        draft.record(ExecutionCancelled(time=draft.now, reason=row.control_reason))
+        draft.move("expire", "cancelled")
+    elif row.quarantined:
+        _fail(
+            draft, "expire", Failure(code="WORKER_LOST", message=f"its runner was lost {lost_leases} times")
+        )
+    else:
+        paused = row.pending_control == "pause"
+        events: list[Event] = []
+        if row.execution_mode == "immediate":
+            events.append(ExecutionPromoted(time=draft.now, reason="executorLost"))
+            draft.set(execution_mode="queued")
+        if paused:
+            events.append(ExecutionPaused(time=draft.now))
+        if events:
+            draft.record(*events)
+        draft.move("expire", "paused" if paused else "pending")
+    draft.set(lost_leases=lost_leases)
+
+
+def wake(draft: Draft) -> None:
+    draft.record(fired_timer(draft))
+    if draft.row.status == "waiting":
+        draft.move("wake", "pending")
+    else:
+        draft.set(wake_at=None, wake_timer="", all_waiting=False)
+
+
+def fired_timer(draft: Draft) -> TimerFired:
+    timer_id = draft.row.wake_timer
+    node_id, iteration = parse_timer_id(timer_id)
+    return TimerFired(time=draft.now, timer_id=timer_id, node_id=node_id, iteration=iteration)
+
+
+def fail_overdue(draft: Draft) -> None:
+    if draft.row.pending_control == "cancel":
+        draft.record(ExecutionCancelled(time=draft.now, reason=draft.row.control_reason))
+        draft.move("deadline", "cancelled")
+    else:
+        _fail(draft, "deadline", Failure(code="TIMEOUT", message="the execution's time was over"))
+
+
+def _fail(draft: Draft, kind: str, error: Failure) -> None:
+    draft.record(ExecutionFailed(time=draft.now, error=error))
+    draft.set(error=payload.encode(error).decode())
+    draft.move(kind, "failed")
+
+
+def _skipping_locked(statement: Select[*tuple[object, ...]]) -> Select[*tuple[object, ...]]:
+    return statement.with_for_update(skip_locked=True, key_share=True)

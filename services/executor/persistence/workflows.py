@@ -1,0 +1,184 @@
+"""Stored definitions: every change is a new version that never changes again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import and_, insert, literal, select, update
+from sqlalchemy.sql import Executable
+
+from flow_engine.errors import VersionConflict, WorkflowExists, WorkflowNotFound
+from flow_engine.ids import DEFAULT_NAMESPACE
+from services.executor.persistence.contract import StoredWorkflow
+from services.executor.persistence.database import Database
+from services.executor.persistence.tables import definitions, workflow_versions, workflows
+from services.executor.persistence.transaction import Transaction
+
+_w, _v = workflows.c, workflow_versions.c
+
+
+class SqlWorkflowStore:
+    """`WorkflowStore` beside the executions, in the same database."""
+
+    def __init__(self, database: Database, namespace: str = DEFAULT_NAMESPACE) -> None:
+        self._database = database
+        self._namespace = namespace
+
+    async def create_workflow(
+        self, workflow_id: str, name: str, definition_hash: str, definition: bytes
+    ) -> StoredWorkflow:
+        async def work(transaction: Transaction) -> None:
+            now = await transaction.now()
+            existing = await self._locked(transaction, workflow_id)
+            if existing is not None and existing.deleted_at is None:
+                raise WorkflowExists(workflow_id)
+            version = 1 if existing is None else existing.version + 1
+            changing = {"name": name, "version": version, "updated_at": now, "deleted_at": None}
+            if existing is None:
+                row = {"namespace": self._namespace, "id": workflow_id, "created_at": now, **changing}
+                await transaction.execute(insert(workflows).values(row))
+            else:
+                # Versions go on counting, so that no number ever means two definitions.
+                await transaction.execute(
+                    update(workflows).where(self._is(workflow_id)).values(created_at=now, **changing)
+                )
+            await self._add_version(transaction, workflow_id, version, name, definition_hash, definition, now)
+
+        await self._database.write(work, repeatable=False)
+        return await self.get_workflow(workflow_id)
+
+    async def update_workflow(
+        self, workflow_id: str, name: str, definition_hash: str, definition: bytes, expected_version: int = 0
+    ) -> StoredWorkflow:
+        async def work(transaction: Transaction) -> None:
+            now = await transaction.now()
+            existing = await self._locked(transaction, workflow_id)
+            if existing is None or existing.deleted_at is not None:
+                raise WorkflowNotFound(workflow_id)
+            if expected_version and expected_version != existing.version:
+                raise VersionConflict(workflow_id, expected_version, existing.version)
+            newest = (
+                _v.namespace == self._namespace,
+                _v.workflow_id == workflow_id,
+                _v.version == existing.version,
+            )
+            (stored,) = await transaction.fetch(select(_v.name, _v.definition_hash).where(*newest))
+            if (stored.name, stored.definition_hash) == (name, definition_hash):
+                return
+            version = existing.version + 1
+            changing = {"name": name, "version": version, "updated_at": now}
+            await transaction.execute(update(workflows).where(self._is(workflow_id)).values(changing))
+            await self._add_version(transaction, workflow_id, version, name, definition_hash, definition, now)
+
+        await self._database.write(work, repeatable=False)
+        return await self.get_workflow(workflow_id)
+
+    async def delete_workflow(self, workflow_id: str) -> None:
+        async def work(transaction: Transaction) -> None:
+            existing = await self._locked(transaction, workflow_id)
+            if existing is None or existing.deleted_at is not None:
+                raise WorkflowNotFound(workflow_id)
+            deleted = (
+                update(workflows).where(self._is(workflow_id)).values(deleted_at=await transaction.now())
+            )
+            await transaction.execute(deleted)
+
+        await self._database.write(work, repeatable=False)
+
+    async def get_workflow(self, workflow_id: str, version: int = 0) -> StoredWorkflow:
+        which = _v.version == version if version else and_(_v.version == _w.version, _w.deleted_at.is_(None))
+        statement = (
+            select(
+                _w.id,
+                _v.name,
+                _v.version,
+                definitions.c.definition,
+                _v.definition_hash,
+                _w.created_at,
+                _v.created_at.label("updated_at"),
+            )
+            .select_from(
+                workflows.join(
+                    workflow_versions, and_(_v.namespace == _w.namespace, _v.workflow_id == _w.id)
+                ).join(
+                    definitions,
+                    and_(definitions.c.namespace == _v.namespace, definitions.c.hash == _v.definition_hash),
+                )
+            )
+            .where(self._is(workflow_id), which)
+        )
+        rows = await self._database.read(statement)
+        if not rows:
+            raise WorkflowNotFound(workflow_id, version)
+        return _stored(rows[0])
+
+    async def list_workflows(self, limit: int, after: str = "") -> list[StoredWorkflow]:
+        statement = (
+            select(
+                _w.id,
+                _w.name,
+                _w.version,
+                literal(b"").label("definition"),
+                _v.definition_hash,
+                _w.created_at,
+                _w.updated_at,
+            )
+            .select_from(
+                workflows.join(
+                    workflow_versions,
+                    and_(_v.namespace == _w.namespace, _v.workflow_id == _w.id, _v.version == _w.version),
+                )
+            )
+            .where(_w.namespace == self._namespace, _w.deleted_at.is_(None), _w.id > after)
+            .order_by(_w.id)
+            .limit(limit)
+        )
+        return [_stored(row) for row in await self._database.read(statement)]
+
+    def _is(self, workflow_id: str) -> sqlalchemy.ColumnElement[bool]:
+        return and_(_w.namespace == self._namespace, _w.id == workflow_id)
+
+    async def _locked(self, transaction: Transaction, workflow_id: str) -> sqlalchemy.Row[Any] | None:
+        await transaction.serialize(f"workflow {self._namespace} {workflow_id}")
+        statement: Executable = select(workflows).where(self._is(workflow_id))
+        rows = await transaction.fetch(statement)
+        return rows[0] if rows else None
+
+    async def _add_version(
+        self,
+        transaction: Transaction,
+        workflow_id: str,
+        version: int,
+        name: str,
+        definition_hash: str,
+        definition: bytes,
+        now: datetime,
+    ) -> None:
+        row = (self._namespace, definition_hash, definition)
+        await transaction.insert(
+            definitions, ("namespace", "hash", "definition"), [row], "ON CONFLICT DO NOTHING"
+        )
+        await transaction.execute(
+            insert(workflow_versions).values(
+                namespace=self._namespace,
+                workflow_id=workflow_id,
+                version=version,
+                name=name,
+                definition_hash=definition_hash,
+                created_at=now,
+            )
+        )
+
+
+def _stored(row: sqlalchemy.Row[Any]) -> StoredWorkflow:
+    return StoredWorkflow(
+        id=row.id,
+        name=row.name,
+        version=row.version,
+        definition=bytes(row.definition),
+        definition_hash=row.definition_hash,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
