@@ -52,6 +52,7 @@ class ExecutorClient:
     """One channel to the executor, shared by all runs of a worker process."""
 
     def __init__(self, address: str, worker_id: str, capabilities: Sequence[str]) -> None:
+        self.address = address
         self.worker_id = worker_id
         self._capabilities = sorted(capabilities)
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)

@@ -22,6 +22,7 @@ from flow_engine.workflow.graph import WorkflowGraph
 from services.worker.definitions import Definitions
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable, new_claim_id
 from services.worker.journal import RemoteJournal, RemotePayloads, decoded
+from services.worker.solitary import SolitaryRun
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ class Run:
     epoch: int
     lease_seconds: float
     sure_until: float
-    runner: Runner | None = None
+    runner: Runner | SolitaryRun | None = None
     task: asyncio.Task[None] | None = None
     journal: RemoteJournal | None = None
 
@@ -115,9 +116,9 @@ class Runs:
     def nudge(self, nudge: pb.Nudge) -> None:
         """Others have written to the history of an execution that runs here."""
         run = self._runs.get(nudge.execution_id)
-        if run is None or run.runner is None or run.journal is None or run.epoch != nudge.epoch:
+        if run is None or run.runner is None or run.epoch != nudge.epoch:
             return
-        if nudge.foreign_sequence > run.journal.seen_sequence:
+        if run.journal is None or nudge.foreign_sequence > run.journal.seen_sequence:
             run.runner.nudge()
 
     async def _claim_for_ever(self) -> None:
@@ -167,9 +168,12 @@ class Runs:
         """From claim to end. Whatever goes wrong, the lease decides who goes on."""
         context = {"execution_id": run.execution_id, "epoch": run.epoch}
         try:
-            graph = await self._definitions.graph(claimed.definition_hash)
-            end = await self._runner(run, claimed, graph).run()
-            log.info("execution.put_down", status=end.status, **context)
+            if claimed.quarantined:
+                await self._carry_alone(run, claimed)
+            else:
+                graph = await self._definitions.graph(claimed.definition_hash)
+                end = await self._runner(run, claimed, graph).run()
+                log.info("execution.put_down", status=end.status, **context)
         except (LeaseLost, asyncio.CancelledError):
             log.info("execution.dropped", **context)
         except (FlowEngineError, ExecutorUnreachable) as error:
@@ -181,12 +185,20 @@ class Runs:
                 del self._runs[run.execution_id]
             self._freed.set()
 
+    async def _carry_alone(self, run: Run, claimed: pb.ClaimedExecution) -> None:
+        run.runner = await SolitaryRun.begin(self._client.address, self._client.worker_id, claimed)
+        try:
+            if not await run.runner.finished():
+                log.warning("execution.killed_its_process", execution_id=run.execution_id, epoch=run.epoch)
+        finally:
+            run.runner.abandon()
+
     def _runner(self, run: Run, claimed: pb.ClaimedExecution, graph: WorkflowGraph) -> Runner:
         run.journal = RemoteJournal(self._client, claimed, run)
-        run.runner = Runner(
+        run.runner = runner = Runner(
             graph, decoded(claimed.batches), run.journal, self._payloads, self._services, run.execution_id
         )
-        return run.runner
+        return runner
 
     # Putting down ----------------------------------------------------------------------------
 
