@@ -210,7 +210,9 @@ class ExecutionPersistence(Protocol):
         """
         ...
 
-    async def find_start(self, request_id: str, request_hash: str) -> ExecutionId | None:
+    async def find_start(
+        self, request_id: str, request_hash: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> ExecutionId | None:
         """The execution that this request id started, if any. Raises IdempotencyConflict."""
         ...
 

@@ -295,7 +295,7 @@ def _is_lost(error: BaseException) -> bool:
         return True
     if isinstance(cause, psycopg.OperationalError):
         return cause.sqlstate is None or cause.sqlstate[:2] in ("08", "57")
-    return isinstance(cause, psycopg.InterfaceError)
+    return isinstance(cause, (psycopg.InterfaceError, OSError))
 
 
 def translated(error: Exception) -> Exception:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 
 from flow_engine import payload
-from flow_engine.errors import ExecutionNotFound, FlowEngineError
+from flow_engine.errors import ExecutionNotFound, FlowEngineError, IdempotencyConflict
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId
 from services.executor.persistence.contract import (
     ExecutionFilter,
@@ -24,7 +24,13 @@ from services.executor.persistence.contract import (
     StoredBatch,
 )
 from services.executor.persistence.database import Database
-from services.executor.persistence.tables import definitions, execution_events, payloads, workflow_executions
+from services.executor.persistence.tables import (
+    definitions,
+    execution_events,
+    idempotency_keys,
+    payloads,
+    workflow_executions,
+)
 from services.executor.persistence.transaction import instant
 
 _e = workflow_executions.c
@@ -66,6 +72,19 @@ class Reading:
             .order_by(columns.first_sequence)
         )
         return [stored_batch(row) for row in await self._database.read(statement)]
+
+    async def find_start(self, request_id: str, request_hash: str, namespace: str) -> ExecutionId | None:
+        columns = idempotency_keys.c
+        statement = select(columns.execution_id, columns.request_hash).where(
+            columns.namespace == namespace,
+            columns.request_id == request_id,
+            columns.expires_at > sqlalchemy.literal_column(self._database.now),
+        )
+        for row in await self._database.read(statement):
+            if row.request_hash != request_hash:
+                raise IdempotencyConflict(request_id)
+            return ExecutionId(row.execution_id)
+        return None
 
     async def last_sequences(self, ids: Collection[str]) -> dict[ExecutionId, tuple[int, str]]:
         statement = select(_e.id, _e.last_sequence, _e.status).where(_e.id.in_(ids))

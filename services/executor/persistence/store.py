@@ -100,6 +100,11 @@ class SqlExecutionPersistence:
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
         return await self._appending.create(new, run)
 
+    async def find_start(
+        self, request_id: str, request_hash: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> ExecutionId | None:
+        return await self._reading.find_start(request_id, request_hash, namespace)
+
     async def report(self, report: Report) -> ReportReply:
         return await self._appending.report(report)
 

@@ -116,10 +116,9 @@ class Sweep:
 
     async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
         async def work(transaction: Transaction) -> None:
-            # A bell that a claim is removing right now need not be waited for.
-            rung = _skipping_locked(
-                select(outbox.c.execution_id).where(outbox.c.execution_id.in_(execution_ids))
-            )
+            # Not those that came back meanwhile, and a bell that a claim is removing need not be waited for.
+            taken = and_(outbox.c.execution_id.in_(execution_ids), outbox.c.taken_until.is_not(None))
+            rung = _skipping_locked(select(outbox.c.execution_id).where(taken))
             ids = [row.execution_id for row in await transaction.fetch(rung)]
             await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(ids)))
 
