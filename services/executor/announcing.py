@@ -56,8 +56,10 @@ class AnnouncingPersistence:
             self._committed((started.execution_id,), run is None)
         return started
 
-    async def find_start(self, request_id: str, request_hash: str) -> ExecutionId | None:
-        return await self._inner.find_start(request_id, request_hash)
+    async def find_start(
+        self, request_id: str, request_hash: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> ExecutionId | None:
+        return await self._inner.find_start(request_id, request_hash, namespace)
 
     async def report(self, report: Report) -> ReportReply:
         reply = await self._inner.report(report)
@@ -80,14 +82,16 @@ class AnnouncingPersistence:
 
     # Control ----------------------------------------------------------------------------------
 
-    async def pause(self, execution_id: ExecutionId, reason: str) -> Move:
-        return self._moved(await self._inner.pause(execution_id, reason))
+    async def pause(self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE) -> Move:
+        return self._moved(await self._inner.pause(execution_id, reason, namespace))
 
-    async def resume(self, execution_id: ExecutionId) -> Move:
-        return self._moved(await self._inner.resume(execution_id))
+    async def resume(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> Move:
+        return self._moved(await self._inner.resume(execution_id, namespace))
 
-    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move:
-        return self._moved(await self._inner.cancel(execution_id, reason))
+    async def cancel(
+        self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
+    ) -> Move:
+        return self._moved(await self._inner.cancel(execution_id, reason, namespace))
 
     async def signal(
         self,
@@ -97,9 +101,10 @@ class AnnouncingPersistence:
         attempt: int,
         payload: Payload,
         expected_sequence: int,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> ExecutionRecord | None:
         record = await self._inner.signal(
-            execution_id, node_id, iteration, attempt, payload, expected_sequence
+            execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace
         )
         if record is not None:
             self._committed((execution_id,), record.status == "pending")
@@ -122,14 +127,17 @@ class AnnouncingPersistence:
     async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
         await self._inner.bells_rung(execution_ids)
 
+    async def forget_requests(self) -> None:
+        await self._inner.forget_requests()
+
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         return await self._inner.nudges(owners)
 
     async def queue_state(self) -> QueueState:
         return await self._inner.queue_state()
 
-    async def queue_position(self, execution_id: ExecutionId) -> int:
-        return await self._inner.queue_position(execution_id)
+    async def queue_position(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> int:
+        return await self._inner.queue_position(execution_id, namespace)
 
     async def expire_executor_leases(self, except_owner: str) -> int:
         return await self._inner.expire_executor_leases(except_owner)
@@ -147,11 +155,11 @@ class AnnouncingPersistence:
     async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
         return await self._inner.last_sequences(ids)
 
-    async def definition(self, definition_hash: str) -> bytes:
-        return await self._inner.definition(definition_hash)
+    async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        return await self._inner.definition(definition_hash, namespace)
 
-    async def payload(self, payload_hash: str) -> bytes:
-        return await self._inner.payload(payload_hash)
+    async def payload(self, payload_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        return await self._inner.payload(payload_hash, namespace)
 
     def _moved(self, move: Move) -> Move:
         if move.changed:

@@ -266,7 +266,7 @@ class ExecutionPersistence(Protocol):
         ...
 
     async def wake_due(self, limit: int = 500) -> list[ExecutionId]:
-        """PROTOCOL 19: waiting and wake_at past → `timer.fired`, pending, outbox."""
+        """PROTOCOL 19: wake_at past → `timer.fired`, and of waiting ones pending, outbox; paused stay so."""
         ...
 
     async def fail_overdue(self, limit: int = 500) -> list[ExecutionId]:

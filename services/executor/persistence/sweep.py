@@ -55,8 +55,7 @@ class Sweep:
 
     async def wake_due(self, limit: int) -> list[ExecutionId]:
         # A paused execution stays so; its timer is recorded, and acts when it is resumed.
-        moved = await self._sweep_drafts(lambda now: _e.wake_at <= now, wake, limit)
-        return [draft.row.id for draft in moved if draft.row.status == "pending"]
+        return await self._sweep(lambda now: _e.wake_at <= now, wake, limit)
 
     async def fail_overdue(self, limit: int) -> list[ExecutionId]:
         def overdue(now: datetime) -> ColumnElement[bool]:
@@ -68,14 +67,9 @@ class Sweep:
     async def _sweep(
         self, which: Callable[[datetime], ColumnElement[bool]], move: Callable[[Draft], None], limit: int
     ) -> list[ExecutionId]:
-        return [draft.row.id for draft in await self._sweep_drafts(which, move, limit)]
-
-    async def _sweep_drafts(
-        self, which: Callable[[datetime], ColumnElement[bool]], move: Callable[[Draft], None], limit: int
-    ) -> list[Draft]:
         """Make the move for each execution of which `which(database's time)` is true, in one transaction."""
 
-        async def work(transaction: Transaction) -> list[Draft]:
+        async def work(transaction: Transaction) -> list[ExecutionId]:
             now = await transaction.now()
             statement = select(_e.id).where(which(now)).order_by(_e.id).limit(limit)
             ids = [row.id for row in await transaction.fetch(_skipping_locked(statement))]
@@ -85,7 +79,7 @@ class Sweep:
             for draft in drafts:
                 move(draft)
             await transaction.write(drafts)
-            return drafts
+            return [draft.row.id for draft in drafts]
 
         return await self._database.write(work)
 
