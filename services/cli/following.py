@@ -62,7 +62,7 @@ class Following:
             except grpc.RpcError as error:
                 if not self._worth_another(error):
                     raise
-            if self._answered_at == before and failures == 0:
+            if self._answered_at == before and failures == 1:  # one cut is mended in silence
                 self._on_cut()
             self._sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
             failures += 1
