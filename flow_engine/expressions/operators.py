@@ -39,7 +39,7 @@ def add(frame: Frame, left: Any, right: Any) -> Any:
             charge(frame, (len(left) + len(right)) >> 5)
             return left + right
         if kind is list:
-            charge(frame, (len(left) + len(right)) >> 3)
+            charge(frame, (len(left) + len(right)) >> 2)
             return left + right
         if kind is Duration:
             return duration(left.nanoseconds + right.nanoseconds)

@@ -32,7 +32,7 @@ def json_text(frame: Frame, value: Any) -> str:
     """The JSON text of value. What it takes of the output's bytes is given back: it is no output yet."""
     left = frame[BYTES]
     plain = to_json(frame, value)
-    charge(frame, (left - frame[BYTES]) >> 1)
+    charge(frame, (left - frame[BYTES]) >> 2)
     frame[BYTES] = left
     return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
 
