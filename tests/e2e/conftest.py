@@ -1,0 +1,71 @@
+"""Whole stacks: the real services as processes, on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.infra.postgres import PostgresCluster
+from tests.infra.stack import Stack
+from tests.infra.valkey import PrivateValkey
+from tests.infra.witness import Witness
+
+QUICK = {"FLOW_LEASE_SECONDS": "3", "FLOW_IMMEDIATE_LEASE_SECONDS": "3", "FLOW_SWEEP_INTERVAL_SECONDS": "0.2"}
+"""Settings under which a lost process is noticed within seconds."""
+
+MakeStack = Callable[..., Stack]
+
+
+@pytest.fixture
+def make_stack(
+    tmp_path: Path, redis_server: PrivateValkey, request: pytest.FixtureRequest
+) -> Iterator[MakeStack]:
+    """A stack of this test's own, not started. `database` is sqlite or postgresql."""
+    stacks: list[Stack] = []
+
+    def make(database: str = "sqlite", **settings: str) -> Stack:
+        url = request.getfixturevalue("sqlite_url" if database == "sqlite" else "postgres_url")
+        stack = Stack(tmp_path, url, redis_server.url, **{**QUICK, **settings})
+        stacks.append(stack)
+        return stack
+
+    yield make
+    for stack in stacks:
+        stack.stop()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_stack(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _valkey: PrivateValkey,
+) -> Iterator[Stack]:
+    """A running stack on each database in turn, shared by the tests of a module that only use it."""
+    folder = tmp_path_factory.mktemp("stack")
+    cluster: PostgresCluster | None = None
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'flow.db'}"
+    else:
+        cluster = request.getfixturevalue("postgres_cluster")
+        url = cluster.create_database()
+    valkey = PrivateValkey(folder / "valkey")
+    import asyncio
+
+    asyncio.run(valkey.start())
+    stack = Stack(folder, url, valkey.url, **QUICK)
+    try:
+        yield stack.start()
+    finally:
+        stack.stop()
+        asyncio.run(valkey.stop())
+        if cluster is not None:
+            cluster.drop_database(url)
+
+
+@pytest.fixture
+def witness(tmp_path: Path) -> Iterator[Witness]:
+    server = Witness(tmp_path / "witness.ndjson")
+    yield server
+    server.close()
