@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_engine.environment import EnvironmentReader, WrongSettings, address, joined, number, whole
 from services.cli.errors import BadConfiguration
 
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
@@ -25,11 +26,10 @@ class Address:
     @classmethod
     def parse(cls, text: str, variable: str) -> Address:
         """`host:port` or `[::1]:port`. Raises BadConfiguration naming `variable`."""
-        host, _, port = text.strip().rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise BadConfiguration(f"{variable} must be host:port, such as 127.0.0.1:8080, not {text!r}")
-        return cls(host, int(port))
+        try:
+            return cls(*address(text.strip()))
+        except ValueError as error:
+            raise BadConfiguration(f"{variable}: {text!r} {error}, such as 127.0.0.1:8080") from error
 
     @property
     def connectable(self) -> Address:
@@ -38,7 +38,7 @@ class Address:
         return Address(loopback.get(self.host, self.host), self.port)
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,15 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """What `flow up` needs. Empty URLs stand for the embedded parts."""
+    """What `flow up` needs to know itself; the services read the rest of the environment."""
 
     http_address: Address
     grpc_address: Address
     data_dir: Path  # absolute
-    database_url: str
-    redis_url: str
+    redis_url: str  # empty: the embedded server
     workers: int
+    grace_seconds: float  # that each service gives itself to end in good order
+    insecure: bool  # services may be reached from other machines without access control
 
     @classmethod
     def read(
@@ -75,29 +76,29 @@ class StackSettings:
         grpc: str | None = None,
         data: Path | None = None,
         workers: int | None = None,
+        insecure: bool = False,
     ) -> StackSettings:
-        """Options win over the environment. Raises BadConfiguration naming the variable or option."""
+        """Options win over the environment. Raises BadConfiguration naming the variables or the option."""
+        read = EnvironmentReader(environment)
+        number_of_workers = read("FLOW_WORKERS", whole(1, MOST_WORKERS), 1)
+        grace_seconds = read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0)
+        try:
+            read.refuse_if_wrong()
+        except WrongSettings as wrong:
+            raise BadConfiguration(str(wrong)) from wrong
         return cls(
             _address(environment, "FLOW_HTTP_ADDRESS", DEFAULT_HTTP_ADDRESS, http, "--http"),
             _address(environment, "FLOW_GRPC_ADDRESS", DEFAULT_GRPC_ADDRESS, grpc, "--grpc"),
             data_dir(environment, data),
-            environment.get("DATABASE_URL", ""),
             environment.get("REDIS_URL", ""),
-            whole_number(environment, "FLOW_WORKERS", 1, most=MOST_WORKERS) if workers is None else workers,
+            number_of_workers if workers is None else workers,
+            grace_seconds,
+            insecure,
         )
 
 
 def data_dir(environment: Mapping[str, str] = os.environ, chosen: Path | None = None) -> Path:
     return (chosen or Path(environment.get("FLOW_DATA_DIR") or DEFAULT_DATA_DIR)).expanduser().resolve()
-
-
-def whole_number(
-    environment: Mapping[str, str], variable: str, default: int, *, least: int = 1, most: int
-) -> int:
-    text = environment.get(variable) or str(default)
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise BadConfiguration(f"{variable} must be a whole number from {least} to {most}, not {text!r}")
-    return int(text)
 
 
 def _address(

@@ -23,6 +23,10 @@ HttpOption = Annotated[
     str | None, typer.Option("--http", metavar="HOST:PORT", help="Where the gateway is; port 0 picks one.")
 ]
 
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Listen beyond loopback without access control.")
+]
+
 
 def up(
     workers: Annotated[
@@ -33,6 +37,7 @@ def up(
     http: HttpOption = None,
     grpc: GrpcOption = None,
     data: DataOption = None,
+    insecure: InsecureOption = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all services.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,22 +49,33 @@ def up(
 
     from services.cli.stack.session import session
 
-    settings = StackSettings.read(http=http, grpc=grpc, data=data, workers=workers)
+    settings = StackSettings.read(http=http, grpc=grpc, data=data, workers=workers, insecure=insecure)
     raise typer.Exit(asyncio.run(session(settings, examples=examples, verbose=verbose, as_json=as_json)))
 
 
-def executor(grpc: GrpcOption = None, data: DataOption = None) -> None:
+def executor(grpc: GrpcOption = None, data: DataOption = None, insecure: InsecureOption = False) -> None:
     """Run an executor in the foreground."""
-    become("services.executor", FLOW_GRPC_ADDRESS=_address(grpc, "--grpc"), FLOW_DATA_DIR=_path(data))
+    become(
+        "services.executor",
+        FLOW_GRPC_ADDRESS=_address(grpc, "--grpc"),
+        FLOW_DATA_DIR=_path(data),
+        FLOW_INSECURE="1" if insecure else None,
+    )
 
 
-def gateway(http: HttpOption = None, grpc: GrpcOption = None, data: DataOption = None) -> None:
+def gateway(
+    http: HttpOption = None,
+    grpc: GrpcOption = None,
+    data: DataOption = None,
+    insecure: InsecureOption = False,
+) -> None:
     """Run a gateway in the foreground."""
     become(
         "services.gateway",
         FLOW_HTTP_ADDRESS=_address(http, "--http"),
         FLOW_GRPC_ADDRESS=_address(grpc, "--grpc"),
         FLOW_DATA_DIR=_path(data),
+        FLOW_INSECURE="1" if insecure else None,
     )
 
 

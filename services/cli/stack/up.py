@@ -28,7 +28,7 @@ from services.cli.stack.children import (
 )
 
 READY_SECONDS = 60.0
-GRACE_SECONDS = 30.0  # for each kind of service; more than they give themselves
+MORE_GRACE_SECONDS = 10.0  # beyond what services give themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,10 @@ class Stack:
 
     async def stop(self) -> None:
         """Gateway, workers, executor, Redis; each gets the grace period."""
-        await self._gateway.stop(GRACE_SECONDS)
-        await asyncio.gather(*(worker.stop(GRACE_SECONDS) for worker in self._workers))
-        await self._executor.stop(GRACE_SECONDS)
+        grace_seconds = self._settings.grace_seconds + MORE_GRACE_SECONDS
+        await self._gateway.stop(grace_seconds)
+        await asyncio.gather(*(worker.stop(grace_seconds) for worker in self._workers))
+        await self._executor.stop(grace_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -131,6 +132,7 @@ class Stack:
         grpc = self._grpc if name == "executor" else self._grpc.connectable
         return {
             **os.environ,
+            **({"FLOW_INSECURE": "1"} if self._settings.insecure else {}),
             "FLOW_DATA_DIR": str(self._settings.data_dir),
             "FLOW_GRPC_ADDRESS": str(grpc),
             "FLOW_HTTP_ADDRESS": str(self._http),

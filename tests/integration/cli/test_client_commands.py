@@ -248,7 +248,7 @@ def test_a_wrong_address_is_a_matter_of_configuration(flow: Flow, monkeypatch: p
     ended = flow("ls")
 
     assert ended.code == ExitCode.CONFIGURATION
-    assert "FLOW_GRPC_ADDRESS must be host:port" in ended.err
+    assert "FLOW_GRPC_ADDRESS: 'nonsense' is not of the form host:port" in ended.err
 
 
 def test_the_token_travels_with_every_call(
