@@ -138,7 +138,7 @@ def progress(value: Progress) -> pb.Progress:
 
 def complexity(text: bytes) -> pb.ComplexityAnalysis | None:
     """text: the decision as JSON, as `ComplexityAnalyzer` gives it; empty for none."""
-    if not text:
+    if not text or text == b"null":
         return None
     value: dict[str, JsonValue] = msgspec.json.decode(text)
     return pb.ComplexityAnalysis(
@@ -195,6 +195,22 @@ def event(execution_id: str, sequence: int, frame: bytes) -> pb.Event:
         event_time=timestamp(head.time),
         node_id=head.node_id,
         frame_json=frame.decode(),
+    )
+
+
+def node_type(value: Mapping[str, JsonValue]) -> pb.NodeType:
+    """value: a description from the registry."""
+    return pb.NodeType(
+        type=value["type"],
+        title=value["title"],
+        description=value["description"],
+        config_schema_json=encode(value["configSchema"]).decode(),
+        handles=value["handles"],
+        external=value["effect"] == "external",
+        human=value["human"],
+        container=value["container"],
+        typical_duration=duration(value["typicalMs"]),
+        example_json=encode({"type": value["type"], "config": value["example"]}).decode(),
     )
 
 

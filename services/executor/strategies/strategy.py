@@ -33,7 +33,8 @@ class Prepared:
 class Run(Protocol):
     """A start on its way."""
 
-    execution_id: ExecutionId
+    @property
+    def execution_id(self) -> ExecutionId: ...
 
     async def accepted(self) -> Started:
         """Returns once the start is committed. Raises what refused it."""

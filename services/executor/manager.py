@@ -1,0 +1,335 @@
+"""ExecutionManager: everything that can be done with executions, over whatever transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from msgspec import UNSET
+
+from flow_engine.errors import IllegalTransition, InvalidRequest, Problem
+from flow_engine.ids import ExecutionId, Iteration, new_execution_id
+from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked, placed
+from flow_engine.interpreter.steps import Result, Step, decode_result
+from flow_engine.payload import Payload, decode, encode
+from services.executor.analyzer import ComplexityAnalysis
+from services.executor.answers import answered_step
+from services.executor.database_clock import DatabaseClock
+from services.executor.definitions import Definition, Definitions, node_types_of
+from services.executor.fork import fork
+from services.executor.history import created_event, snapshot_of, steps_at
+from services.executor.inputs import check_against, parse_input
+from services.executor.notifications import Notifications
+from services.executor.persistence.contract import (
+    TERMINAL,
+    ExecutionFilter,
+    ExecutionPersistence,
+    ExecutionRecord,
+    Move,
+    NewExecution,
+    Started,
+    StoredBatch,
+)
+from services.executor.progress import Progress, progress_of
+from services.executor.starts import StartRequest, Starts
+from services.executor.strategies.immediate import ImmediateExecutionStrategy
+from services.executor.strategies.queued import QueuedExecutionStrategy
+from services.executor.strategies.strategy import ExecutionStrategy, Prepared, Run
+from services.executor.waiting import Queue, WaitingReason, waiting_reason
+from services.executor.watch import News, Watches
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A start that is committed, by this call or an earlier one."""
+
+    run: Run
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One execution as it is shown."""
+
+    record: ExecutionRecord
+    result: Result  # steps; output when completed
+    node_types: dict[str, str]
+    progress: Progress | None
+    waiting: WaitingReason | None
+
+
+class ExecutionManager:
+    """workers: how many are alive. told: called when others wrote to the history of a running execution."""
+
+    def __init__(
+        self,
+        persistence: ExecutionPersistence,
+        definitions: Definitions,
+        starts: Starts,
+        immediate: ImmediateExecutionStrategy,
+        queued: QueuedExecutionStrategy,
+        notifications: Notifications,
+        watches: Watches,
+        database_clock: DatabaseClock,
+        workers: Callable[[], int],
+        told: Callable[[ExecutionId], None],
+    ) -> None:
+        self._persistence = persistence
+        self._definitions = definitions
+        self._starts = starts
+        self._immediate = immediate
+        self._queued = queued
+        self._notifications = notifications
+        self._watches = watches
+        self._database_clock = database_clock
+        self._workers = workers
+        self._told = told
+
+    # Starting ---------------------------------------------------------------------------------
+
+    async def start(self, request: StartRequest, *, at_once: bool = False) -> Accepted:
+        """Start it, or find what this request id started. Returns once that is committed.
+
+        at_once: commit before anything runs, because somebody watches or wants an answer now.
+        """
+        if request.request_id:
+            known = await self._persistence.find_start(request.request_id, request.request_hash)
+            if known is not None:
+                return Accepted(self._under_way(known), created=False)
+        prepared = await self._starts.prepare(request, at_once=at_once)
+        run = await self._strategy(prepared.new.created.mode).execute(prepared)
+        started = await run.accepted()
+        if started.created:
+            return Accepted(run, created=True)
+        return Accepted(self._under_way(started.execution_id), created=False)
+
+    async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
+        """Which mode it would get, and why. Starts nothing."""
+        return await self._starts.analyze(request)
+
+    async def validate(self, workflow_json: str) -> list[Problem]:
+        """All that is wrong with a definition."""
+        try:
+            await self._definitions.compile(workflow_json.encode())
+        except InvalidRequest as error:
+            return list(error.problems)
+        return []
+
+    def _strategy(self, mode: str) -> ExecutionStrategy:
+        return self._immediate if mode == self._immediate.mode else self._queued
+
+    def _under_way(self, execution_id: ExecutionId) -> Run:
+        return self._immediate.find(execution_id) or ForeignRun(
+            execution_id, self._persistence, self._notifications
+        )
+
+    async def retry(self, execution_id: ExecutionId, from_node: str) -> ExecutionRecord:
+        """A new queued execution that keeps what was done; the live one, if there is one.
+
+        Raises ExecutionNotFound, IllegalTransition, NodeNotFound.
+        """
+        record = await self._persistence.get(execution_id)
+        if record.status not in ("failed", "cancelled"):
+            raise IllegalTransition(record.status, "retried")
+        definition = await self._definitions.stored(record.definition_hash)
+        view = await steps_at(self._persistence, record)
+        now = self._database_clock.now()
+        forked = fork(definition.graph, view, from_node, now)
+        created = await created_event(self._persistence, execution_id)
+        new = again(record, created, definition, await self._input(created), forked)
+        run = await self._queued.execute(Prepared(new, definition.graph, 0.0))
+        return await self._persistence.get(run.execution_id)
+
+    async def _input(self, created: ExecutionCreated) -> Payload:
+        if created.input_ref is None:
+            return Payload.of(None if created.input is UNSET else created.input)
+        text = await self._persistence.payload(created.input_ref.hash)
+        return Payload(decode(text), text)
+
+    # Control ----------------------------------------------------------------------------------
+
+    async def pause(self, execution_id: ExecutionId, reason: str) -> Move:
+        """Running steps finish, nothing new starts. Raises ExecutionNotFound, IllegalTransition."""
+        strategy = await self._strategy_of(execution_id)
+        return legal(await strategy.pause(execution_id, reason), "paused", unless=TERMINAL)
+
+    async def resume(self, execution_id: ExecutionId) -> Move:
+        """Raises ExecutionNotFound, IllegalTransition."""
+        strategy = await self._strategy_of(execution_id)
+        return legal(await strategy.resume(execution_id), "resumed", unless=TERMINAL)
+
+    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move:
+        """Running steps are interrupted. Raises ExecutionNotFound, IllegalTransition."""
+        strategy = await self._strategy_of(execution_id)
+        return legal(await strategy.cancel(execution_id, reason), "cancelled", unless=("completed", "failed"))
+
+    async def _strategy_of(self, execution_id: ExecutionId) -> ExecutionStrategy:
+        return self._strategy((await self._persistence.get(execution_id)).mode)
+
+    async def submit_input(
+        self, execution_id: ExecutionId, node_id: str, iteration: Iteration, input_json: str
+    ) -> ExecutionRecord:
+        """Answer a waiting step. The same answer again changes nothing.
+
+        Raises InvalidInput, NodeNotFound, NotWaiting, AmbiguousStep, AlreadyAnswered.
+        """
+        answer = parse_input(input_json)
+        while True:
+            record = await self._persistence.get(execution_id)
+            view = await steps_at(self._persistence, record)
+            step, is_known = answered_step(view.steps, node_id, iteration, answer.ref.hash)
+            if is_known:
+                return record
+            check_against((step.waiting or {}).get("schema"), answer.value)
+            done = await self._persistence.signal(
+                execution_id, node_id, step.iteration, step.attempts, answer, record.last_sequence
+            )
+            if done is not None:
+                if done.status == "running":
+                    self._told(execution_id)
+                return done
+
+    # Reading ----------------------------------------------------------------------------------
+
+    async def view(self, execution_id: ExecutionId) -> View:
+        """Raises ExecutionNotFound."""
+        record = await self._persistence.get(execution_id)
+        result = (await snapshot_of(self._persistence, record)).result
+        node_types, progress = await self._shape(record, result.steps)
+        return View(record, result, node_types, progress, await self._waiting(record))
+
+    async def glance(self, execution_id: ExecutionId) -> View:
+        """One read: steps and output of an ended execution, of an open one its row alone."""
+        record = await self._persistence.get(execution_id)
+        if record.result is None:
+            return View(record, Result(), {}, None, None)
+        result = decode_result(record.result)
+        node_types, progress = await self._shape(record, result.steps)
+        return View(record, result, node_types, progress, None)
+
+    async def _shape(
+        self, record: ExecutionRecord, steps: Sequence[Step]
+    ) -> tuple[dict[str, str], Progress | None]:
+        """Node types and progress; where a node type is gone since, only what the definition says."""
+        try:
+            graph = (await self._definitions.stored(record.definition_hash)).graph
+        except InvalidRequest:
+            return node_types_of(await self._persistence.definition(record.definition_hash)), None
+        node_types = {node.id: node.type.type for node in graph.nodes.values()}
+        return node_types, progress_of(graph, steps, ended=record.status in TERMINAL)
+
+    async def _waiting(self, record: ExecutionRecord) -> WaitingReason | None:
+        if record.status != "pending":
+            return waiting_reason(record, None)
+        position = await self._persistence.queue_position(record.id)
+        state = await self._persistence.queue_state()
+        return waiting_reason(record, Queue(position, self._workers(), state.oldest_pending_seconds))
+
+    async def input_text(self, execution_id: ExecutionId) -> str:
+        created = await created_event(self._persistence, execution_id)
+        return (await self._input(created)).text.decode()
+
+    async def output_text(self, view: View) -> str | None:
+        """JSON text of a completed execution's output."""
+        if view.record.status != "completed":
+            return None
+        if view.result.output_ref is not None:
+            return (await self._persistence.payload(view.result.output_ref.hash)).decode()
+        return None if view.result.output is UNSET else encode(view.result.output).decode()
+
+    async def definition_text(self, record: ExecutionRecord) -> str:
+        return (await self._persistence.definition(record.definition_hash)).decode()
+
+    async def list(
+        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None
+    ) -> Sequence[ExecutionRecord]:
+        """Newest first, after the one that `before` names by creation and id."""
+        return await self._persistence.list(where, limit, before)
+
+    async def events(
+        self, execution_id: ExecutionId, after_sequence: int, limit: int
+    ) -> tuple[Sequence[StoredBatch], int]:
+        """Batches after a sequence, and the newest sequence. Raises ExecutionNotFound."""
+        record = await self._persistence.get(execution_id)
+        return await self._persistence.events(execution_id, after_sequence, limit), record.last_sequence
+
+    def watch(self, execution_id: ExecutionId, after_sequence: int) -> AsyncIterator[News]:
+        """Everything after a sequence, as it happens, until the execution's end."""
+        return self._watches.follow(execution_id, after_sequence)
+
+
+class ForeignRun:
+    """An execution that runs elsewhere, or not at all: followed by its row."""
+
+    def __init__(
+        self, execution_id: ExecutionId, persistence: ExecutionPersistence, notifications: Notifications
+    ) -> None:
+        self.execution_id = execution_id
+        self._persistence = persistence
+        self._notifications = notifications
+
+    async def accepted(self) -> Started:
+        return Started(self.execution_id, created=False)
+
+    async def settled(self, timeout_seconds: float | None) -> None:
+        with suppress(TimeoutError), self._notifications.listening(self.execution_id) as listener:
+            async with asyncio.timeout(timeout_seconds):
+                record = await self._persistence.get(self.execution_id)
+                while record.status == "running" and record.mode == "immediate":
+                    listener.cursor = record.last_sequence
+                    await listener.wait(RELOOK_SECONDS)
+                    record = await self._persistence.get(self.execution_id)
+
+
+RELOOK_SECONDS = 5.0
+"""Watched executions are looked at each second; this is for when that fails."""
+
+
+def legal(move: Move, requested: str, *, unless: Sequence[str]) -> Move:
+    """The move, if the status it led to is not one that makes what was asked impossible."""
+    if not move.changed and move.record.status in unless:
+        raise IllegalTransition(move.record.status, requested)
+    return move
+
+
+def again(
+    record: ExecutionRecord,
+    created: ExecutionCreated,
+    definition: Definition,
+    value: Payload,
+    forked: ExecutionForked,
+) -> NewExecution:
+    """The start of a retry: what was asked of the first one, on the queue, with its time anew."""
+    now = forked.time
+    span = None if created.deadline_at is None else created.deadline_at - created.time
+    execution_id = new_execution_id()
+    return NewExecution(
+        id=execution_id,
+        created=ExecutionCreated(
+            time=now,
+            definition_hash=record.definition_hash,
+            mode="queued",
+            requested_mode=record.requested_mode,
+            root_id=record.root_id,
+            workflow_id=record.workflow_id,
+            workflow_name=record.workflow_name,
+            priority=record.priority,
+            tags=record.tags,
+            max_retries=created.max_retries,
+            deadline_at=None if span is None else now + span,
+            retry_of=record.id,
+            **placed(value, "input"),
+        ),
+        definition_hash=record.definition_hash,
+        definition=definition.text,
+        input=value,
+        complexity=record.complexity,
+        timeout_ms=None if span is None else span // timedelta(milliseconds=1),
+        retry_of=record.id,
+        forked=forked,
+        workflow_version=record.workflow_version,
+        namespace=record.namespace,
+    )

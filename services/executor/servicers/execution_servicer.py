@@ -1,0 +1,325 @@
+"""ExecutionService: messages to calls of the manager, and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import grpc
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+
+from flow_engine.errors import InvalidRequest, Problem
+from flow_engine.ids import ExecutionId, content_hash
+from flow_engine.nodes.registry import NodeRegistry
+from flow_engine.payload import encode
+from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
+from services.executor.manager import ExecutionManager, View
+from services.executor.persistence.contract import ExecutionFilter
+from services.executor.servicers import messages
+from services.executor.starts import DEFAULT_PRIORITY, StartRequest
+from services.executor.watch import News
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_STEPS, MAX_STEPS_BYTES = 10_000, 4 << 20
+MAX_OUTPUT_BYTES = 1 << 20
+MAX_EVENTS_BYTES = 2 << 20
+ANSWER_SECONDS = 0.25
+"""Kept of a caller's deadline for making the answer."""
+
+
+class ExecutionServicer(ExecutionServiceServicer):
+    def __init__(
+        self, manager: ExecutionManager, registry: NodeRegistry, immediate_budget_seconds: float
+    ) -> None:
+        self._manager = manager
+        self._registry = registry
+        self._immediate_budget_seconds = immediate_budget_seconds
+
+    # Starting ---------------------------------------------------------------------------------
+
+    async def StartExecution(  # noqa: N802
+        self, request: pb.StartExecutionRequest, context: Context
+    ) -> pb.StartExecutionResponse:
+        spec = start_request(request.spec)
+        wait = seconds(request.wait) if request.HasField("wait") else None
+        accepted = await self._manager.start(spec, at_once=wait is not None and wait < 0.05)
+        await accepted.run.settled(within(wait, context.time_remaining()))
+        view = await self._manager.glance(accepted.run.execution_id)
+        return pb.StartExecutionResponse(execution=await self._shown(view), created=accepted.created)
+
+    async def StartAndWatchExecution(  # noqa: N802
+        self, request: pb.StartAndWatchExecutionRequest, context: Context
+    ) -> AsyncIterator[pb.StartAndWatchExecutionResponse]:
+        accepted = await self._manager.start(start_request(request.spec), at_once=True)
+        execution_id = accepted.run.execution_id
+        yield pb.StartAndWatchExecutionResponse(execution_id=execution_id)
+        cursor = 0
+        async for news in self._manager.watch(execution_id, 0):
+            for event in messages.events(execution_id, news.batches, cursor):
+                yield pb.StartAndWatchExecutionResponse(event=event)
+            cursor = news.cursor
+
+    async def AnalyzeWorkflow(  # noqa: N802
+        self, request: pb.AnalyzeWorkflowRequest, context: Context
+    ) -> pb.AnalyzeWorkflowResponse:
+        decision = await self._manager.analyze(start_request(request.spec))
+        return pb.AnalyzeWorkflowResponse(complexity=messages.complexity(encode(decision.as_json())))
+
+    async def ValidateWorkflow(  # noqa: N802
+        self, request: pb.ValidateWorkflowRequest, context: Context
+    ) -> pb.ValidateWorkflowResponse:
+        problems = await self._manager.validate(request.workflow_json)
+        return pb.ValidateWorkflowResponse(valid=not problems, problems=map(messages.problem, problems))
+
+    async def ListNodeTypes(  # noqa: N802
+        self, request: pb.ListNodeTypesRequest, context: Context
+    ) -> pb.ListNodeTypesResponse:
+        return pb.ListNodeTypesResponse(node_types=map(messages.node_type, self._registry.describe()))
+
+    # Control ----------------------------------------------------------------------------------
+
+    async def PauseExecution(  # noqa: N802
+        self, request: pb.PauseExecutionRequest, context: Context
+    ) -> pb.PauseExecutionResponse:
+        move = await self._manager.pause(execution_id_of(request), request.reason)
+        return pb.PauseExecutionResponse(
+            execution=messages.execution(move.record), done=move.record.status == "paused"
+        )
+
+    async def ResumeExecution(  # noqa: N802
+        self, request: pb.ResumeExecutionRequest, context: Context
+    ) -> pb.ResumeExecutionResponse:
+        move = await self._manager.resume(execution_id_of(request))
+        return pb.ResumeExecutionResponse(execution=messages.execution(move.record), done=True)
+
+    async def CancelExecution(  # noqa: N802
+        self, request: pb.CancelExecutionRequest, context: Context
+    ) -> pb.CancelExecutionResponse:
+        move = await self._manager.cancel(execution_id_of(request), request.reason)
+        return pb.CancelExecutionResponse(
+            execution=messages.execution(move.record), done=move.record.status == "cancelled"
+        )
+
+    async def RetryExecution(  # noqa: N802
+        self, request: pb.RetryExecutionRequest, context: Context
+    ) -> pb.RetryExecutionResponse:
+        record = await self._manager.retry(execution_id_of(request), request.from_node)
+        return pb.RetryExecutionResponse(execution=messages.execution(record))
+
+    async def SubmitInput(  # noqa: N802
+        self, request: pb.SubmitInputRequest, context: Context
+    ) -> pb.SubmitInputResponse:
+        if not request.node_id:
+            raise InvalidRequest([Problem("/nodeId", "MISSING_FIELD", "say which node the answer is for")])
+        record = await self._manager.submit_input(
+            execution_id_of(request), request.node_id, tuple(request.iteration), request.input_json
+        )
+        return pb.SubmitInputResponse(execution=messages.execution(record))
+
+    # Reading ----------------------------------------------------------------------------------
+
+    async def GetExecution(  # noqa: N802
+        self, request: pb.GetExecutionRequest, context: Context
+    ) -> pb.GetExecutionResponse:
+        view = await self._manager.view(execution_id_of(request))
+        message = await self._shown(view, steps=not request.omit_steps)
+        message.input_json = await self._manager.input_text(view.record.id)
+        if request.include_definition:
+            message.definition_json = await self._manager.definition_text(view.record)
+        return pb.GetExecutionResponse(execution=message)
+
+    async def ListExecutions(  # noqa: N802
+        self, request: pb.ListExecutionsRequest, context: Context
+    ) -> pb.ListExecutionsResponse:
+        size = page_size(request.page_size, default=50, most=500)
+        before = read_token(request.page_token, Newest) if request.page_token else None
+        found = await self._manager.list(
+            filter_of(request), size + 1, before and (before.created_at, before.id)
+        )
+        page = found[:size]
+        last = page[-1] if len(found) > size else None
+        return pb.ListExecutionsResponse(
+            executions=[messages.execution(record) for record in page],
+            next_page_token=write_token(Newest(last.created_at, last.id)) if last else "",
+        )
+
+    async def ListSteps(  # noqa: N802
+        self, request: pb.ListStepsRequest, context: Context
+    ) -> pb.ListStepsResponse:
+        size = page_size(request.page_size, default=200, most=1000)
+        start = read_token(request.page_token, FirstStep).index if request.page_token else 0
+        view = await self._manager.view(execution_id_of(request))
+        steps, following = messages.steps_page(
+            view.result.steps, start, size, MAX_STEPS_BYTES, view.node_types
+        )
+        return pb.ListStepsResponse(
+            steps=steps, next_page_token=write_token(FirstStep(following)) if following else ""
+        )
+
+    async def ListEvents(  # noqa: N802
+        self, request: pb.ListEventsRequest, context: Context
+    ) -> pb.ListEventsResponse:
+        limit = page_size(request.limit, default=200, most=1000, name="/limit")
+        after = sequence_of(request.after_sequence)
+        execution_id = execution_id_of(request)
+        batches, last_sequence = await self._manager.events(execution_id, after, limit)
+        events = messages.events(execution_id, batches, after)[:limit]
+        return pb.ListEventsResponse(events=next(portions(events), []), last_sequence=last_sequence)
+
+    async def WatchExecution(  # noqa: N802
+        self, request: pb.WatchExecutionRequest, context: Context
+    ) -> AsyncIterator[pb.WatchExecutionResponse]:
+        execution_id, cursor = execution_id_of(request), sequence_of(request.after_sequence)
+        if request.snapshot:
+            view = await self._manager.view(execution_id)
+            cursor = view.record.last_sequence
+            yield pb.WatchExecutionResponse(snapshot=await self._shown(view, steps=True), sequence=cursor)
+        async for news in self._manager.watch(execution_id, cursor):
+            for response in watch_responses(execution_id, news, cursor):
+                yield response
+            cursor = news.cursor
+
+    async def _shown(self, view: View, *, steps: bool = True) -> pb.Execution:
+        """With everything that the view holds."""
+        message = messages.execution(view.record)
+        if view.waiting is not None:
+            message.waiting_reason.CopyFrom(messages.waiting_reason(view.waiting))
+        if view.progress is not None:
+            message.progress.CopyFrom(messages.progress(view.progress))
+        output = await self._manager.output_text(view)
+        if output is not None and len(output) <= MAX_OUTPUT_BYTES:
+            message.output_json = output
+        if steps:
+            page, following = messages.steps_page(
+                view.result.steps, 0, MAX_STEPS, MAX_STEPS_BYTES, view.node_types
+            )
+            message.steps.extend(page)
+            message.steps_next_page_token = write_token(FirstStep(following)) if following else ""
+        return message
+
+
+def start_request(spec: pb.StartSpec) -> StartRequest:
+    options = spec.options
+    body = pb.StartSpec()
+    body.CopyFrom(spec)
+    body.ClearField("request_id")
+    return StartRequest(
+        workflow_json=spec.workflow_json,
+        workflow_id=spec.workflow_id,
+        workflow_version=spec.workflow_version,
+        input_json=spec.input_json,
+        mode=messages.MODE_NAME.get(spec.mode, "auto"),
+        timeout_ms=messages.milliseconds(options.timeout) if options.HasField("timeout") else None,
+        priority=options.priority if options.HasField("priority") else DEFAULT_PRIORITY,
+        tags=tuple(options.tags),
+        max_retries=options.max_retries if options.HasField("max_retries") else None,
+        immediate_budget_ms=(
+            messages.milliseconds(options.immediate_budget) if options.HasField("immediate_budget") else None
+        ),
+        request_id=spec.request_id,
+        request_hash=content_hash(body.SerializeToString(deterministic=True)) if spec.request_id else "",
+    )
+
+
+def watch_responses(execution_id: str, news: News, after: int) -> Iterator[pb.WatchExecutionResponse]:
+    """Messages of bearable size; one without events for a heartbeat."""
+    events = messages.events(execution_id, news.batches, after)
+    if not events:
+        yield pb.WatchExecutionResponse(sequence=news.cursor)
+    for portion in portions(events):
+        yield pb.WatchExecutionResponse(events=portion, sequence=portion[-1].sequence)
+
+
+def portions(events: Sequence[pb.Event]) -> Iterator[list[pb.Event]]:
+    """The events in order, cut so that no portion is much above MAX_EVENTS_BYTES."""
+    portion: list[pb.Event] = []
+    size = 0
+    for event in events:
+        if portion and size + len(event.frame_json) > MAX_EVENTS_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(event)
+        size += len(event.frame_json)
+    if portion:
+        yield portion
+
+
+def within(wait_seconds: float | None, deadline_seconds: float | None) -> float | None:
+    """How long a start may be waited for: as asked, and no longer than its caller does."""
+    limits = [wait_seconds] if wait_seconds is not None else []
+    if deadline_seconds is not None:
+        limits.append(max(0.0, deadline_seconds - ANSWER_SECONDS))
+    return min(limits, default=None)
+
+
+def seconds(duration: Duration) -> float:
+    return messages.milliseconds(duration) / 1000
+
+
+def execution_id_of(request: Any) -> ExecutionId:
+    if not request.execution_id:
+        raise InvalidRequest([Problem("/executionId", "MISSING_FIELD", "say which execution is meant")])
+    return ExecutionId(request.execution_id)
+
+
+def sequence_of(value: int) -> int:
+    if value < 0:
+        raise InvalidRequest([Problem("/afterSequence", "OUT_OF_RANGE", "must not be negative")])
+    return value
+
+
+def page_size(value: int, *, default: int, most: int, name: str = "/pageSize") -> int:
+    if not 0 <= value <= most:
+        raise InvalidRequest([Problem(name, "OUT_OF_RANGE", f"must be between 1 and {most}, not {value}")])
+    return value or default
+
+
+def filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:
+    statuses = [messages.STATUS_NAME[status] for status in request.statuses if status in messages.STATUS_NAME]
+    after, before = "created_after_time", "created_before_time"
+    return ExecutionFilter(
+        workflow_id=request.workflow_id,
+        statuses=statuses,
+        mode=messages.MODE_NAME.get(request.mode, ""),
+        tags=tuple(request.tags),
+        created_after=messages.instant(request.created_after_time) if request.HasField(after) else None,
+        created_before=messages.instant(request.created_before_time) if request.HasField(before) else None,
+    )
+
+
+# Page tokens: opaque to callers, where to go on to us.
+
+
+class Newest(msgspec.Struct, array_like=True):
+    """The last execution seen."""
+
+    created_at: datetime
+    id: str
+
+
+class FirstStep(msgspec.Struct, array_like=True):
+    index: int
+
+
+class LastId(msgspec.Struct, array_like=True):
+    id: str
+
+
+def write_token(value: msgspec.Struct) -> str:
+    return base64.urlsafe_b64encode(encode(value)).decode().rstrip("=")
+
+
+def read_token(token: str, kind: type[Any]) -> Any:
+    """Raises InvalidRequest for a token that is not ours."""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        return msgspec.json.decode(text, type=kind)
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        problem = Problem("/pageToken", "INVALID_VALUE", "this page token was not given by this service")
+        raise InvalidRequest([problem]) from None

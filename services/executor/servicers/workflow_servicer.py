@@ -1,0 +1,103 @@
+"""WorkflowService: stored definitions, each change a new version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from flow_engine.errors import InvalidRequest, InvalidWorkflow, Problem
+from flow_engine.v1 import workflow_pb2 as pb
+from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer
+from services.executor.definitions import Definition, Definitions
+from services.executor.persistence.contract import StoredWorkflow, WorkflowStore
+from services.executor.servicers.execution_servicer import LastId, page_size, read_token, write_token
+from services.executor.servicers.messages import timestamp
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class WorkflowServicer(WorkflowServiceServicer):
+    def __init__(self, store: WorkflowStore, definitions: Definitions) -> None:
+        self._store = store
+        self._definitions = definitions
+
+    async def CreateWorkflow(  # noqa: N802
+        self, request: pb.CreateWorkflowRequest, context: Context
+    ) -> pb.CreateWorkflowResponse:
+        definition = await self._definitions.compile(request.workflow_json.encode())
+        graph = definition.graph
+        if not graph.id:
+            raise InvalidWorkflow([Problem("/id", "MISSING_FIELD", "a stored workflow needs an id")])
+        stored = await self._store.create_workflow(
+            graph.id, graph.name, graph.definition_hash, definition.text
+        )
+        return pb.CreateWorkflowResponse(workflow=workflow(stored))
+
+    async def UpdateWorkflow(  # noqa: N802
+        self, request: pb.UpdateWorkflowRequest, context: Context
+    ) -> pb.UpdateWorkflowResponse:
+        workflow_id = workflow_id_of(request)
+        definition = await self._definitions.compile(request.workflow_json.encode())
+        check_id(definition, workflow_id)
+        stored = await self._store.update_workflow(
+            workflow_id,
+            definition.graph.name,
+            definition.graph.definition_hash,
+            definition.text,
+            request.expected_version,
+        )
+        return pb.UpdateWorkflowResponse(workflow=workflow(stored))
+
+    async def GetWorkflow(  # noqa: N802
+        self, request: pb.GetWorkflowRequest, context: Context
+    ) -> pb.GetWorkflowResponse:
+        stored = await self._store.get_workflow(workflow_id_of(request), request.version)
+        return pb.GetWorkflowResponse(workflow=workflow(stored))
+
+    async def ListWorkflows(  # noqa: N802
+        self, request: pb.ListWorkflowsRequest, context: Context
+    ) -> pb.ListWorkflowsResponse:
+        size = page_size(request.page_size, default=50, most=500)
+        after = read_token(request.page_token, LastId).id if request.page_token else ""
+        found = await self._store.list_workflows(size + 1, after)
+        page = found[:size]
+        token = write_token(LastId(page[-1].id)) if len(found) > size else ""
+        return pb.ListWorkflowsResponse(workflows=map(listed, page), next_page_token=token)
+
+    async def DeleteWorkflow(  # noqa: N802
+        self, request: pb.DeleteWorkflowRequest, context: Context
+    ) -> pb.DeleteWorkflowResponse:
+        await self._store.delete_workflow(workflow_id_of(request))
+        return pb.DeleteWorkflowResponse()
+
+
+def workflow_id_of(request: Any) -> str:
+    workflow_id: str = request.workflow_id
+    if not workflow_id:
+        raise InvalidRequest([Problem("/workflowId", "MISSING_FIELD", "say which workflow is meant")])
+    return workflow_id
+
+
+def check_id(definition: Definition, workflow_id: str) -> None:
+    """A definition may leave its id out, but not carry another one."""
+    if definition.graph.id not in ("", workflow_id):
+        message = f"the definition's id is {definition.graph.id!r}, not {workflow_id!r}"
+        raise InvalidWorkflow([Problem("/id", "ID_MISMATCH", message, "an id cannot be changed")])
+
+
+def workflow(stored: StoredWorkflow) -> pb.Workflow:
+    message = listed(stored)
+    message.definition_json = stored.definition.decode()
+    return message
+
+
+def listed(stored: StoredWorkflow) -> pb.Workflow:
+    return pb.Workflow(
+        id=stored.id,
+        name=stored.name,
+        version=stored.version,
+        definition_hash=stored.definition_hash,
+        created_time=timestamp(stored.created_at),
+        updated_time=timestamp(stored.updated_at),
+    )

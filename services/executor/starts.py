@@ -1,0 +1,180 @@
+"""From what somebody asks to start to what can be started: resolved, checked, decided. Stores nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flow_engine.errors import Busy, InvalidInput, InvalidRequest, Problem
+from flow_engine.ids import ExecutionId, new_execution_id
+from flow_engine.interpreter.events import ExecutionCreated, placed
+from flow_engine.payload import Payload, encode
+from flow_engine.workflow.graph import WorkflowGraph
+from flow_engine.workflow.validation import check_input
+from services.executor.analyzer import ComplexityAnalysis, ComplexityAnalyzer
+from services.executor.database_clock import DatabaseClock
+from services.executor.definitions import Definition, Definitions
+from services.executor.inputs import parse_input
+from services.executor.persistence.contract import NewExecution, WorkflowStore
+from services.executor.strategies.immediate import ImmediateExecutionStrategy
+from services.executor.strategies.strategy import Prepared
+
+MAX_TAGS = 64
+MAX_TAG_LENGTH = 128
+MAX_RETRIES = 100
+MAX_REQUEST_ID_LENGTH = 255
+MAX_TIMEOUT_MS = 366 * 86_400_000
+DEFAULT_PRIORITY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What to start: `workflow_json`, or else the stored workflow `workflow_id`."""
+
+    workflow_json: str = ""
+    workflow_id: str = ""
+    workflow_version: int = 0  # 0: the latest
+    input_json: str = ""
+    mode: str = "auto"
+    timeout_ms: int | None = None
+    priority: int = DEFAULT_PRIORITY
+    tags: tuple[str, ...] = ()
+    max_retries: int | None = None
+    immediate_budget_ms: int | None = None
+    request_id: str = ""
+    request_hash: str = ""  # of all of the above but the id
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request with its definition and input, both valid."""
+
+    request: StartRequest
+    definition: Definition
+    version: int  # of the stored workflow; 0 for a definition that came with the call
+    input: Payload
+
+    @property
+    def graph(self) -> WorkflowGraph:
+        return self.definition.graph
+
+
+class Starts:
+    def __init__(
+        self,
+        definitions: Definitions,
+        workflows: WorkflowStore,
+        analyzer: ComplexityAnalyzer,
+        immediate: ImmediateExecutionStrategy,
+        database_clock: DatabaseClock,
+        immediate_budget_ms: int,
+    ) -> None:
+        self._definitions = definitions
+        self._workflows = workflows
+        self._analyzer = analyzer
+        self._immediate = immediate
+        self._database_clock = database_clock
+        self._immediate_budget_ms = immediate_budget_ms
+
+    async def prepare(self, request: StartRequest, *, at_once: bool) -> Prepared:
+        """Raises InvalidRequest and its kin, WorkflowNotFound, Busy."""
+        resolved = await self._resolve(request)
+        decision = self._decide(resolved)
+        budget_ms = request.immediate_budget_ms or self._immediate_budget_ms
+        return Prepared(self._new(resolved, decision), resolved.graph, budget_ms / 1000, at_once)
+
+    async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
+        """The decision, as if it were started now. The input may be left out; it only sharpens estimates."""
+        definition, _ = await self._definition(request)
+        value = parse_input(request.input_json).value if request.input_json else None
+        return self._analyzer.analyze(
+            definition.graph, request.mode, input_value=value, busy=self._immediate.busy
+        )
+
+    async def _resolve(self, request: StartRequest) -> Resolved:
+        if problems := option_problems(request):
+            raise InvalidRequest(problems)
+        definition, version = await self._definition(request)
+        value = parse_input(request.input_json)
+        if problems := check_input(definition.graph, value.value):
+            raise InvalidInput(problems)
+        return Resolved(request, definition, version, value)
+
+    async def _definition(self, request: StartRequest) -> tuple[Definition, int]:
+        if request.workflow_json and request.workflow_id:
+            problem = Problem("/workflowId", "CONFLICTING_FIELDS", "give workflow or workflowId, not both")
+            raise InvalidRequest([problem])
+        if request.workflow_json:
+            return await self._definitions.compile(request.workflow_json.encode()), 0
+        if not request.workflow_id:
+            raise InvalidRequest([Problem("/workflow", "MISSING_FIELD", "there is no workflow to run")])
+        stored = await self._workflows.get_workflow(request.workflow_id, request.workflow_version)
+        return await self._definitions.compile(stored.definition), stored.version
+
+    def _decide(self, resolved: Resolved) -> ComplexityAnalysis:
+        mode = resolved.request.mode
+        busy = self._immediate.busy
+        if mode == "immediate" and busy:
+            raise Busy("the executor has no room for another immediate run; try again, or use the queue")
+        return self._analyzer.analyze(resolved.graph, mode, input_value=resolved.input.value, busy=busy)
+
+    def _new(self, resolved: Resolved, decision: ComplexityAnalysis) -> NewExecution:
+        request, graph = resolved.request, resolved.graph
+        id_ = new_execution_id()
+        now = self._database_clock.now()
+        timeout_ms = min(
+            (ms for ms in (request.timeout_ms, graph.timeout_ms) if ms is not None), default=None
+        )
+        created = ExecutionCreated(
+            time=now,
+            definition_hash=graph.definition_hash,
+            mode=decision.mode,
+            requested_mode=request.mode,
+            root_id=id_,
+            workflow_id=request.workflow_id or graph.id,
+            workflow_name=graph.name,
+            priority=request.priority,
+            tags=tuple(dict.fromkeys([*graph.tags, *request.tags])),
+            max_retries=request.max_retries,
+            deadline_at=None if timeout_ms is None else now + timedelta(milliseconds=timeout_ms),
+            **placed(resolved.input, "input"),
+        )
+        return NewExecution(
+            id=ExecutionId(id_),
+            created=created,
+            definition_hash=graph.definition_hash,
+            definition=resolved.definition.text,
+            input=resolved.input,
+            complexity=encode(decision.as_json()),
+            timeout_ms=timeout_ms,
+            request_id=request.request_id,
+            request_hash=request.request_hash,
+            workflow_version=resolved.version,
+        )
+
+
+def option_problems(request: StartRequest) -> list[Problem]:
+    """Everything wrong with a request besides its workflow and input."""
+    bounds = [
+        ("/options/timeout", request.timeout_ms, 1, MAX_TIMEOUT_MS),
+        ("/options/priority", request.priority, 0, 9),
+        ("/options/maxRetries", request.max_retries, 0, MAX_RETRIES),
+        ("/options/immediateBudget", request.immediate_budget_ms, 1, 86_400_000),
+        ("/workflowVersion", request.workflow_version, 0, 2**31 - 1),
+    ]
+    problems = [
+        Problem(path, "OUT_OF_RANGE", f"must be between {least:,} and {most:,}, not {value:,}")
+        for path, value, least, most in bounds
+        if value is not None and not least <= value <= most
+    ]
+    if len(request.tags) > MAX_TAGS:
+        problems.append(Problem("/options/tags", "OUT_OF_RANGE", f"at most {MAX_TAGS} tags"))
+    problems += [
+        Problem(f"/options/tags/{index}", "OUT_OF_RANGE", f"a tag has 1 to {MAX_TAG_LENGTH} characters")
+        for index, tag in enumerate(request.tags)
+        if not 1 <= len(tag) <= MAX_TAG_LENGTH
+    ]
+    if len(request.request_id) > MAX_REQUEST_ID_LENGTH:
+        message = f"a request id has at most {MAX_REQUEST_ID_LENGTH} characters"
+        problems.append(Problem("/requestId", "OUT_OF_RANGE", message))
+    return problems
