@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,83 +34,127 @@ class CompiledConfig:
     problems: list[Problem] = field(default_factory=list)
 
 
-_NOTHING = compile_template({})
+def compile_config(
+    node_type: NodeType[Any] | None, raw: Mapping[str, JsonValue], path: str
+) -> CompiledConfig:
+    """Compile and check what `raw`, which stands at `path`, says for a node of this type.
 
-
-def compile_config(node_type: NodeType[Any], raw: Mapping[str, JsonValue], path: str) -> CompiledConfig:
-    """Compile and check what `raw`, which stands at `path`, says for a node of this type."""
-    compiled = CompiledConfig(_NOTHING)
+    Of an unknown type only the expressions are checked.
+    """
+    config = _Config(path)
     prepared: dict[str, Any] = dict(raw)
-    for dotted, names in node_type.deferred.items():
-        _defer(prepared, tuple(dotted.split(".")), (), names, path, compiled)
-    try:
-        compiled.template = compile_template(prepared)
-    except TemplateErrors as errors:
-        compiled.problems.extend(syntax_problems(errors, path))
-    compiled.expressions.extend((place, found, frozenset()) for place, found in compiled.template.expressions)
-    _check_fields(node_type, prepared, path, compiled)
+    for dotted, names in node_type.deferred.items() if node_type else ():
+        config.defer(prepared, tuple(dotted.split(".")), (), names)
+    template = config.compile(prepared, ())
+    compiled = CompiledConfig(template, config.expressions, problems=config.problems)
+    if node_type is not None:
+        _check_fields(node_type.config_model, prepared, path, config.broken, compiled)
     return compiled
 
 
-def syntax_problems(errors: TemplateErrors, path: str) -> Iterator[Problem]:
-    for place, error in errors.errors:
-        yield Problem(path + pointers.pointer(place), error.code, _explained(error), error.hint or "")
-
-
-def _explained(error: ExpressionSyntaxError) -> str:
-    where = f"character {error.position + 1} of " if error.position >= 0 else ""
-    return f"{error.message} ({where}{quoted(error.source)})" if error.source else error.message
-
-
-def _defer(
-    container: Any, steps: Keys, place: Keys, names: frozenset[str], path: str, compiled: CompiledConfig
-) -> None:
-    """Replace what `steps` lead to by its compiled template, copying what lies above it."""
-    key, *rest = steps
-    keys: list[Any] = [key]
-    if key == "*":
-        keys = list(range(len(container))) if isinstance(container, list) else []
-    for at in keys:
-        if isinstance(container, dict) and at not in container:
-            continue
-        here, value = (*place, at), container[at]
-        if not rest:
-            container[at] = _deferred(value, here, names, path, compiled)
-        elif isinstance(value, (dict, list)):
-            container[at] = value.copy()
-            _defer(container[at], tuple(rest), here, names, path, compiled)
-
-
-def _deferred(
-    value: JsonValue, place: Keys, names: frozenset[str], path: str, compiled: CompiledConfig
-) -> Template:
+def compile_rest(value: JsonValue) -> tuple[Template, list[tuple[Keys, ExpressionSyntaxError]]]:
+    """The template of what is right in `value`, and what is wrong: null stands there instead."""
     try:
-        template = compile_template(value)
+        return compile_template(value), []
     except TemplateErrors as errors:
-        compiled.problems.extend(syntax_problems(errors, path + pointers.pointer(place)))
-        return _NOTHING
-    compiled.expressions.extend(((*place, *inner), found, names) for inner, found in template.expressions)
-    return template
+        rest = value
+        for place, _ in errors.errors:
+            rest = _replaced(rest, place, None)
+        return compile_template(rest), errors.errors
+
+
+def syntax_problem(error: ExpressionSyntaxError, path: str) -> Problem:
+    where = f"character {error.position + 1} of " if error.position >= 0 else ""
+    message = f"{error.message} ({where}{quoted(error.source)})" if error.source else error.message
+    return Problem(path, error.code, message, error.hint or "")
+
+
+class _Config:
+    """One config while it is compiled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.expressions: list[Placed] = []
+        self.problems: list[Problem] = []
+        self.broken: list[Keys] = []
+
+    def compile(self, value: JsonValue, place: Keys, names: frozenset[str] = frozenset()) -> Template:
+        template, errors = compile_rest(value)
+        for inner, error in errors:
+            self.broken.append((*place, *inner))
+            self.problems.append(syntax_problem(error, self.path + pointers.pointer((*place, *inner))))
+        self.expressions.extend(((*place, *inner), found, names) for inner, found in template.expressions)
+        return template
+
+    def defer(self, container: Any, steps: Keys, place: Keys, names: frozenset[str]) -> None:
+        """Replace what `steps` lead to by its compiled template, copying what lies above it."""
+        step, *rest = steps
+        keys: Sequence[str | int] = [step]
+        if step == "*":
+            keys = range(len(container)) if isinstance(container, list) else ()
+        for key in keys:
+            if isinstance(container, dict) and key not in container:
+                continue
+            here, value = (*place, key), container[key]
+            if not rest:
+                container[key] = self.compile(value, here, names)
+            elif isinstance(value, (dict, list)):
+                container[key] = value.copy()
+                self.defer(container[key], tuple(rest), here, names)
 
 
 def _check_fields(
-    node_type: NodeType[Any], prepared: dict[str, Any], path: str, compiled: CompiledConfig
+    model: type[NodeConfig],
+    prepared: dict[str, Any],
+    path: str,
+    broken: Sequence[Keys],
+    compiled: CompiledConfig,
 ) -> None:
-    """Validate all fields, and blame those only whose value is known."""
-    evaluated = [place for place, _ in compiled.template.expressions]
-    broken = [tuple(pointers.tokens(problem.path[len(path) :])) for problem in compiled.problems]
-
-    def unknown(keys: Keys) -> bool:
-        names = tuple(map(str, keys))
-        return any(place[: len(keys)] == keys for place in evaluated) or any(
-            place[: len(names)] == names for place in broken
-        )
-
-    known = not evaluated and not compiled.problems
+    """Validate all fields, and blame those only whose value, or at least whose type, is known."""
+    evaluated = compiled.template.expressions
+    constant = not evaluated and not broken
+    sample: Any = compiled.template.render({}) if constant else prepared
+    gives: dict[Keys, str] = {}
+    for place, expression in evaluated:
+        if kind := _kind(_at(prepared, place), expression):
+            gives[place], value = kind
+            sample = _replaced(sample, place, value)
+    unknown = [*broken, *(place for place, _ in evaluated)]
     try:
-        config = node_type.config_model.model_validate(compiled.template.render({}) if known else prepared)
+        config = model.model_validate(sample)
     except ValidationError as error:
-        compiled.problems.extend(problems_of(error, prepared, path, node_type.config_model, unknown))
+        compiled.problems.extend(problems_of(error, sample, path, model, unknown, gives))
         return
-    if known:
+    if constant:
         compiled.constant = config
+
+
+_SAMPLES: Mapping[str, tuple[str, JsonValue]] = {
+    "bool": ("true or false", True),
+    "int": ("a whole number", 1),
+    "double": ("a number", 1.5),
+    "string": ("a string", ""),
+    "list": ("a list", []),
+    "map": ("an object", {}),
+}
+
+
+def _kind(text: str, expression: Expression) -> tuple[str, JsonValue] | None:
+    """What the string with the expression gives for sure, in words, and an example of it."""
+    alone = text == f"${{{expression.source}}}"
+    return _SAMPLES.get(expression.kind if alone else "string")
+
+
+def _at(value: Any, place: Keys) -> Any:
+    for key in place:
+        value = value[key]
+    return value
+
+
+def _replaced(value: Any, place: Keys, new: JsonValue) -> Any:
+    """`value` with `new` at a place; what lies above it is copied."""
+    if not place:
+        return new
+    copy = value.copy()
+    copy[place[0]] = _replaced(value[place[0]], place[1:], new)
+    return copy

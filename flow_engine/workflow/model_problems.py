@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,24 +15,23 @@ from flow_engine.workflow import pointers
 from flow_engine.workflow.findings import listed, near_miss, quoted
 
 Keys = tuple[str | int, ...]
-Exempt = Callable[[Keys], bool]
-"""Whether the value at these keys is not known yet, so that its type cannot be wrong yet."""
 
 _EXPECTED = {
-    "string": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list": "a list",
-    "tuple": "a list",
-    "set": "a list",
-    "frozen_set": "a list",
-    "dict": "an object",
-    "model": "an object",
-    "model_attributes": "an object",
-    "mapping": "an object",
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "mapping_type": "an object",
     "none_required": "null",
 }
+_PARSED = {"int_parsing": "int_type", "float_parsing": "float_type", "bool_parsing": "bool_type"}
 _PREFERRED = ("UNKNOWN_FIELD", "MISSING_FIELD", "INVALID_ID", "OUT_OF_RANGE", "INVALID_VALUE", "WRONG_TYPE")
 
 
@@ -40,25 +40,38 @@ def problems_of(
     raw: JsonValue,
     path: str,
     model: type[BaseModel],
-    exempt: Exempt = lambda keys: False,
+    unknown: Sequence[Keys] = (),
+    gives: Mapping[Keys, str] = MappingProxyType({}),
 ) -> list[Problem]:
     """One problem a place, of several alternatives that all failed the most telling.
 
-    raw: what was validated; path: where it stands; exempt values are asked for nothing but unknown fields.
+    raw: what was validated; path: where it stands; unknown: places whose values are not known yet, so that
+    they cannot be wrong; gives: those of them whose type is known, in words.
     """
     found: dict[str, Problem] = {}
     for details in error.errors(include_url=False, include_input=False):
-        problem = _problem(details, raw, path, model, exempt)
+        problem = _problem(details, raw, path, model, unknown, gives)
         if problem is None:
             continue
         other = found.get(problem.path)
         if other is None or _PREFERRED.index(problem.code) < _PREFERRED.index(other.code):
             found[problem.path] = problem
-    return list(found.values())
+    return [problem for problem in found.values() if not _follows(problem, found)]
+
+
+def _follows(problem: Problem, found: Iterable[str]) -> bool:
+    """Whether a list is only called too short because elements of it are wrong."""
+    below = problem.path + "/"
+    return problem.code == "OUT_OF_RANGE" and any(path.startswith(below) for path in found)
 
 
 def _problem(
-    details: Mapping[str, Any], raw: JsonValue, path: str, model: type[BaseModel], exempt: Exempt
+    details: Mapping[str, Any],
+    raw: JsonValue,
+    path: str,
+    model: type[BaseModel],
+    unknown: Sequence[Keys],
+    gives: Mapping[Keys, str],
 ) -> Problem | None:
     kind: str = details["type"]
     keys, value = _reach(raw, details["loc"])
@@ -68,13 +81,14 @@ def _problem(
         return Problem(here + pointers.step(name), "MISSING_FIELD", f"the field {name!r} is missing")
     if kind == "extra_forbidden":
         name = str(keys[-1]) if keys else ""
-        return Problem(
-            here, "UNKNOWN_FIELD", f"there is no field {quoted(name)}", _known_hint(name, model, len(keys))
-        )
-    if exempt(keys):
+        hint = _known_hint(name, model, len(keys))
+        return Problem(here, "UNKNOWN_FIELD", f"there is no field {quoted(name)}", hint)
+    if keys in gives and kind in _EXPECTED:
+        message = f"must be {_EXPECTED[kind]}, but the expression gives {gives[keys]}"
+        return Problem(here, "WRONG_TYPE", message)
+    if any(place[: len(keys)] == keys for place in unknown):
         return None
-    code, message, hint = _worded(kind, details.get("ctx", {}), details["msg"], value)
-    return Problem(here, code, message, hint)
+    return Problem(here, *_worded(kind, details.get("ctx", {}), details["msg"], value))
 
 
 def _reach(raw: JsonValue, loc: Sequence[str | int]) -> tuple[Keys, JsonValue]:
@@ -93,7 +107,7 @@ def _reach(raw: JsonValue, loc: Sequence[str | int]) -> tuple[Keys, JsonValue]:
 
 def _worded(kind: str, context: Mapping[str, Any], message: str, value: JsonValue) -> tuple[str, str, str]:
     """(code, message, hint) of an error that is about a value."""
-    expected = _EXPECTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
+    expected = _EXPECTED.get(_PARSED.get(kind, kind))
     if expected:
         return "WRONG_TYPE", f"must be {expected}, not {_kind(value)}", ""
     match kind:

@@ -45,7 +45,7 @@ class Draft:
     id: str  # "" when it has none that could be used
     type: NodeType[Any] | None
     definition: NodeDefinition
-    config: Mapping[str, JsonValue] | None  # None: there is none that could be checked
+    config: Mapping[str, JsonValue] | None  # None: it is no object
     fields: Normalised
 
     def path_of(self, name: str) -> str:
@@ -140,7 +140,7 @@ class _NodeReader:
             id=self._id(path, index, definition, faulty),
             type=node_type,
             definition=definition,
-            config=None if "config" in faulty or node_type is None else definition.config,
+            config=None if "config" in faulty else definition.config,
             fields=fields,
         )
 

@@ -75,6 +75,8 @@ class Viewpoint:
     def _order_fault(self, node_id: str) -> Fault | None:
         parents = self.structure.parents
         scope = parents[node_id]
+        if {node_id, self.node_id} & self.structure.misplaced:
+            return None
         here = self.node_id
         while here is not None and parents[here] != scope:
             here = parents[here]

@@ -23,6 +23,7 @@ class Structure:
     incoming: dict[str, list[DraftEdge]] = field(default_factory=lambda: defaultdict(list))
     outgoing: dict[str, list[DraftEdge]] = field(default_factory=lambda: defaultdict(list))
     cyclic: set[Scope] = field(default_factory=set)
+    misplaced: set[str] = field(default_factory=set)  # nobody knows which container they belong to
     loose_sources: set[str] = field(default_factory=set)  # an edge leaves here, nobody knows where to
     loose_targets: set[str] = field(default_factory=set)  # an edge leads here, nobody knows where from
     _above: dict[Scope, dict[str, int]] = field(default_factory=dict)
@@ -115,13 +116,16 @@ def connect(drafts: Iterable[Draft], edges: Iterable[DraftEdge], findings: Findi
 
 def _place_in_containers(structure: Structure, findings: Findings) -> None:
     for node_id, draft in structure.nodes.items():
-        structure.parents[node_id] = _parent(draft, structure, findings)
+        structure.parents[node_id] = parent = _parent(draft, structure, findings)
+        if parent is None and draft.definition.parent_id is not None:
+            structure.misplaced.add(node_id)
     for node_id, draft in structure.nodes.items():
         if _inside_itself(node_id, structure.parents):
             findings.add(
                 draft.path_of("parentId"), "PARENT_CYCLE", f"node {quoted(node_id)} lies inside itself"
             )
             structure.parents[node_id] = None
+            structure.misplaced.add(node_id)
 
 
 def _parent(draft: Draft, structure: Structure, findings: Findings) -> Scope:
@@ -164,7 +168,7 @@ def _fits(edge: DraftEdge, structure: Structure, findings: Findings) -> bool:
     source = structure.nodes.get(edge.source)
     if source is not None:
         _check_handle(edge, source, findings)
-    if unknown:
+    if unknown or {edge.source, edge.target} & structure.misplaced:
         structure.loose_sources.add(edge.source)
         structure.loose_targets.add(edge.target)
         return False

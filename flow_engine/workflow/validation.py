@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from types import MappingProxyType
 
 from flow_engine.errors import InvalidWorkflow, Problem
-from flow_engine.expressions import Template, TemplateErrors, compile_template
+from flow_engine.expressions import Template
 from flow_engine.payload import JsonValue
 from flow_engine.workflow import pointers
-from flow_engine.workflow.configs import CompiledConfig, compile_config, syntax_problems
+from flow_engine.workflow.configs import CompiledConfig, compile_config, compile_rest, syntax_problem
 from flow_engine.workflow.definition import definition_hash
 from flow_engine.workflow.findings import Findings
 from flow_engine.workflow.graph import (
@@ -89,7 +89,9 @@ class _Check:
             self.findings.extend(schema_problems(self.settings.input_schema, "/inputSchema"))
         self.vars = self._constants(self.settings.vars)
         self.configs: dict[int, CompiledConfig] = {
-            draft.index: self._config(draft) for draft in reading.nodes if draft.config is not None
+            draft.index: self._config(draft, draft.config)
+            for draft in reading.nodes
+            if draft.config is not None
         }
         self.output = self._template(self.settings.output, "/output", EVERYWHERE)
         if self.settings.concurrency is not None:
@@ -97,29 +99,25 @@ class _Check:
                 self.settings.concurrency.key, "/concurrency/key", frozenset(("input", "vars", "execution"))
             )
 
-    def _config(self, draft: Draft) -> CompiledConfig:
-        assert draft.type is not None
-        assert draft.config is not None
+    def _config(self, draft: Draft, raw: Mapping[str, JsonValue]) -> CompiledConfig:
         path = draft.path_of("config")
-        compiled = compile_config(draft.type, draft.config, path)
+        compiled = compile_config(draft.type, raw, path)
         self.findings.extend(compiled.problems)
-        names = EVERYWHERE | IN_LOOPS if draft.id and self.structure.parents[draft.id] else EVERYWHERE
-        for place, expression, extra in compiled.expressions:
-            if draft.id:
+        if draft.id and draft.type:  # an unknown type may bring variables of its own
+            inside = self.structure.parents[draft.id] or draft.id in self.structure.misplaced
+            names = EVERYWHERE | IN_LOOPS if inside else EVERYWHERE
+            for place, expression, extra in compiled.expressions:
                 viewpoint = Viewpoint(self.structure, self.vars, draft.id, names | extra)
                 where = path + pointers.pointer(place)
                 self.findings.extend(reference_problems(expression, viewpoint, where))
         return compiled
 
     def _template(self, value: JsonValue, path: str, names: frozenset[str]) -> Template | None:
-        """A template that belongs to no node; None when there is none or it cannot be compiled."""
+        """A template that belongs to no node; None when there is none."""
         if value is None:
             return None
-        try:
-            template = compile_template(value)
-        except TemplateErrors as errors:
-            self.findings.extend(syntax_problems(errors, path))
-            return None
+        template, errors = compile_rest(value)
+        self.findings.extend(syntax_problem(error, path + pointers.pointer(place)) for place, error in errors)
         viewpoint = Viewpoint(self.structure, self.vars, None, names)
         for place, expression in template.expressions:
             self.findings.extend(reference_problems(expression, viewpoint, path + pointers.pointer(place)))
@@ -127,18 +125,17 @@ class _Check:
 
     def _constants(self, values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         """The vars with `$${` read as `${`."""
-        try:
-            template = compile_template(dict(values))
-        except TemplateErrors as errors:
-            self.findings.extend(syntax_problems(errors, "/vars"))
-            return values
+        template, errors = compile_rest(dict(values))
+        self.findings.extend(
+            syntax_problem(error, "/vars" + pointers.pointer(place)) for place, error in errors
+        )
         for place in dict.fromkeys(place for place, _ in template.expressions):
             path = "/vars" + pointers.pointer(place)
             self.findings.add(
                 path, "EXPRESSION_NOT_ALLOWED", "vars are constants", "write $${ for a literal ${"
             )
-        constants: dict[str, JsonValue] = values if template.expressions else template.render({})  # type: ignore[assignment]
-        return constants
+        constants: dict[str, JsonValue] = dict(values) if template.expressions else template.render({})  # type: ignore[assignment]
+        return constants  # a plain dict: expressions take no other mapping
 
     # The graph of a definition without problems
 
