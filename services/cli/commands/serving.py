@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from services.cli.commands.options import AsJson
-from services.cli.settings import MOST_WORKERS, Address, StackSettings
+from services.cli.errors import BadConfiguration, Unreachable
+from services.cli.settings import MOST_WORKERS, Address, StackSettings, data_dir
 
 db = typer.Typer(no_args_is_help=True, help="Care for the database. Runs executor code, no server needed.")
 
@@ -106,8 +107,21 @@ def worker(
 
 @db.command("upgrade")
 def upgrade_database(data: DataOption = None) -> None:
-    """Bring the database to the schema of this version."""
-    become("services.executor.persistence.upgrade", FLOW_DATA_DIR=_path(data))
+    """Bring the database behind DATABASE_URL to the schema of this version. Safe to repeat."""
+    from flow_engine.errors import Unavailable
+    from services.executor.persistence.database import InvalidDatabaseUrl
+    from services.executor.persistence.migrating import SchemaMismatch, migrate
+
+    url = os.environ.get("DATABASE_URL") or f"sqlite:///{data_dir(chosen=data) / 'flow.db'}"
+    try:
+        revision = migrate(url)
+    except InvalidDatabaseUrl as error:
+        raise BadConfiguration(f"DATABASE_URL: {error}") from error
+    except SchemaMismatch as error:
+        raise BadConfiguration(str(error)) from error
+    except Unavailable as error:
+        raise Unreachable(error.message) from error
+    print(f"the database is at schema {revision}")
 
 
 @db.callback()
