@@ -1,8 +1,8 @@
 """Tree to closures. Each node becomes one Python function of a frame; nothing is looked up twice.
 
-Names are resolved here: variables of macros get slots in the frame, all others are read from the scope and are
-the expression's references; calls are bound to overloads by name and number of arguments, and what cannot be
-bound is a syntax error, with what was probably meant as a hint.
+Names are resolved here: variables of macros get slots in the frame, all others are read from the scope and
+are the expression's references; calls are bound to overloads by name and number of arguments, and what cannot
+be bound is a syntax error, with what was probably meant as a hint.
 """
 
 from __future__ import annotations
@@ -73,9 +73,10 @@ class Reference:
 class Code(NamedTuple):
     """A compiled node.
 
-    kind: its static type as in signatures, "any" if unknown; path: how it names a value, "" if it is computed;
-    weight: steps one run of it costs at most, without loops; plain: whether its value is JSON and comes from
-    the scope or is small, so that it needs no check on the way out; constant: its value, if it always is the same.
+    kind: its static type as in signatures, "any" if unknown; path: how it names a value, "" if it is
+    computed; weight: steps one run of it costs at most, without loops; plain: whether its value is JSON and
+    comes from the scope or is small, so that it needs no check on the way out; constant: its value, if it
+    always is the same.
     """
 
     run: Run
@@ -137,7 +138,7 @@ class _Compiler:
         )
 
     def access(self, node: Name | Select | Index, names: Names) -> Code:
-        """A variable and everything fixed that is read from it, in one function as far as keys are strings."""
+        """A variable and everything fixed that is read from it; one function while keys are strings."""
         steps: list[tuple[Any, int]] = []
         rest: Node = node
         while True:
@@ -164,8 +165,7 @@ class _Compiler:
     def variable(self, node: Name, steps: list[tuple[Any, int]], names: Names) -> Code:
         name, count = node.name, 0
         if not node.absolute and name in names:
-            slot = names[name]
-            return _read(Code(lambda frame: frame[slot], path=name, plain=True), steps)
+            return _slot_read(names[name], name, steps)
         if name in CEL_TYPES or name == "uint":
             kind = CEL_TYPES["int" if name == "uint" else name]
             return _read(Code(lambda frame: kind, kind="type"), steps)
@@ -270,7 +270,7 @@ class _Compiler:
                     failure = failure or error
                     continue
                 if value is decides:
-                    return decides
+                    return bool(decides)
                 if type(value) is not bool and failure is None:
                     failure = EvaluationError(f"{symbol} needs bools, found {type_name(value)}", position)
             if failure is not None:
@@ -387,17 +387,14 @@ class _Compiler:
     def macro(self, node: Call, macro: Macro, names: Names) -> Code:
         assert node.target is not None
         source = self.compile(node.target, names)
-        inner = dict(names)
-        slots = []
-        for variable in node.arguments[: macro.variables]:
-            assert isinstance(variable, Name)
-            slots.append(self.new_slot())
-            inner[variable.name] = slots[-1]
-        if len(set(id(part) for part in slots)) != len(slots) or len(inner) < len(names):
+        variables = [part.name for part in node.arguments[: macro.variables] if isinstance(part, Name)]
+        if len(set(variables)) != len(variables):
             raise self.error("the variables of a macro need different names", node)
+        slots = tuple(self.new_slot() for _ in variables)
+        inner = {**names, **dict(zip(variables, slots, strict=True))}
         bodies = [self.compile(part, inner) for part in node.arguments[macro.variables :]]
         cost = macro.cost + sum(body.weight for body in bodies)
-        run = macro.build(source.run, tuple(slots), tuple(body.run for body in bodies), cost)
+        run = macro.build(source.run, slots, tuple(body.run for body in bodies), cost)
         return Code(
             _placed(run, node.position, source.path),
             macro.result,
@@ -428,21 +425,17 @@ class _Compiler:
             base, key = self.compile(target.operand, names), fixed
         else:
             raise self.error("has() needs a field", node, WRONG_ARGUMENTS, "has(a.b)")
-        if base.path:
-            self.note(target, names)
-        run, position, path = base.run, target.position, base.path
+        if (path := _fixed_path(target, names)) is not None:
+            self.references.add(path)
+        run, position, owner = base.run, target.position, base.path
 
         def check(frame: Frame) -> bool:
             value = run(frame)
             if type(value) is not dict:
-                raise _located(not_readable(value, preview(key)), position, path)
-            return bool(key in value)
+                raise _located(not_readable(value, preview(key)), position, owner)
+            return key in value
 
         return Code(check, "bool", weight=base.weight + 2, plain=True)
-
-    def note(self, target: Node, names: Names) -> None:
-        """Make target's own path a reference, without a use for its code."""
-        self.compile(target, names)
 
     def get(self, node: Call, names: Names) -> Code:
         """get(a.b, default): the default wherever a.b stops existing."""
@@ -566,8 +559,24 @@ def _fixed_key(node: Node) -> str | int | None:
     return None
 
 
+def _fixed_path(node: Node, names: Names) -> Reference | None:
+    """The reference node is, if all of it is fixed and starts in the scope."""
+    keys: list[str | int] = []
+    while not isinstance(node, Name):
+        if isinstance(node, Select):
+            keys.append(node.field)
+        elif isinstance(node, Index) and (key := _fixed_key(node.index)) is not None:
+            keys.append(key)
+        else:
+            return None
+        node = node.operand
+    if node.name in names and not node.absolute:
+        return None
+    return Reference((node.name, *reversed(keys)), node.position)
+
+
 def _scope_read(root: str, position: int, steps: list[tuple[Any, int]]) -> Run:
-    """Read a variable and string keys from it. The quick way first; if it fails, step by step to say where."""
+    """Read a variable and string keys from it: quickly, or if that fails step by step to say where."""
 
     def slowly(frame: Frame) -> Any:
         try:
@@ -620,7 +629,7 @@ def _scope_read(root: str, position: int, steps: list[tuple[Any, int]]) -> Run:
 
 def _read(base: Code, steps: list[tuple[Any, int]]) -> Code:
     """Read fixed keys and indexes, one after the other, from a computed value or a macro's variable."""
-    for at, (key, position) in enumerate(steps):
+    for key, position in steps:
         path = path_text(base.path, [key]) if base.path else ""
         base = base._replace(
             run=(_field if type(key) is str else _element)(base.run, key, position, path),
@@ -630,6 +639,23 @@ def _read(base: Code, steps: list[tuple[Any, int]]) -> Code:
             constant=None,
         )
     return base
+
+
+def _slot_read(slot: int, name: str, steps: list[tuple[Any, int]]) -> Code:
+    """Read a macro's variable and what follows it; the first field in the same function."""
+    if not steps or type(steps[0][0]) is not str:
+        return _read(Code(lambda frame: frame[slot], path=name, plain=True), steps)
+    key, position = steps[0]
+    path = path_text(name, [key])
+
+    def run(frame: Frame) -> Any:
+        try:
+            return frame[slot][key]
+        except (KeyError, TypeError):
+            with _At(position, path):
+                return member(frame[slot], key)
+
+    return _read(Code(run, path=path, weight=2, plain=True), steps[1:])
 
 
 def _field(source: Run, key: str, position: int, path: str) -> Run:
@@ -778,8 +804,8 @@ def _namespace(node: Node, names: Names) -> str | None:
 def _calling(name: str, overloads: list[Overload], arguments: list[Code], position: int) -> Run:
     """A call of the first overload whose parameters accept the arguments.
 
-    Which one that is depends on their types alone, so it is decided once for each combination that occurs; with
-    more than two arguments there may be too many combinations to remember.
+    Which one that is depends on their types alone, so it is decided once for each combination that occurs;
+    with more than two arguments there may be too many combinations to remember.
     """
     path = next((code.path for code in arguments if code.path), "")
     runs = [code.run for code in arguments]

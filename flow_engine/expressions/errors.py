@@ -16,7 +16,8 @@ Place = tuple[str | int, ...]
 class ExpressionError(Exception):
     """Base of both kinds.
 
-    source: the expression's text without `${` and `}`; position: 0-based character offset in it, -1 if unknown.
+    source: the expression's text without `${` and `}`; position: 0-based character offset in it, -1 if
+    unknown.
     """
 
     def __init__(self, message: str, position: int = -1, source: str = "") -> None:
@@ -51,8 +52,8 @@ class ExpressionSyntaxError(ExpressionError):
 class EvaluationError(ExpressionError):
     """The expression failed on these values.
 
-    path: the value it failed on as the expression names it (`nodes.order.output.body.total`), "" if it has none;
-    place: where in the rendered template the expression stands, () for an expression on its own.
+    path: the value it failed on as the expression names it (`nodes.order.output.body.total`), "" if it has
+    none; place: where in the rendered template the expression stands, () for an expression on its own.
     """
 
     def __init__(self, message: str, position: int = -1, source: str = "", *, path: str = "") -> None:

@@ -53,7 +53,8 @@ _RFC3339 = re.compile(
 _DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:h|ms|m|s|us|µs|μs|ns))+|[+-]?0", re.ASCII)
 _DURATION_PART = re.compile(r"(\d*)\.?(\d*)(h|ms|m|s|us|µs|μs|ns)", re.ASCII)
 _UNITS: Final = {
-    "h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": MILLISECOND, "us": 1000, "µs": 1000, "μs": 1000, "ns": 1,
+    "h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "ms": MILLISECOND,
+    "us": 1000, "µs": 1000, "μs": 1000, "ns": 1,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ INT_MIN, INT_MAX, UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 
 class Token(NamedTuple):
-    """kind: NAME (plain or `quoted`), VALUE (a literal), SIGN or END; text: as written; value: of a literal."""
+    """kind: NAME (plain or `quoted`), VALUE, SIGN or END; text: as written; value: of a literal."""
 
     kind: str
     text: str

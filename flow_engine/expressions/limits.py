@@ -1,9 +1,9 @@
 """Budgets of one evaluation, and the frame that carries what is left of them.
 
-A step is at most a twentieth of a microsecond of work. Steps are charged where work can repeat: per iteration of a
-macro (as many as its body has parts) and, before the work is done, by size in every function that touches whole
-strings, lists or maps. What runs once is bounded by the length of the source. So an evaluation is bounded in time
-and memory, deterministically, and an expression without loops pays nothing for it.
+A step is at most a twentieth of a microsecond of work. Steps are charged where work can repeat: per iteration
+of a macro (as many as its body has parts) and, before the work is done, by size in every function that
+touches whole strings, lists or maps. What runs once is bounded by the length of the source. So an evaluation
+is bounded in time and memory, deterministically, and an expression without loops pays nothing for it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAX_NESTING = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """max_steps: work of one evaluation (or of one whole template); max_output_bytes: JSON text of its result;
-    max_depth: nesting of lists and maps in its result."""
+    """max_steps: work of one evaluation (or of one whole template); max_output_bytes: JSON text of its
+    result; max_depth: nesting of lists and maps in its result."""
 
     max_steps: int = 1_000_000
     max_output_bytes: int = 1 << 20
@@ -31,7 +31,8 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 # A frame is a plain list because reading list[int] is the cheapest thing a closure can do:
-# the scope, the steps left, the output bytes left, the depth allowed, then one slot per variable bound by a macro.
+# the scope, the steps left, the output bytes left, the depth allowed, then one slot per variable bound by a
+# macro.
 Frame = list[Any]
 Run = Callable[[Frame], Any]
 

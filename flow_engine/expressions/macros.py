@@ -1,7 +1,7 @@
 """The macros: loops over a list or a map, with a variable for each element.
 
-They pay for each turn as much as their body weighs. `map`, `filter` and the like, which never stop early, pay for
-all turns before the first.
+They pay for each turn as much as their body weighs. `map`, `filter` and the like, which never stop early, pay
+for all turns before the first.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _quantifier(decides: bool) -> Build:
                     failure = failure or error
                     continue
                 if value is decides:
-                    return decides
+                    return bool(decides)
                 if type(value) is not bool:
                     failure = failure or _undecided(value)
             if failure is not None:
@@ -240,7 +240,7 @@ def _group_by(source: Run, slots: tuple[int, ...], bodies: tuple[Run, ...], cost
 def _decided(value: Any) -> bool:
     if type(value) is not bool:
         raise _undecided(value)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _undecided(value: Any) -> EvaluationError:

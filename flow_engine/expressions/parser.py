@@ -1,7 +1,7 @@
 """Tokens to tree: a Pratt parser for the grammar of the CEL specification.
 
-Chains of equal operators, of conditionals and of unary operators are read in loops and kept flat, so that their
-length is bounded by the source only; what really nests is bounded by MAX_NESTING.
+Chains of equal operators, of conditionals and of unary operators are read in loops and kept flat, so that
+their length is bounded by the source only; what really nests is bounded by MAX_NESTING.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ N = TypeVar("N", bound=Node)
 
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _RESERVED = frozenset(
-    "as break const continue else for function if import in let loop package namespace return var void while".split()
+    "as break const continue else for function if import in let loop package namespace return var void "
+    "while".split()
 )
 _LEVELS = {
     "==": 1, "!=": 1, "<": 1, "<=": 1, ">": 1, ">=": 1, "in": 1,
@@ -207,7 +208,7 @@ class _Parser:
                     raise self.error(
                         "a number has no fields",
                         dot.position,
-                        hint='a name with other characters than letters, digits and _ is read as nodes["node-1"]',
+                        hint='write nodes["node-1"] for ids with other characters than letters and digits',
                     )
                 else:
                     node = self.grown(Select(position=dot.position + 1, operand=node, field=name), node)

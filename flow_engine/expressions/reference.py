@@ -1,6 +1,7 @@
 """Prints the tables of functions in docs/expressions.md from the registry.
 
-python -m flow_engine.expressions.reference docs/expressions.md    writes them into the page, between its markers
+python -m flow_engine.expressions.reference docs/expressions.md    writes them into the page, between its
+markers
 """
 
 from __future__ import annotations

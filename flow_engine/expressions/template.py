@@ -1,8 +1,8 @@
 """Configurations with `${ expression }` in their strings.
 
-A string that is exactly one `${ … }` takes the value as it is. Otherwise the text around stays, and values that are
-no strings are written as JSON. `$${` stands for `${`. Keys are never expressions, and no value that comes in at run
-time is ever read as one.
+A string that is exactly one `${ … }` takes the value as it is. Otherwise the text around stays, and values
+that are no strings are written as JSON. `$${` stands for `${`. Keys are never expressions, and no value that
+comes in at run time is ever read as one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from flow_engine.expressions.values import JsonValue
 
 MAX_TEMPLATE_DEPTH = 128
 UNMEASURED_REFERENCES = 4
-"""Up to so many values may be taken from the scope without being measured: they can only multiply it so often."""
+"""Up to so many values may be taken from the scope without being measured: they can only multiply it so
+often.
+"""
 
 Render = Callable[[Frame], Any]
 
@@ -63,8 +65,8 @@ class Template:
     def render(self, scope: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> JsonValue:
         """The value with its expressions evaluated over scope; limits hold for all of them together.
 
-        What is constant, and what expressions take from scope, is shared, not copied. Raises EvaluationError with
-        the `place` it happened at.
+        What is constant, and what expressions take from scope, is shared, not copied. Raises EvaluationError
+        with the `place` it happened at.
         """
         if self._render is None:
             return self._value

@@ -88,7 +88,7 @@ def checked_int(value: int) -> int:
 
 
 def map_key(key: Any) -> Any:
-    """key as dict keys hold it. Raises AbsentValue for what cannot be a key, so that a look-up finds nothing."""
+    """key as dict keys hold it. Raises AbsentValue for what cannot be a key: a look-up finds nothing."""
     kind = type(key)
     if kind is str or kind is int:
         return key
@@ -122,7 +122,7 @@ def preview(value: Any) -> str:
 
 
 def equal(frame: Frame, left: Any, right: Any, depth: int = 0) -> bool:
-    """CEL's ==: numbers by value, other values of different types are unequal, lists and maps by their parts."""
+    """CEL's ==: numbers by value, lists and maps by their parts; other values of two types are unequal."""
     kind, other = type(left), type(right)
     if kind is not other:
         return kind in NUMBERS and other in NUMBERS and bool(left == right)
@@ -198,7 +198,8 @@ def to_json(frame: Frame, value: Any) -> JsonValue:
     """value as plain JSON, the same object where it already is.
 
     Timestamps become RFC 3339, durations "3.5s", bytes base64, types their name, int and bool keys strings.
-    Raises EvaluationError for NaN, infinities and keys that become equal; LimitExceeded beyond size and depth.
+    Raises EvaluationError for NaN, infinities and keys that become equal; LimitExceeded beyond size and
+    depth.
     """
     if _measure(frame, value, frame[DEPTH]):
         return value  # type: ignore[no-any-return]

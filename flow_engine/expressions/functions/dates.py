@@ -1,7 +1,7 @@
 """Timestamps and durations: CEL's accessors, and formatting, parsing and calendar steps.
 
-There is no current time here: the same evaluation gives the same value whenever it is repeated. The scope of an
-execution has `execution.startedAt`.
+There is no current time here: the same evaluation gives the same value whenever it is repeated. The scope of
+an execution has `execution.startedAt`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from flow_engine.expressions.errors import EvaluationError
 from flow_engine.expressions.functions.registry import function
@@ -161,8 +160,8 @@ _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
     GROUP,
     "timestamp.format(string) -> string",
     "timestamp.format(string, string) -> string",
-    doc="By a pattern, in UTC or in a time zone: %Y %m %d %H %I %M %S %f (microseconds) %L (milliseconds) %p %j "
-    "%G %V (ISO week) %A %a %B %b %z %%. Names are English.",
+    doc="By a pattern, in UTC or in a time zone: %Y %m %d %H %I %M %S %f (microseconds) %L (milliseconds) %p "
+    "%j %G %V (ISO week) %A %a %B %b %z %%. Names are English.",
     examples=[
         (f"{_MOMENT}.format('%d.%m.%Y')", '"01.03.2026"'),
         (f"{_MOMENT}.format('%a %H:%M %z', 'Asia/Tokyo')", '"Sun 22:04 +0900"'),
@@ -206,7 +205,9 @@ def parse_time(frame: Frame, text: str, pattern: str, where: str = "UTC") -> Tim
         elif name == "%":
             at = _literal(text, at, "%")
         else:
-            raise EvaluationError(f"{match.group()!r} is unknown in a pattern, or the text has nothing like it")
+            raise EvaluationError(
+                f"{match.group()!r} is unknown in a pattern, or the text has nothing like it"
+            )
     if _literal(text, at, pattern[end:]) != len(text):
         raise EvaluationError("the text goes on after the pattern")
     where = where if where[0] not in "+-" else f"{where[:3]}:{where[-2:]}"
@@ -228,7 +229,9 @@ def _digits(text: str, at: int, fewest: int, most: int) -> tuple[int, int]:
     while end < at + most and text[end : end + 1] in _DIGITS:
         end += 1
     if end - at < fewest:
-        raise EvaluationError(f"the text does not follow the pattern at character {at + 1}: a number expected")
+        raise EvaluationError(
+            f"the text does not follow the pattern at character {at + 1}: a number expected"
+        )
     return int(text[at:end]), end
 
 

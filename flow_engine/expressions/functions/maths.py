@@ -89,7 +89,11 @@ def _whole(rounding: Callable[[float], int], value: Any) -> Any:
     """A double rounded; ints and what is not finite stay, and so does the sign of zero."""
     if type(value) is int or not math.isfinite(value):
         return value
-    return math.copysign(rounding(value), value) if abs(value) < 1 and not rounding(value) else float(rounding(value))
+    return (
+        math.copysign(rounding(value), value)
+        if abs(value) < 1 and not rounding(value)
+        else float(rounding(value))
+    )
 
 
 @function(

@@ -1,4 +1,4 @@
-"""Regular expressions, by RE2 only: its time grows with text and pattern, never with their product's power."""
+"""Regular expressions, by RE2 only: its time grows with text and pattern, never exponentially."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def compiled(pattern: str) -> Any:
 
 
 def compiled_at_run_time(frame: Frame, pattern: str) -> Any:
-    """The same for a pattern that is computed: paid for whether it is cached or not, so that runs repeat exactly."""
+    """The same for a pattern that is computed: paid for whether it is cached or not, so that runs repeat
+    exactly.
+    """
     charge(frame, 300 + len(pattern))
     try:
         result = compiled(pattern)
@@ -123,9 +125,9 @@ def replace_pattern(frame: Frame, text: str, pattern: Any, replacement: str, lim
 def _found(frame: Frame, text: str, octets: bytes, pattern: Any) -> Iterator[Any]:
     """Each match, paid for one by one.
 
-    A search may look at all of the rest and find a short match, so many matches may cost far more than the text is
-    long; how much depends on RE2's automaton. Each is bounded by the worst case beforehand, and what is slow is
-    charged by the clock.
+    A search may look at all of the rest and find a short match, so many matches may cost far more than the
+    text is long; how much depends on RE2's automaton. Each is bounded by the worst case beforehand, and what
+    is slow is charged by the clock.
     """
     charge(frame, len(text) >> 4)
     worst = _worst_case(text, pattern)

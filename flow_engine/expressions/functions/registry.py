@@ -1,8 +1,8 @@
 """The table of functions: the compiler resolves calls in it, and docs/expressions.md is printed from it.
 
 A signature is written as users read it: `string.charAt(int) -> string` is called on a value,
-`math.abs(number) -> number` has a namespace and `size(list) -> int` neither. A last parameter may end in `...`.
-Parameters' types are checked before the function runs, so that implementations may trust them.
+`math.abs(number) -> number` has a namespace and `size(list) -> int` neither. A last parameter may end in
+`...`. Parameters' types are checked before the function runs, so that implementations may trust them.
 """
 
 from __future__ import annotations

@@ -300,8 +300,8 @@ _QUOTES = str.maketrans(
 @function(
     GROUP,
     "string.format(list) -> string",
-    doc="%s any value, %d integer, %f and %e number (with precision, %.2f), %b %o %x %X in base 2, 8, 16, %% a "
-    "per cent sign.",
+    doc="%s any value, %d integer, %f and %e number (with precision, %.2f), %b %o %x %X in base 2, 8, 16, "
+    "%% a per cent sign.",
     examples=[("'%s: %.2f'.format(['total', 12.5])", '"total: 12.50"'), ("'%x'.format([255])", '"ff"')],
 )
 def format_text(frame: Frame, text: str, values: list[Any]) -> str:

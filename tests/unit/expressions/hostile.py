@@ -1,6 +1,7 @@
 """Expressions written to cost as much as they can, and the data to run them on.
 
-The tests check that each trips a budget or stays small; benchmarks/expressions.py measures how long each takes.
+The tests check that each trips a budget or stays small; benchmarks/expressions.py measures how long each
+takes.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ EXPRESSIONS: dict[str, str] = {
     "nested all": "numbers.all(a, numbers.all(b, a + b >= 0))",
     "nested exists that never finds": "numbers.exists(a, numbers.exists(b, a == b + 100000))",
     "errors absorbed in a loop": "numbers.exists(a, numbers.exists(b, a / 0 == b || b / 0 == a))",
-    "errors absorbed by or": "numbers.map(a, " + " || ".join(["a / 0 == 1"] * 150) + " || true)",
+    "errors absorbed by or": f"numbers.map(a, {' || '.join(['a / 0 == 1'] * 150)} || true)",
     "errors answered by get": "numbers.map(a, numbers.map(b, get(a.b.c, get(b.c, 1))))",
     "errors answered by coalesce": "numbers.map(a, coalesce(" + ", ".join(["wide.nothing"] * 150) + ", 1))",
     "string doubling": "cel.bind(a, text + text, cel.bind(b, a + a, cel.bind(c, b + b, cel.bind(d, c + c, "
     "cel.bind(e, d + d, cel.bind(f, e + e, cel.bind(g, f + f, g + g)))))))",
     "string doubling in a loop": "numbers.map(n, text + text)",
-    "list doubling": "cel.bind(a, numbers + numbers, cel.bind(b, a + a, cel.bind(c, b + b, cel.bind(d, c + c, "
-    "cel.bind(e, d + d, cel.bind(f, e + e, cel.bind(g, f + f, size(g + g))))))))",
+    "list doubling": "cel.bind(a, numbers + numbers, cel.bind(b, a + a, cel.bind(c, b + b, "
+    "cel.bind(d, c + c, cel.bind(e, d + d, cel.bind(f, e + e, cel.bind(g, f + f, size(g + g))))))))",
     "list concatenation in a loop": "numbers.map(n, numbers + numbers)",
     "many empty lists": "numbers.map(n, numbers.map(m, [m]))",
     "many maps": "numbers.map(n, numbers.map(m, {'a': m, 'b': n}))",
@@ -116,10 +117,10 @@ EXPRESSIONS: dict[str, str] = {
     "format": "numbers.map(n, '%s'.format([records]))",
     "format with precision": "numbers.map(n, '%.999f'.format([0.1]))",
     "format with many clauses": "('%d'.repeat(100000)).format(lists.range(100000))",
-    "formatting times": "lists.range(100000).map(n, timestamp(n).format('%Y-%m-%dT%H:%M:%S', 'Europe/Paris'))",
+    "formatting times": "lists.range(100000).map(n, timestamp(n).format('%Y-%m-%d %H:%M', 'Europe/Paris'))",
     "parsing times": "lists.range(100000).map(n, get(time.parse('2026', '%Y' + string(n)), 1))",
-    "parsing times by many patterns": "numbers.exists(n, numbers.exists(m, time.parse('x', '%Y ' + string(n + m * 7)) "
-    "== timestamp(0)))",
+    "parsing times by many patterns": "numbers.exists(n, numbers.exists(m, "
+    "time.parse('x', '%Y ' + string(n + m * 7)) == timestamp(0)))",
     "time zones": "numbers.map(n, zones.map(z, timestamp(n).getHours(z)))",
     "durations": "numbers.map(n, numbers.map(m, duration('1h1m1s1ms1us1ns')))",
     "timestamps": "numbers.map(n, numbers.map(m, timestamp('2026-01-01T00:00:00.123456789+01:00')))",
@@ -131,5 +132,5 @@ EXPRESSIONS: dict[str, str] = {
     "deep result": "[" * 30 + "deep" + "]" * 30,
     "nested reads": "numbers.map(n, " + "numbers[" * 40 + "n" + "]" * 40 + ")",
     "chained calls": "text" + ".reverse()" * 60,
-    "aggregates of aggregates": "numbers.map(n, [numbers.min(), numbers.max(), numbers.avg(), numbers.sum()])",
+    "aggregates of aggregates": "numbers.map(n, [numbers.min(), numbers.max(), numbers.sum()])",
 }

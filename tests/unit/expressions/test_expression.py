@@ -16,10 +16,20 @@ from flow_engine.expressions import (
 )
 
 SCOPE: dict[str, Any] = {
-    "input": {"amount": 150, "exact": 2**53 + 1, "huge": 2**70, "name": "Ada", "none": None, "tags": ["a", "b"]},
+    "input": {
+        "amount": 150,
+        "exact": 2**53 + 1,
+        "huge": 2**70,
+        "name": "Ada",
+        "none": None,
+        "tags": ["a", "b"],
+    },
     "vars": {"limit": 100, "rate": 2.5},
     "nodes": {
-        "order": {"status": "completed", "output": {"body": {"total": 1200, "lines": [{"price": 2.0, "count": 3}]}}},
+        "order": {
+            "status": "completed",
+            "output": {"body": {"total": 1200, "lines": [{"price": 2.0, "count": 3}]}},
+        },
         "node-1": {"status": "skipped"},
     },
     "execution": {"startedAt": "2026-01-31T12:00:00Z"},
@@ -77,7 +87,7 @@ def value(source: str, **scope: Any) -> Any:
         ("b'abc'", "YWJj"),
         ("[type(1), int]", ["int", "int"]),
         ("1 + 2 // a comment", 3),
-        ("'''it's\n\"here\"'''", "it's\n\"here\""),
+        ("'''it's\n\"here\"'''", 'it\'s\n"here"'),
         (r"r'\d' + '\x41\u00e9\101'", r"\dAéA"),
         ("!!true", True),
         ("--5", 5),
@@ -100,7 +110,12 @@ def test_an_expression_has_its_value(source: str, expected: Any) -> None:
     [
         ("nodes.order.output.body.totl", "no such key: 'totl'", "nodes.order.output.body.totl", 24),
         ("1 + nodes.order.output.bdy.total", "no such key: 'bdy'", "nodes.order.output.bdy", 23),
-        ("nodes.order.output.body.lines[3].price", "index 3 out of range", "nodes.order.output.body.lines[3]", 29),
+        (
+            "nodes.order.output.body.lines[3].price",
+            "index 3 out of range",
+            "nodes.order.output.body.lines[3]",
+            29,
+        ),
         ('nodes["node-1"].output', "no such key: 'output'", 'nodes["node-1"].output', 16),
         ("missing.field", "unknown variable 'missing'", "missing", 0),
         ("input.name.first", "cannot read 'first' of a value of type string", "input.name.first", 11),
@@ -184,7 +199,9 @@ def test_having_a_field_needs_the_map_to_exist() -> None:
         ("type(x) == int", {("x",)}),
     ],
 )
-def test_references_are_the_fixed_paths_read_from_the_scope(source: str, paths: set[tuple[str | int, ...]]) -> None:
+def test_references_are_the_fixed_paths_read_from_the_scope(
+    source: str, paths: set[tuple[str | int, ...]]
+) -> None:
     assert {reference.path for reference in compile_expression(source).references} == paths
 
 
@@ -222,10 +239,23 @@ def test_an_expression_is_compiled_once() -> None:
 
 
 def test_data_has_no_attributes_to_reach() -> None:
-    for source in ("input.__class__", "''.__class__", "[].append", "input.tags.__len__", "{}.keys.__globals__"):
+    for source in (
+        "input.__class__",
+        "''.__class__",
+        "[].append",
+        "input.tags.__len__",
+        "{}.keys.__globals__",
+    ):
         with pytest.raises(EvaluationError):
             value(source)
-    for source in ("''.__class__()", "input.__init__()", "[].append(1)", "'a'.encode()", "exec('1')", "__import__('os')"):
+    for source in (
+        "''.__class__()",
+        "input.__init__()",
+        "[].append(1)",
+        "'a'.encode()",
+        "exec('1')",
+        "__import__('os')",
+    ):
         with pytest.raises(ExpressionSyntaxError, match="unknown function"):
             value(source)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +67,9 @@ from flow_engine.expressions import ExpressionError, ExpressionSyntaxError, comp
         ("f(" * 100, "EXPRESSION_TOO_DEEP", None, None),
     ],
 )
-def test_what_is_no_expression_is_refused(source: str, code: str, position: int | None, hint: str | None) -> None:
+def test_what_is_no_expression_is_refused(
+    source: str, code: str, position: int | None, hint: str | None
+) -> None:
     with pytest.raises(ExpressionSyntaxError) as caught:
         compile_expression(source)
 
@@ -97,8 +101,10 @@ ANYTHING = st.text(
 )
 PIECES = st.lists(
     st.sampled_from(
-        "a input x . [ ] ( ) { } , : ? + - * / % ! == < in && || 1 2.5 'a' true null map(x, x) has( get( size( "
-        ".filter(x, x > 1) .sort() .first() json.decode( timestamp( duration( b'x' cel.bind(x, ".split(" ")
+        "a input x . [ ] ( ) { } , : ? + - * / % ! == < in && || 1 2.5 'a' true null map(x, x) has( get( "
+        "size( .filter(x, x > 1) .sort() .first() json.decode( timestamp( duration( b'x' cel.bind(x, ".split(
+            " "
+        )
     ),
     max_size=25,
 ).map("".join)
@@ -107,7 +113,5 @@ PIECES = st.lists(
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(source=ANYTHING | PIECES)
 def test_any_text_is_an_expression_or_an_error_of_ours(source: str) -> None:
-    try:
+    with suppress(ExpressionError):
         compile_expression(source).evaluate({"a": [3, 1, 2], "x": {"a": None}, "input": "text", "i": 0})
-    except ExpressionError as error:
-        assert str(error)

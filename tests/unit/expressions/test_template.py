@@ -85,7 +85,12 @@ def test_references_are_those_of_all_expressions() -> None:
 def test_all_errors_are_reported_at_once_with_their_places() -> None:
     with pytest.raises(TemplateErrors) as caught:
         compile_template(
-            {"ok": "${ 1 }", "a": "${ 1 + }", "b": [{"c": "${ foo() }"}, "${ unclosed", "x ${ } y"], "d": "${ 'a }"}
+            {
+                "ok": "${ 1 }",
+                "a": "${ 1 + }",
+                "b": [{"c": "${ foo() }"}, "${ unclosed", "x ${ } y"],
+                "d": "${ 'a }",
+            }
         )
 
     assert [(place, error.code, error.position) for place, error in caught.value.errors] == [
