@@ -88,5 +88,11 @@ def charset_of(content_type: str) -> str:
     return named.name if named._is_text_encoding else "utf-8"
 
 
+def text_of(body: bytes, content_type: str) -> str:
+    """The body as a Unicode text that can be written as UTF-8; what cannot be decoded is replaced."""
+    text = body.decode(charset_of(content_type), errors="replace")
+    return text.encode(errors="replace").decode()  # some codecs let half surrogate pairs through
+
+
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()

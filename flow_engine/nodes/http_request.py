@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
-from flow_engine.nodes.http_body import BoundedDecoder, TooLarge, Undecodable, charset_of, is_json, is_text
+from flow_engine.nodes.http_body import BoundedDecoder, TooLarge, Undecodable, is_json, is_text, text_of
 from flow_engine.nodes.untrusted_json import InvalidJson, parse_json
 from flow_engine.payload import JsonValue, encode
 
@@ -334,16 +334,14 @@ def _body_value(body: bytes, content_type: str, wanted: str) -> JsonValue:
                 "HTTP_BODY", f"the answer's body is no JSON: {error}", contentType=content_type
             ) from error
     if wanted == "text" or (wanted == "auto" and is_text(content_type)):
-        return body.decode(charset_of(content_type), errors="replace")
+        return text_of(body, content_type)
     return base64.b64encode(body).decode()
 
 
 def _refused(response: httpx.Response, body: bytes) -> NodeError:
     status = response.status_code
     retryable = status in RETRYABLE_STATUS or status >= 500
-    excerpt = body[:EXCERPT_BYTES].decode(
-        charset_of(response.headers.get("content-type", "")), errors="replace"
-    )
+    excerpt = text_of(body[:EXCERPT_BYTES], response.headers.get("content-type", ""))
     asked = f"{response.request.method} {_place(response.request.url)}"
     return NodeError(
         "HTTP_STATUS",

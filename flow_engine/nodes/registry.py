@@ -18,7 +18,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from flow_engine.nodes.contract import Effect, NodeConfig, NodeType
+from flow_engine.nodes.data_format import DataFormat
+from flow_engine.nodes.data_hash import DataHash
+from flow_engine.nodes.data_merge import DataMerge
+from flow_engine.nodes.data_parse import DataParse
 from flow_engine.nodes.data_set import DataSet
+from flow_engine.nodes.data_split import DataSplit
+from flow_engine.nodes.data_transform import DataTransform
+from flow_engine.nodes.data_validate import DataValidate
 from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
 from flow_engine.nodes.http_request import HttpRequest
@@ -32,7 +39,14 @@ from flow_engine.payload import JsonValue
 ENTRY_POINT_GROUP = "flow_engine.nodes"
 
 BUILT_IN: tuple[type[NodeType[Any]], ...] = (
+    DataFormat,
+    DataHash,
+    DataMerge,
+    DataParse,
     DataSet,
+    DataSplit,
+    DataTransform,
+    DataValidate,
     FlowFail,
     FlowNoop,
     HttpRequest,

@@ -224,6 +224,8 @@ async def test_a_header_that_http_cannot_carry_fails_the_config(services: Shared
         ("auto", "application/problem+json; charset=utf-8", "[1.5]", [1.5]),
         ("auto", "text/html", "<p>", "<p>"),
         ("auto", "application/octet-stream", "abc", "YWJj"),
+        ("auto", "text/plain; charset=no-such-charset", "ä", "ä"),
+        ("auto", "text/plain; charset=unicode_escape", "\\ud800", "?"),
         ("auto", "application/json", "", None),
         ("json", "text/plain", "[]", []),
         ("text", "application/json", "{", "{"),

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.payload import JsonValue
+from flow_engine.workflow.json_schemas import schema_problems, value_problems
+
+
+def _usable(schema: dict[str, Any]) -> dict[str, Any]:
+    if problems := schema_problems(schema, ""):
+        raise ValueError("; ".join(f"{each.path or '/'}: {each.message}" for each in problems[:5]))
+    return schema
+
+
+JsonSchema = Annotated[dict[str, Any], AfterValidator(_usable)]
+"""A JSON Schema, draft 2020-12, that refers to nothing outside itself."""
+
+
+class DataValidateConfig(NodeConfig):
+    value: Any = Field(description="The value to check.")
+    json_schema: JsonSchema = Field(
+        alias="schema",
+        description="JSON Schema, draft 2020-12; `$ref` within it only, patterns in RE2's syntax.",
+    )
+    fail_on_invalid: bool = Field(
+        default=True, description="Whether a value that does not fit fails the step."
+    )
+
+
+class DataValidate(NodeType[DataValidateConfig]):
+    """Checks a value against a JSON Schema.
+
+    The output is `{"valid": …, "problems": [{"path", "message"}], "value": …}`. A value that does not fit
+    fails the step with all its problems in the failure's `details`, or, with `failOnInvalid` off, goes on
+    at `invalid`.
+    """
+
+    type = "data.validate"
+    title = "Validate"
+    config_model = DataValidateConfig
+    example: ClassVar[dict[str, Any]] = {
+        "value": {"count": 2},
+        "schema": {"type": "object", "properties": {"count": {"type": "integer", "minimum": 1}}},
+    }
+    inline = True
+    handles = ("valid", "invalid")
+    error_codes: ClassVar[Mapping[str, str]] = {"VALUE_INVALID": "The value does not fit the schema."}
+
+    async def run(self, context: NodeContext, config: DataValidateConfig) -> Completed:
+        problems: list[JsonValue] = [
+            {"path": problem.path, "message": problem.message}
+            for problem in value_problems(config.json_schema, config.value)
+        ]
+        if problems and config.fail_on_invalid:
+            first = problems[0]
+            raise NodeError("VALUE_INVALID", f"{first['path'] or '/'}: {first['message']}", problems=problems)
+        output = {"valid": not problems, "problems": problems, "value": config.value}
+        return Completed(output, handle="invalid" if problems else "valid")
