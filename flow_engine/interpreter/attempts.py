@@ -80,18 +80,19 @@ async def run_attempt(
     node: GraphNode, context: NodeContext, config: NodeConfig, wake: Wake | None, timeout_ms: int | None
 ) -> Outcome:
     """Run or resume the node. Failures of every kind come back as values; CancelledError passes."""
+    bound = asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000)
     try:
-        async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
+        async with bound:
             if wake is None:
                 return await node.type.run(context, config)
             outcome = await node.type.resume(context, config, wake)
-    except TimeoutError:
-        return Failed(_timed_out(node, timeout_ms))
     except NodeError as error:
         return Failed(error.failure, error.retry_after_ms)
     except EvaluationError as error:
         return Failed(Failure("EXPRESSION_FAILED", str(error)))
     except Exception:
+        if bound.expired():
+            return Failed(timed_out(node))
         log.exception(
             "node.crashed", node_id=node.id, node_type=node.type.type, execution_id=context.execution_id
         )
@@ -110,10 +111,11 @@ def _has_no_timeout_branch(node: GraphNode, outcome: Outcome) -> bool:
     )
 
 
-def _timed_out(node: GraphNode, timeout_ms: int | None) -> Failure:
+def timed_out(node: GraphNode) -> Failure:
+    """An attempt took longer than the node's own `timeoutMs`."""
     if node.at_most_once:
         return in_doubt("it timed out")
-    return Failure("TIMEOUT", f"the attempt took longer than {timeout_ms} ms", retryable=True)
+    return Failure("TIMEOUT", f"the attempt took longer than {node.timeout_ms} ms", retryable=True)
 
 
 def in_doubt(why: str) -> Failure:

@@ -5,11 +5,11 @@ Source of the rules: docs/semantics.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from flow_engine.interpreter import commands as c
 from flow_engine.interpreter.events import Event
-from flow_engine.interpreter.state import HARD, ExecutionState, Scope, StepState
+from flow_engine.interpreter.state import HARD, ExecutionState, StepState
 from flow_engine.workflow.graph import WorkflowGraph
 
 
@@ -23,23 +23,26 @@ def decide(graph: WorkflowGraph, history: Sequence[Event]) -> list[c.Command]:
     state = ExecutionState(graph)
     for event in history:
         state.apply(event)
-    return list(next_commands(state))
+    commands: list[c.Command] = []
+    while (command := next_command(state)) is not None:
+        commands.append(command)
+        if isinstance(command, c.CompleteExecution | c.FailExecution | c.CancelExecution):
+            break
+        if isinstance(command, c.RunNode | c.ResumeNode):
+            state.reserve(state.step(command.step))
+    return commands
 
 
-def next_commands(state: ExecutionState, *, may_start: bool = True) -> Iterator[c.Command]:
-    """Orders that follow from the state; each is given once.
+def next_command(state: ExecutionState, *, may_start: bool = True) -> c.Command | None:
+    """The next order that follows from the state; None means wait.
 
-    `may_start=False` (paused, quiescing) holds back everything that begins an attempt. Lazy: the
-    caller carries out each command before it asks for the next, so that a chain needs one call.
+    `may_start=False` (quiescing) holds back everything that begins an attempt, as a pause does. The
+    caller carries it out before it asks again: an order is given once, but for the one that ends
+    the execution.
     """
-    while not state.ended:
-        command = _next(state, may_start and not state.pause_requested)
-        if command is None:
-            return
-        yield command
-
-
-def _next(state: ExecutionState, may_start: bool) -> c.Command | None:
+    if state.ended:
+        return None
+    may_start = may_start and not state.pause_requested
     return (
         _cancellation(state)
         or _container_end(state)
@@ -50,19 +53,21 @@ def _next(state: ExecutionState, may_start: bool) -> c.Command | None:
 
 
 def _cancellation(state: ExecutionState) -> c.Command | None:
-    while state.closed:
-        scope = state.closed[0]
-        for step in scope.open.values():
-            if not step.node.type.container and not step.cancelling and _is_interrupted(scope, step):
-                step.cancelling = True
-                return c.CancelStep(step.id, scope.closing)
-        state.closed.popleft()
+    while state.doomed:
+        step = state.doomed.popleft()
+        scope = state.scopes.get((step.node.parent_id, step.iteration))
+        if scope is not None and _is_cancelled(step, scope.closing):
+            step.cancelling = True
+            return c.CancelStep(step.id, scope.closing)
     return None
 
 
-def _is_interrupted(scope: Scope, step: StepState) -> bool:
-    """A step that must not run twice is let finish when only a sibling failed."""
-    return scope.closing in HARD or not step.node.at_most_once or step.status != "running"
+def _is_cancelled(step: StepState, reason: str) -> bool:
+    """An open container ends with its iterations. A step that must not run twice is let finish when
+    only a sibling failed."""
+    if step.decided or step.cancelling or step.loop is not None:
+        return False
+    return reason in HARD or not step.node.at_most_once or step.status not in ("starting", "running")
 
 
 def _container_end(state: ExecutionState) -> c.Command | None:

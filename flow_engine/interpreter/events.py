@@ -276,3 +276,19 @@ def frames(execution_id: str, events_json: bytes, first_sequence: int) -> Iterab
 def placed(payload: Payload, name: str) -> dict[str, Any]:
     """Keyword arguments that put a value into an event: `{name: value}` or `{name_ref: ref}`."""
     return {name: payload.value} if payload.inline else {f"{name}_ref": payload.ref}
+
+
+def value_bytes(events: Sequence[Event]) -> int:
+    """About how much a history weighs: its events and the values that they refer to."""
+    refs = [
+        ref
+        for event in events
+        for ref in (
+            getattr(event, "input_ref", None),
+            getattr(event, "output_ref", None),
+            getattr(event, "payload_ref", None),
+            event.loop.items_ref if isinstance(event, StepStarted) and event.loop else None,
+        )
+        if ref is not None
+    ]
+    return len(encode_events(events)) + sum(ref.bytes for ref in refs)

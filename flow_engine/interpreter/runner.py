@@ -30,10 +30,11 @@ from flow_engine.interpreter.attempts import (
     prepare,
     retry_policy,
     run_attempt,
+    timed_out,
     too_large,
     wake_of,
 )
-from flow_engine.interpreter.decisions import next_commands
+from flow_engine.interpreter.decisions import next_command
 from flow_engine.interpreter.journal import Entry, GiveUp, Journal, PayloadSource
 from flow_engine.interpreter.state import ExecutionState, IterationResult, StepState, Stored
 from flow_engine.interpreter.steps import StepsView, encode_result
@@ -98,7 +99,6 @@ class Runner:
         self._budget_ends_at = budget_ends_at
         self._buffer: list[e.Event] = []
         self._buffered_payloads: list[Payload] = []
-        self._history_bytes = 0
         self._recorded = 0
         self._committed = 0
         self._committing = asyncio.Lock()
@@ -113,6 +113,7 @@ class Runner:
         self._end: RunEnd | None = None
         for event in history:
             self._absorb(event)
+        self._history_bytes = e.value_bytes(history)
 
     # From outside ---------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Runner:
                 await self._fetch_if_nudged()
                 await self._fire_due_timers()
                 await self._carry_out_commands()
-                if self._end is None and not await self._let_go_if_idle():
+                if not await self._let_go_if_idle():
                     await self._wait_for_change()
             return self._end
         finally:
@@ -179,7 +180,7 @@ class Runner:
 
     async def _carry_out_commands(self) -> None:
         turn_ends = time.monotonic() + TURN_SECONDS
-        for command in next_commands(self.state, may_start=not self._quiescing):
+        while (command := next_command(self.state, may_start=not self._quiescing)) is not None:
             await self._carry_out(command)
             if self._end is not None or self._nudged or self._dropped is not None:
                 return
@@ -217,7 +218,9 @@ class Runner:
     async def _let_go_if_idle(self) -> bool:
         """Give the execution up when nothing runs here and nothing will soon. True: look again at once."""
         state = self.state
-        if any(step is not None for step in self._tasks.values()) or self._nudged or state.closed:
+        if self._end is not None:
+            return True
+        if any(step is not None for step in self._tasks.values()) or self._nudged or state.doomed:
             return False
         if state.pause_requested:
             return await self._give_up("paused", e.ExecutionPaused(time=self._now()))
@@ -261,14 +264,7 @@ class Runner:
 
     async def _attempt(self, step: StepState, resumed: bool) -> None:
         """One attempt, from its start event to its outcome."""
-        try:
-            outcome = await self._try(step, resumed)
-        except asyncio.CancelledError:
-            if self._dropped is not None or not step.cancelling:
-                raise
-            self._settle_cancelled(step)
-            return
-        self._settle(step, outcome)
+        self._settle(step, await self._try(step, resumed))
 
     async def _try(self, step: StepState, resumed: bool) -> Outcome:
         node, state = step.node, self.state
@@ -278,9 +274,7 @@ class Runner:
         if resumed:
             wake = wake_of(await self._values.get(step.answer or Stored()), step.timed_out)
             if step.timed_out and step.times_out:
-                return Failed(
-                    e.Failure("TIMEOUT", f"it took longer than {node.timeout_ms} ms", retryable=True)
-                )
+                return Failed(timed_out(node))
         else:
             self._record_start(step, prepared)
         if not isinstance(prepared, Prepared):
@@ -304,7 +298,11 @@ class Runner:
         return await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
 
     def _record_start(
-        self, step: StepState, prepared: Prepared | e.Failure, loop: e.Loop | None = None
+        self,
+        step: StepState,
+        prepared: Prepared | e.Failure,
+        loop: e.Loop | None = None,
+        items: Payload | None = None,
     ) -> None:
         shown = prepared.shown if isinstance(prepared, Prepared) else None
         payload = None if shown is None else Payload.of(shown)
@@ -317,7 +315,7 @@ class Runner:
                 loop=loop,
                 **(e.placed(payload, "input") if payload else {}),
             ),
-            *([payload] if payload else []),
+            *filter(None, (payload, items)),
         )
 
     async def _predecessors(self, step: StepState) -> dict[str, JsonValue]:
@@ -376,7 +374,8 @@ class Runner:
             "iteration": step.iteration,
             "attempt": step.attempt,
         }
-        if may_retry(failure, policy, step.failures) and not step.node.type.container:
+        closing = self.state.scopes[step.node.parent_id, step.iteration].closing
+        if may_retry(failure, policy, step.failures) and not step.node.type.container and not closing:
             wait = timedelta(milliseconds=backoff_ms(policy, step.failures, retry_after_ms))
             self._record(e.StepRetrying(error=failure, retry_at=self._now() + wait, **common))
             self._arm(step)
@@ -394,7 +393,7 @@ class Runner:
             self._settle_cancelled(step)
 
     def _settle_cancelled(self, step: StepState) -> None:
-        if step.node.at_most_once and step.status == "running":
+        if step.node.at_most_once and step.status == "running" and not step.node.type.container:
             self._settle_failure(step, in_doubt("it was interrupted"), None)
             return
         self._record(
@@ -431,9 +430,7 @@ class Runner:
                 )
                 if items is not None and len(items.text) > MAX_VALUE_BYTES:
                     failure, loop, items = too_large("item list", len(items.text)), None, None
-        if items is not None and not items.inline:
-            self._keep(items)
-        self._record_start(step, prepared, loop)
+        self._record_start(step, prepared, loop, items)
         if failure is not None:
             self._settle_failure(step, failure, None)
         else:
@@ -595,8 +592,8 @@ class Runner:
         self._changed.set()
         if len(self._buffer) >= HOLD_EVENTS:
             self._flush()
-        elif self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush)
+        else:
+            self._flush_later()
         if self._history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
             self.state.time_out(
                 e.Failure("HISTORY_TOO_LARGE", f"the history exceeds {MAX_HISTORY_BYTES:,} bytes")
@@ -612,13 +609,24 @@ class Runner:
             self._flush_timer.cancel()
             self._flush_timer = None
         if (self._flushing is None or self._flushing.done()) and self._end is None and self._dropped is None:
-            self._flushing = self._spawn(self._durable())
+            self._flushing = self._spawn(self._flush_held())
+
+    async def _flush_held(self) -> None:
+        await self._durable()
+        if self._buffer:  # recorded during the commit
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush)
 
     async def _durable(self) -> None:
-        """Returns when everything recorded so far is committed."""
+        """Returns when everything recorded so far is committed, by whoever commits it."""
         target = self._recorded
         while self._committed < target:
-            await self._commit([])
+            async with self._committing:
+                if self._committed < target:
+                    await self._write([])
 
     async def _fetch_if_nudged(self) -> None:
         if self._nudged:
@@ -639,26 +647,35 @@ class Runner:
         nothing was written; `extra` is forgotten then.
         """
         async with self._committing:
-            buffer, self._buffer = self._buffer, []
-            kept, self._buffered_payloads = self._buffered_payloads, []
-            entry = Entry([*buffer, *extra], [*kept, *payloads], require_seen, give_up)
-            try:
-                receipt = await self._journal.commit(entry)
-            except BaseException as error:
-                self._drop(error)
-                raise
-            for event in receipt.unseen:
-                self._absorb(event)
-            if not receipt.committed:
-                self._buffer[:0] = buffer
-                self._buffered_payloads[:0] = kept
-            else:
-                self._committed += len(buffer)
-                self._values.committed(kept)
-                for written in extra:
-                    self._absorb(written)
-            self._changed.set()
-            return receipt.committed
+            return await self._write(extra, require_seen, give_up, payloads)
+
+    async def _write(
+        self,
+        extra: Sequence[e.Event],
+        require_seen: bool = False,
+        give_up: GiveUp | None = None,
+        payloads: Sequence[Payload] = (),
+    ) -> bool:
+        buffer, self._buffer = self._buffer, []
+        kept, self._buffered_payloads = self._buffered_payloads, []
+        entry = Entry([*buffer, *extra], [*kept, *payloads], require_seen, give_up)
+        try:
+            receipt = await self._journal.commit(entry)
+        except BaseException as error:
+            self._drop(error)
+            raise
+        for event in receipt.unseen:
+            self._absorb(event)
+        if not receipt.committed:
+            self._buffer[:0] = buffer
+            self._buffered_payloads[:0] = kept
+        else:
+            self._committed += len(buffer)
+            self._values.committed(kept)
+            for written in extra:
+                self._absorb(written)
+        self._changed.set()
+        return receipt.committed
 
     # Tasks ----------------------------------------------------------------------------------
 
@@ -669,8 +686,11 @@ class Runner:
         return task
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        step_id = self._tasks.pop(task, None)
+        if task.cancelled():
+            if step_id is not None and self._dropped is None and self._end is None:
+                self._settle_cancelled(self.state.step(step_id))  # here: it may not even have begun
+        elif (error := task.exception()) is not None:
             self._drop(error)
         self._changed.set()
 

@@ -83,6 +83,10 @@ class StepState:
         return False
 
     @property
+    def decided(self) -> bool:
+        return self.status in ("completed", "failed", "skipped", "cancelled")
+
+    @property
     def woken(self) -> bool:
         """What it waited for has come: the first of answer and timer counts."""
         return self.timed_out or self.answer is not None
@@ -100,6 +104,7 @@ class LoopState:
     items: Stored
     next_index: int = 0
     open: set[int] = field(default_factory=set)
+    opening: bool = False  # iterations are being opened further up the stack
     results: dict[int, IterationResult] = field(default_factory=dict)
     failure: e.Failure | None = None  # closes the container
     closing: str = ""  # why its iterations are being cancelled
@@ -125,7 +130,7 @@ class Scope:
     steps: dict[str, StepState] = field(default_factory=dict)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)  # node id: edges decided, taken
     open: dict[str, StepState] = field(default_factory=dict)
-    closing: str = ""  # siblingFailed, request, timeout, containerClosed
+    closing: str = ""  # siblingFailed, request, timeout
     failure: e.Failure | None = None
 
     @property
@@ -134,7 +139,7 @@ class Scope:
 
     @property
     def over(self) -> bool:
-        return not self.open if self.closing else self.undecided == 0
+        return self.undecided == 0
 
     def sinks(self) -> tuple[tuple[str, Stored], ...]:
         """Outputs of completed nodes that took no outgoing edge, in declaration order."""
@@ -166,7 +171,7 @@ class ExecutionState:
         self.woken: deque[StepState] = deque()
         self.unreachable: deque[StepState] = deque()
         self.finished_loops: deque[StepState] = deque()
-        self.closed: deque[Scope] = deque()  # whose open steps are to be cancelled
+        self.doomed: deque[StepState] = deque()  # undecided steps of scopes that close
         self._ready: list[tuple[int, Iteration]] = []  # heap by declaration order
         self._order = list(graph.nodes.values())
         self._kept: dict[StepId, e.KeptStep] = {}
@@ -295,16 +300,15 @@ class ExecutionState:
                 self._begin(scope, step, event)
             case e.StepRetrying():
                 self._leave_running(step)
-                step.status, step.due_at, step.cancelling = "retrying", event.retry_at, False
+                step.status, step.due_at, step.error = "retrying", event.retry_at, event.error
                 step.failures += 1
-                step.error = event.error
-                scope.open[step.node.id] = step
+                self._keep_open(scope, step)
             case e.StepWaiting():
                 self._leave_running(step)
                 step.status, step.due_at, step.wait = "waiting", event.until, event.wait
                 step.times_out = event.times_out
                 step.timed_out, step.answer = False, None
-                scope.open[step.node.id] = step
+                self._keep_open(scope, step)
             case e.StepCompleted():
                 step.output = Stored.of(event.output, event.output_ref)
                 step.handle = event.handle
@@ -327,10 +331,17 @@ class ExecutionState:
         step.due_at = step.wait = step.answer = None
         step.timed_out = False
         step.started_at = event.time
-        scope.open[step.node.id] = step
+        self._keep_open(scope, step)
         if event.loop is not None:
             step.loop = LoopState(event.loop, Stored.of(event.loop.items, event.loop.items_ref))
             self._open_iterations(step)
+
+    def _keep_open(self, scope: Scope, step: StepState) -> None:
+        """The step is open; where its scope closes already, not for long."""
+        scope.open[step.node.id] = step
+        if scope.closing and step.status != "running":
+            step.cancelling = False
+            self.doomed.append(step)
 
     def _leave_running(self, step: StepState) -> None:
         if step.status in ("starting", "running") and not step.node.type.container:
@@ -339,7 +350,7 @@ class ExecutionState:
     def _decide(self, scope: Scope, step: StepState, status: str) -> None:
         """The step has its outcome: settle its outgoing edges and see whether the scope is over."""
         self._leave_running(step)
-        if step.status in ("completed", "failed", "skipped", "cancelled"):
+        if step.decided:
             return
         step.status = status
         step.due_at = step.answer = step.loop = None
@@ -413,16 +424,20 @@ class ExecutionState:
             self._decide(scope, step, kept.status)
 
     def _open_iterations(self, container: StepState) -> None:
+        """Open as many as may be at once. One that is over as it opens (it holds no nodes, or a retry
+        kept them all) makes way for the next in this loop, not by recursion."""
         loop = container.loop
-        if loop is None or loop.closing:
+        if loop is None or loop.closing or loop.opening:
             return
+        loop.opening = True
         count = loop.plan.item_count or 0
-        while loop.next_index < count and len(loop.open) < loop.plan.concurrency:
+        while loop.next_index < count and len(loop.open) < loop.plan.concurrency and not loop.closing:
             index = loop.next_index
             loop.next_index += 1
             if index not in loop.open and index not in loop.results:
                 loop.open.add(index)
-                self._open_scope(container.node.id, (*container.iteration, index))
+                self._end_scope_if_over(self._open_scope(container.node.id, (*container.iteration, index)))
+        loop.opening = False
         if loop.all_done:
             self.finished_loops.append(container)
 
@@ -443,21 +458,23 @@ class ExecutionState:
         elif not loop.closing:
             loop.failure = scope.failure
             self._close_loop(container, "siblingFailed")
+            return
         if not loop.closing:
             self._open_iterations(container)
         elif not loop.open:
             self.finished_loops.append(container)
 
     def _close(self, scope: Scope, reason: str) -> None:
-        """Nothing new starts in the scope; what is open in it is to be cancelled."""
+        """Nothing new starts in the scope; every node of it that is not decided is to be cancelled."""
         if scope.closing and reason not in HARD:
             return
         scope.closing = reason
-        self.closed.append(scope)
-        for step in list(scope.open.values()):
+        for node in scope.graph.nodes:
+            step = self._ensure_step(node.id, scope.iteration)
             if step.loop is not None:
                 self._close_loop(step, reason)
-        self._end_scope_if_over(scope)
+            elif not step.decided:
+                self.doomed.append(step)
 
     def _close_loop(self, container: StepState, reason: str) -> None:
         loop = container.loop
@@ -510,13 +527,15 @@ class ExecutionState:
 
 
 def timer_id(node_id: str, iteration: Iteration, attempt: int) -> str:
-    """Names a timer within its execution: call[2,0]#3."""
-    path = f"[{','.join(map(str, iteration))}]" if iteration else ""
+    """Names a timer within its execution: call[2,0]#3. A node id may itself end with a bracket."""
+    path = f"[{','.join(map(str, iteration))}]" if iteration or node_id.endswith("]") else ""
     return f"{node_id}{path}#{attempt}"
 
 
 def parse_timer_id(value: str) -> StepId:
     """The step that a timer belongs to."""
     name, _, _attempt = value.rpartition("#")
-    node_id, bracket, path = name.partition("[")
-    return node_id, tuple(int(part) for part in path.rstrip("]").split(",")) if bracket else ()
+    if not name.endswith("]"):
+        return name, ()
+    node_id, _, path = name[:-1].rpartition("[")
+    return node_id, tuple(map(int, path.split(","))) if path else ()
