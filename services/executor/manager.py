@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET
 
-from flow_engine.errors import IllegalTransition, InvalidRequest, Problem
+from flow_engine.errors import IllegalTransition, InvalidRequest, Problem, Unavailable
 from flow_engine.ids import ExecutionId, Iteration, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked, placed
 from flow_engine.interpreter.steps import Result, Step, decode_result
@@ -87,6 +87,11 @@ class ExecutionManager:
         self._database_clock = database_clock
         self._workers = workers
         self._told = told
+        self._closed = False
+
+    def close(self) -> None:
+        """Start nothing from now on."""
+        self._closed = True
 
     # Starting ---------------------------------------------------------------------------------
 
@@ -95,6 +100,8 @@ class ExecutionManager:
 
         at_once: commit before anything runs, because somebody watches or wants an answer now.
         """
+        if self._closed:
+            raise Unavailable("the executor is stopping")
         if request.request_id:
             known = await self._persistence.find_start(request.request_id, request.request_hash)
             if known is not None:

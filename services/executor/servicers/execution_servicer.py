@@ -34,12 +34,9 @@ ANSWER_SECONDS = 0.25
 
 
 class ExecutionServicer(ExecutionServiceServicer):
-    def __init__(
-        self, manager: ExecutionManager, registry: NodeRegistry, immediate_budget_seconds: float
-    ) -> None:
+    def __init__(self, manager: ExecutionManager, registry: NodeRegistry) -> None:
         self._manager = manager
         self._registry = registry
-        self._immediate_budget_seconds = immediate_budget_seconds
 
     # Starting ---------------------------------------------------------------------------------
 

@@ -1,0 +1,203 @@
+"""Puts the executor together: the one place that names concrete parts."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Collection
+
+import structlog
+from grpc_health.v1.health import aio as health
+
+from flow_engine.clock import Clock, SystemClock
+from flow_engine.environment import joined
+from flow_engine.errors import Unavailable
+from flow_engine.ids import ExecutionId
+from flow_engine.nodes.registry import NodeRegistry, load_registry
+from flow_engine.nodes.services import SharedServices
+from services.executor.analyzer import ComplexityAnalyzer, Thresholds
+from services.executor.announcing import AnnouncingPersistence
+from services.executor.database_clock import DatabaseClock
+from services.executor.definitions import Definitions
+from services.executor.dispatcher import Dispatcher, TaskiqQueue
+from services.executor.hints import RedisHints
+from services.executor.leases import LeaseKeeper
+from services.executor.manager import ExecutionManager
+from services.executor.notifications import Notifications
+from services.executor.nudger import Nudger
+from services.executor.persistence.migrating import migrate
+from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.server import Readiness, listen, make_server
+from services.executor.servicers.execution_servicer import ExecutionServicer
+from services.executor.servicers.worker_servicer import WorkerServicer
+from services.executor.servicers.workflow_servicer import WorkflowServicer
+from services.executor.sessions import Sessions
+from services.executor.settings import Settings
+from services.executor.starts import Starts
+from services.executor.strategies.immediate import ImmediateExecutionStrategy, Means
+from services.executor.strategies.queued import QueuedExecutionStrategy
+from services.executor.sweeper import Sweeper
+from services.executor.watch import Watches
+
+log = structlog.get_logger()
+
+DATABASE_PATIENCE_SECONDS = 60.0
+"""How long a start waits for a database that does not answer yet."""
+STOP_SECONDS = 2.0
+"""How long calls that are being answered have when the executor stops."""
+
+
+class Executor:
+    """One executor process. `start` it, `stop` it; both are safe to repeat."""
+
+    def __init__(
+        self, settings: Settings, registry: NodeRegistry | None = None, clock: Clock | None = None
+    ) -> None:
+        clock = clock or SystemClock()
+        registry = registry or load_registry()
+        for plugin in registry.broken:
+            log.warning("node_type.broken", message=str(plugin))
+        self.owner = f"executor:{uuid.uuid4()}"
+        self.address = ""  # once it listens
+        self._settings = settings
+        self._store = SqlExecutionPersistence(
+            settings.database_url,
+            lease_seconds=settings.lease_seconds,
+            executor_lease_seconds=settings.immediate_lease_seconds,
+        )
+        self._notifications = Notifications()
+        # On SQLite there is no other executor to tell.
+        self._hints = (
+            None if settings.sqlite else RedisHints(settings.redis_url, self.owner, self._notifications)
+        )
+        self.persistence = persistence = AnnouncingPersistence(self._store, self._committed)
+        self._services = SharedServices()
+        self._sessions = Sessions(clock)
+        self._database_clock = DatabaseClock(persistence, clock)
+        self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
+        means = Means(persistence, self._leases, self._database_clock, self._services, clock)
+        self._immediate = ImmediateExecutionStrategy(means, self._told, settings.immediate_concurrency)
+        queued = QueuedExecutionStrategy(persistence, self._told)
+        self._nudger = Nudger(persistence, self._immediate, self._sessions, settings.nudge_interval_seconds)
+        self._queue = TaskiqQueue(settings.redis_url)
+        self._dispatcher = Dispatcher(persistence, self._queue, settings.dispatch_interval_seconds)
+        self._sweeper = Sweeper(
+            persistence,
+            self._dispatcher,
+            lambda: self._sessions.free_slots,
+            settings.sweep_interval_seconds,
+            settings.lease_seconds,
+            clock,
+        )
+        self._watches = Watches(
+            persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
+        )
+        definitions = Definitions(registry, persistence, settings.definition_cache_size)
+        thresholds = Thresholds(settings.queue_max_nodes, settings.queue_min_estimate_ms)
+        starts = Starts(
+            definitions,
+            self._store.workflows,
+            ComplexityAnalyzer(thresholds),
+            self._immediate,
+            self._database_clock,
+            settings.immediate_budget_ms,
+        )
+        self.manager = ExecutionManager(
+            persistence,
+            definitions,
+            starts,
+            self._immediate,
+            queued,
+            self._notifications,
+            self._watches,
+            self._database_clock,
+            workers=lambda: len(self._sessions.worker_ids),
+            told=self._told,
+        )
+        health_servicer = health.HealthServicer()
+        self._readiness = Readiness(persistence, health_servicer)
+        self._server = make_server(
+            ExecutionServicer(self.manager, registry),
+            WorkflowServicer(self._store.workflows, definitions),
+            WorkerServicer(persistence, self._sessions),
+            health_servicer,
+            max_message_bytes=settings.max_message_bytes,
+            max_concurrent_rpcs=settings.max_concurrent_rpcs,
+        )
+        self._loops = [
+            self._database_clock,
+            self._leases,
+            self._dispatcher,
+            self._sweeper,
+            self._nudger,
+            self._watches,
+        ]
+
+    async def start(self) -> str:
+        """Serve, and return the address.
+
+        Raises DatabaseInUse, SchemaMismatch, AddressInUse, Unavailable.
+        """
+        if self.address:
+            return self.address
+        await self._open_database()
+        await self._queue.start()
+        if self._hints:
+            await self._hints.start()
+        for loop in self._loops:
+            await loop.start()
+        port = listen(self._server, self._settings.grpc_address)
+        await self._server.start()
+        await self._readiness.turn()
+        await self._readiness.start()
+        self.address = joined(self._settings.grpc_host, port)
+        log.info("executor.started", address=self.address, owner=self.owner)
+        return self.address
+
+    async def stop(self) -> None:
+        """Say so, take nothing new, hand the immediate runs on, and close in reverse order."""
+        await self._readiness.close()
+        self.manager.close()
+        self._watches.close()
+        self._sessions.end_all()
+        await self._immediate.drain(self._settings.shutdown_grace_seconds)
+        await self._server.stop(STOP_SECONDS)
+        for loop in reversed(self._loops):
+            await loop.stop()
+        if self._hints:
+            await self._hints.stop()
+        await self._queue.stop()
+        await self._services.close()
+        await self._store.stop()
+        log.info("executor.stopped")
+
+    async def _open_database(self) -> None:
+        deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS
+        while True:
+            try:
+                if self._settings.migrate and not self._settings.sqlite:
+                    await asyncio.to_thread(migrate, self._settings.database_url)
+                await self._store.start()
+                break
+            except Unavailable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                log.warning("database.unavailable", error=str(error))
+            await asyncio.sleep(1.0)
+        if self._settings.sqlite:
+            # The file is locked by us, so whoever held these leases is dead.
+            await self.persistence.expire_executor_leases(self.owner)
+
+    def _committed(self, execution_ids: Collection[ExecutionId], pending: bool) -> None:
+        self._notifications.notify(execution_ids)
+        if self._hints:
+            self._hints.tell(execution_ids)
+        if pending:
+            self._dispatcher.hint()
+
+    def _told(self, execution_id: ExecutionId) -> None:
+        run = self._immediate.find(execution_id)
+        if run is not None:
+            run.nudge()
+        else:
+            self._nudger.hint()

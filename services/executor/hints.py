@@ -1,0 +1,84 @@
+"""Tells other executors of commits, over Redis, so that their watchers look at once.
+
+Only hints: each executor also looks by itself once a second. Losing all of them costs that second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+
+import redis.asyncio as redis
+import structlog
+from redis.exceptions import RedisError
+
+from flow_engine.ids import ExecutionId
+from services.executor.notifications import Notifications
+
+log = structlog.get_logger()
+
+CHANNEL = "flow:committed"
+MAX_IDS = 500
+"""A message tells of at most this many; nobody watches more that only hints could help."""
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class RedisHints:
+    """Publishes what this executor committed and listens to what others did."""
+
+    def __init__(self, redis_url: str, sender: str, notifications: Notifications) -> None:
+        self._redis = redis.Redis.from_url(
+            redis_url, socket_timeout=3.0, socket_connect_timeout=2.0, health_check_interval=15
+        )
+        self._sender = sender
+        self._notifications = notifications
+        self._committed: dict[ExecutionId, None] = {}
+        self._fresh = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def tell(self, execution_ids: Collection[ExecutionId]) -> None:
+        """Never blocks. What comes while a message is on its way goes with the next."""
+        if len(self._committed) < MAX_IDS:
+            self._committed.update(dict.fromkeys(execution_ids))
+            self._fresh.set()
+
+    async def start(self) -> None:
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._listen())]
+
+    async def stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            committed, self._committed = self._committed, {}
+            with contextlib.suppress(RedisError, OSError):
+                await self._redis.publish(CHANNEL, " ".join([self._sender, *committed]))
+
+    async def _listen(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(CHANNEL)
+                    pause = 0.1
+                    while True:
+                        self._hear(await channel.get_message(timeout=1.0))
+            except (RedisError, OSError) as error:
+                log.debug("hints.unavailable", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _hear(self, message: dict[str, object] | None) -> None:
+        data = message.get("data") if message else None
+        if isinstance(data, bytes):
+            sender, *execution_ids = data.decode(errors="replace").split(" ")
+            if sender != self._sender:
+                self._notifications.notify([ExecutionId(id_) for id_ in execution_ids])

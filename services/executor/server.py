@@ -1,0 +1,106 @@
+"""The gRPC server: its limits, reflection and health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from flow_engine.looping import Looping
+from flow_engine.v1 import execution_pb2, worker_pb2, workflow_pb2
+from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
+from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
+from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
+from services.executor.errors import ErrorInterceptor
+from services.executor.persistence.contract import ExecutionPersistence
+
+NAMES = tuple(
+    service.full_name
+    for file in (execution_pb2, workflow_pb2, worker_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+READINESS_SECONDS = 2.0
+
+
+class AddressInUse(Exception):
+    """The server cannot listen where it is told to."""
+
+
+def make_server(
+    executions: ExecutionServiceServicer,
+    workflows: WorkflowServiceServicer,
+    workers: WorkerServiceServicer,
+    health_servicer: health.HealthServicer,
+    *,
+    max_message_bytes: int,
+    max_concurrent_rpcs: int,
+) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        interceptors=[ErrorInterceptor()],
+        maximum_concurrent_rpcs=max_concurrent_rpcs,
+        options=[
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", 2 * max_message_bytes),
+            ("grpc.so_reuseport", 0),  # two servers must not share a port silently
+            ("grpc.keepalive_time_ms", 20_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.http2.ping_timeout_ms", 5_000),  # keepalive alone does not see a frozen peer
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.max_concurrent_streams", 1_000),
+        ],
+    )
+    add_ExecutionServiceServicer_to_server(executions, server)
+    add_WorkflowServiceServicer_to_server(workflows, server)
+    add_WorkerServiceServicer_to_server(workers, server)
+    add_health: Any = health_pb2_grpc.add_HealthServicer_to_server
+    add_health(health_servicer, server)
+    names = (*NAMES, HEALTH.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    return server
+
+
+def listen(server: grpc.aio.Server, address: str) -> int:
+    """The port, chosen by the system where the address names 0. Raises AddressInUse."""
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise AddressInUse(f"cannot listen on {address}: {error}") from None
+    if not port:
+        raise AddressInUse(f"cannot listen on {address}")
+    return port
+
+
+class Readiness(Looping):
+    """Health as the database allows: an executor that cannot reach it cannot serve."""
+
+    def __init__(self, persistence: ExecutionPersistence, health_servicer: health.HealthServicer) -> None:
+        super().__init__(READINESS_SECONDS)
+        self._persistence = persistence
+        self._health = health_servicer
+        self._serving: bool | None = None
+
+    async def turn(self) -> None:
+        try:
+            await self._persistence.ping()
+        except Exception:
+            await self._set(serving=False)
+            raise
+        await self._set(serving=True)
+
+    async def close(self) -> None:
+        """Not serving from now on."""
+        await self.stop()
+        await self._set(serving=False)
+
+    async def _set(self, *, serving: bool) -> None:
+        if serving is not self._serving:
+            self._serving = serving
+            status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+            for name in ("", *NAMES):
+                await self._health.set(name, status)
