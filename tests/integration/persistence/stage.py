@@ -1,0 +1,251 @@
+"""A persistence under test: its clock is moved by hand, its runners obey the test, its tables are audited."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from flow_engine.ids import ExecutionId, new_execution_id
+from flow_engine.interpreter.events import (
+    AnyEvent,
+    Event,
+    ExecutionCompleted,
+    ExecutionCreated,
+    ExecutionWaiting,
+    StepCompleted,
+    StepStarted,
+    decode_events,
+    encode_events,
+)
+from flow_engine.interpreter.journal import Entry, GiveUp
+from flow_engine.payload import JsonValue, Payload
+from services.executor.persistence.contract import (
+    TERMINAL,
+    Claim,
+    ClaimedExecution,
+    ExecutionRecord,
+    ImmediateRun,
+    NewExecution,
+    Report,
+    ReportOutcome,
+    ReportReply,
+)
+from services.executor.persistence.store import SqlExecutionPersistence
+
+CLOCK = "(SELECT instant FROM test_clock)"
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DEFINITION = b'{"nodes": [{"id": "a", "type": "flow.noop"}], "edges": []}'
+
+
+def put_clock(url: str) -> None:
+    """Give a migrated database a clock that stands still."""
+    execute(url, "CREATE TABLE test_clock (instant TIMESTAMP WITH TIME ZONE NOT NULL)")
+    execute(url, f"INSERT INTO test_clock VALUES ('{_text(START, url)}')")
+
+
+def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Run one statement behind the persistence's back."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
+        try:
+            return connection.execute(statement).fetchall()
+        finally:
+            connection.close()
+    with psycopg.connect(url, autocommit=True) as postgres:
+        cursor = postgres.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def _text(instant: datetime, url: str) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S.%f") + ("" if url.startswith("sqlite") else "+00")
+
+
+class Stage:
+    def __init__(self, url: str, store: SqlExecutionPersistence) -> None:
+        self.url = url
+        self.store = store
+        self.now = START
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        execute(self.url, f"UPDATE test_clock SET instant = '{_text(self.now, self.url)}'")
+
+    # Starting ---------------------------------------------------------------------------------
+
+    def new(
+        self, mode: str = "queued", value: JsonValue = None, priority: int = 5, tags: Sequence[str] = (), **more: Any
+    ) -> NewExecution:
+        execution_id = new_execution_id()
+        given = Payload.of(value)
+        created = ExecutionCreated(
+            time=self.now,
+            definition_hash="definition",
+            mode=mode,
+            requested_mode="auto",
+            root_id=execution_id,
+            workflow_id=more.pop("workflow_id", "orders"),
+            workflow_name="Orders",
+            priority=priority,
+            tags=tuple(tags),
+            **({"input": value} if given.inline else {"input_ref": given.ref}),
+        )
+        return NewExecution(
+            id=execution_id,
+            created=created,
+            definition_hash="definition",
+            definition=DEFINITION,
+            input=given,
+            complexity=b'{"nodeCount":1}',
+            **more,
+        )
+
+    async def queued(self, **more: Any) -> ExecutionId:
+        new = self.new(**more)
+        assert (await self.store.create(new)).created
+        return new.id
+
+    async def immediate(self, owner: str = "executor:1", first: Entry | None = None, **more: Any) -> Runner:
+        new = self.new("immediate", **more)
+        started = await self.store.create(new, ImmediateRun(owner, first))
+        assert started.created
+        runner = Runner(self, new.id, 1, owner, seen=1)
+        if first is not None:
+            runner.report_no = 1
+            runner.seen = started.first_sequence + len(first.events) - 1
+        return runner
+
+    async def claim(self, worker: str = "worker:1", slots: int = 1, claim_id: str = "") -> list[ClaimedExecution]:
+        return await self.store.claim_next(Claim(worker, claim_id or new_execution_id(), slots))
+
+    async def claimed(self, worker: str = "worker:1", **more: Any) -> Runner:
+        """An execution of our own, claimed: nothing else may be pending."""
+        execution_id = await self.queued(**more)
+        (claimed,) = await self.claim(worker)
+        assert claimed.execution_id == execution_id
+        return self.runner(claimed, worker)
+
+    def runner(self, claimed: ClaimedExecution, worker: str = "worker:1") -> Runner:
+        return Runner(self, claimed.execution_id, claimed.epoch, worker, claimed.last_sequence)
+
+    async def waiting(self, wake_in: float | None = None, **more: Any) -> ExecutionId:
+        """An execution that waits for an answer to step `ask`, or for a timer."""
+        runner = await self.claimed(**more)
+        wake_at = None if wake_in is None else self.now + timedelta(seconds=wake_in)
+        reply = await runner.give_up(
+            GiveUp("waiting", wake_at=wake_at, wake_timer="ask#1", all_waiting=True, waits=[{"nodeId": "ask"}]),
+            ExecutionWaiting(time=self.now, wake_at=wake_at),
+        )
+        assert reply.outcome is ReportOutcome.OK
+        return runner.id
+
+    # Looking ----------------------------------------------------------------------------------
+
+    async def status(self, execution_id: ExecutionId) -> str:
+        return (await self.store.get(execution_id)).status
+
+    async def record(self, execution_id: ExecutionId) -> ExecutionRecord:
+        return await self.store.get(execution_id)
+
+    async def history(self, execution_id: ExecutionId) -> list[AnyEvent]:
+        batches = await self.store.events(execution_id, 0, 100_000)
+        return [event for batch in batches for event in decode_events(batch.events_json, batch.first_sequence)]
+
+    async def types(self, execution_id: ExecutionId) -> list[str]:
+        return [type_of(event) for event in await self.history(execution_id)]
+
+    def bells(self) -> set[str]:
+        return {row[0] for row in execute(self.url, "SELECT execution_id FROM outbox")}
+
+    def audit(self) -> None:
+        """What must be true whatever happened: histories without gaps, in order of time; bells only for the queue."""
+        rows = execute(self.url, "SELECT id, status, last_sequence FROM workflow_executions")
+        batches = execute(
+            self.url,
+            "SELECT execution_id, first_sequence, last_sequence, events FROM execution_events ORDER BY 1, 2",
+        )
+        for execution_id, status, last_sequence in rows:
+            reached, time = 0, datetime.min.replace(tzinfo=UTC)
+            ended = False
+            for owner, first, last, text in batches:
+                if owner != execution_id:
+                    continue
+                assert first == reached + 1, f"a gap in {execution_id}: {first} follows {reached}"
+                events = decode_events(bytes(text), first)
+                assert len(events) == last - first + 1
+                for event in events:
+                    assert event.time >= time, f"time goes back in {execution_id} at {event.sequence}"
+                    assert not ended, f"{execution_id} goes on after its end"
+                    time = event.time
+                    ended = type_of(event) in {f"execution.{status}" for status in TERMINAL}
+                reached = last
+            assert reached == last_sequence
+            assert ended == (status in TERMINAL)
+        pending = {execution_id for execution_id, status, _ in rows if status == "pending"}
+        assert self.bells() <= pending
+
+
+@dataclass
+class Runner:
+    """A runner that does as the test says."""
+
+    stage: Stage
+    id: ExecutionId
+    epoch: int
+    owner: str
+    seen: int
+    report_no: int = 0
+
+    def next_report(self, *events: Event, entry: Entry | None = None) -> Report:
+        return Report(
+            execution_id=self.id,
+            epoch=self.epoch,
+            report_no=self.report_no + 1,
+            seen_sequence=self.seen,
+            events_json=encode_events(events),
+            event_count=len(events),
+            entry=entry,
+        )
+
+    async def send(self, report: Report) -> ReportReply:
+        reply = await self.stage.store.report(report)
+        if reply.outcome is ReportOutcome.OK:
+            self.report_no = max(self.report_no, report.report_no)
+        if reply.outcome in (ReportOutcome.OK, ReportOutcome.UNSEEN_EVENTS):
+            self.seen = max(self.seen, reply.last_sequence)
+        return reply
+
+    async def report(self, *events: Event, entry: Entry | None = None) -> ReportReply:
+        return await self.send(self.next_report(*events, entry=entry))
+
+    async def step(self, node_id: str = "a") -> ReportReply:
+        now = self.stage.now
+        return await self.report(StepStarted(time=now, node_id=node_id), StepCompleted(time=now, node_id=node_id))
+
+    async def give_up(self, give_up: GiveUp, *events: Event, **entry: Any) -> ReportReply:
+        return await self.report(*events, entry=Entry(events, give_up=give_up, **entry))
+
+    async def complete(self) -> ReportReply:
+        return await self.give_up(completed(), ExecutionCompleted(time=self.stage.now, output=1))
+
+    def zombie(self) -> Runner:
+        """The same runner in another process that does not know what became of it."""
+        return replace(self)
+
+
+def completed(result: bytes = b'{"output":1,"steps":[]}') -> GiveUp:
+    return GiveUp("completed", result=result)
+
+
+def type_of(event: Event) -> str:
+    tag = event.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag
