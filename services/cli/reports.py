@@ -28,10 +28,9 @@ def status_line(execution: pb.Execution) -> str:
     return f"{execution.id}  {status_word(execution.status)}{asked}  {mode_word(execution.mode)}"
 
 
-def outcome(execution: pb.Execution) -> str:
+def outcome(execution: pb.Execution, *, headline: bool = True) -> str:
     """How it ended, and its output or error."""
-    took = _took(execution)
-    lines = [f"{status_line(execution)}  {took}".rstrip()]
+    lines = [f"{status_line(execution)}  {_took(execution)}".rstrip()] if headline else []
     if execution.HasField("output_json"):
         lines.append(pretty(execution.output_json))
     if execution.HasField("error"):

@@ -128,7 +128,7 @@ def _run_to_end(
     progress = RunProgress(definition)
     with _interruptible(following):
         _show(following, progress, _watching(progress, as_json) if watch else _waiting(progress))
-    _finish(executor, progress, as_json, print_result=not (watch and as_json))
+    _finish(executor, following.execution_id, watched=watch, as_json=as_json)
 
 
 def watch(
@@ -152,7 +152,7 @@ def watch(
         following = Following(executor, execution.id, after=after, on_cut=_reconnecting)
         with _interruptible(following):
             _show(following, progress, _watching(progress, as_json))
-        _finish(executor, progress, as_json, execution.id, print_result=not as_json)
+        _finish(executor, execution.id, watched=True, as_json=as_json)
 
 
 def events(
@@ -280,20 +280,18 @@ def _show(following: Following, progress: RunProgress, view: Any) -> None:
             show(event)
 
 
-def _finish(
-    executor: Executor, progress: RunProgress, as_json: bool, execution_id: str = "", *, print_result: bool
-) -> NoReturn:
-    """Print the outcome, and end with the exit code that it stands for."""
+def _finish(executor: Executor, execution_id: str, *, watched: bool, as_json: bool) -> NoReturn:
+    """Print the outcome as far as it was not seen, and end with the exit code that it stands for."""
     from flow_engine.v1 import execution_pb2 as pb
     from services.cli.client import CALL_SECONDS
     from services.cli.reports import outcome
     from services.gateway.documents import execution_document
 
-    request = pb.GetExecutionRequest(execution_id=progress.execution_id or execution_id)
+    request = pb.GetExecutionRequest(execution_id=execution_id)
     execution = executor.executions.GetExecution(request, timeout=CALL_SECONDS).execution
-    if print_result and as_json:
+    if not as_json:
+        print(outcome(execution, headline=not watched))
+    elif not watched:
         print_json(execution_document(execution, with_steps=True))
-    elif print_result:
-        print(outcome(execution))
     completed = execution.status == pb.EXECUTION_STATUS_COMPLETED
     raise typer.Exit(ExitCode.OK if completed else ExitCode.FAILED)

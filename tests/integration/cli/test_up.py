@@ -1,0 +1,263 @@
+"""`flow up` as a user meets it: one process that brings everything along and takes it away again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.cli.errors import ExitCode
+from services.cli.stack.showcase import NAMES
+from tests.infra.processes import ended
+from tests.infra.stack import eventually
+
+pytestmark = pytest.mark.timeout(180)
+
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("FLOW_") and name not in ("DATABASE_URL", "REDIS_URL")
+}
+STOP_SECONDS = 60
+
+
+class Up:
+    """A running `flow up --json`."""
+
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
+        self.data = data
+        options = ["--json", "--data", str(data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "services.cli", "up", *options, *arguments],
+            env={**ENVIRONMENT, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.ready = self.line()
+        self.http: str = self.ready["http"]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        found: dict[str, int] = self.ready["pids"]
+        return found
+
+    def line(self) -> dict[str, Any]:
+        assert self.process.stdout
+        text = self.process.stdout.readline()
+        if not text:
+            assert self.process.stderr
+            raise AssertionError(self.process.stderr.read())
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    def flow(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "services.cli", *arguments],
+            env={**ENVIRONMENT, "FLOW_GRPC_ADDRESS": self.ready["grpc"]},
+            capture_output=True,
+            text=True,
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.communicate(timeout=STOP_SECONDS)
+        return self.process.returncode
+
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    stacks: list[Up] = []
+
+    def started(*arguments: str, **environment: str) -> Up:
+        stacks.append(Up(tmp_path / "data", *arguments, **environment))
+        return stacks[-1]
+
+    yield started
+    for stack in stacks:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            stack.stop()
+        stack.process.kill()
+
+
+def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A `flow up` that does not come up."""
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", "up", *arguments],
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_examples_run_on_a_stack_that_leaves_nothing_behind(start: Start) -> None:
+    stack = start("--examples", "--workers", "2")
+    told = [stack.line() for _ in NAMES]
+
+    assert [example["name"] for example in told] == list(NAMES)
+    assert [example["deviations"] for example in told] == [[]] * len(NAMES)
+    assert {example["name"]: example["execution"]["mode"] for example in told} == {
+        "data-flow": "immediate",
+        "foreach-http": "queued",
+        "order-approval": "queued",
+        "montage-500": "queued",
+    }
+    assert sorted(stack.pids) == ["executor", "gateway", "valkey", "worker-1", "worker-2"]
+
+    assert stack.stop(signal.SIGINT) == ExitCode.OK
+    assert all(ended(pid) for pid in stack.pids.values())
+    assert not (stack.data / "run" / "redis.url").exists()
+
+
+def test_the_command_line_meets_the_stack(start: Start, tmp_path: Path) -> None:
+    stack = start()
+    examples = Path(__file__).parents[3] / "examples"
+    run = stack.flow(
+        "run", str(examples / "data-flow.json"), "--input", f"@{examples / 'data-flow.input.json'}", "--json"
+    )
+    expected = json.loads((examples / "data-flow.expected.json").read_text())
+
+    assert run.returncode == ExitCode.OK, run.stderr
+    done = json.loads(run.stdout)
+    assert {field: done[field] for field in expected} == expected
+    execution_id = done["executionId"]
+    assert json.loads(stack.flow("show", execution_id, "--json").stdout)["output"] == expected["output"]
+    assert execution_id in stack.flow("ls").stdout
+    assert "execution.completed" in stack.flow("watch", execution_id).stdout
+    assert len(stack.flow("events", execution_id).stdout.splitlines()) == done["lastSequence"]
+    assert stack.flow("nodes", "http.request").returncode == ExitCode.OK
+    assert "nodeCount" in stack.flow("analyze", str(examples / "montage-500.json")).stdout
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"nodes": [{"id": "a", "type": "nope"}, {"id": "a", "type": "flow.noop"}]}')
+    for command in ("validate", "run"):
+        answer = stack.flow(command, str(wrong))
+        assert answer.returncode == ExitCode.BAD_USE
+        assert "2 problems" in answer.stderr
+
+
+def test_data_survive_a_restart_and_an_approval_goes_on(start: Start) -> None:
+    examples = Path(__file__).parents[3] / "examples"
+    first = start()
+    value = json.loads((examples / "order-approval.input.json").read_text()) | {"baseUrl": first.http}
+    started = first.flow(
+        "run", str(examples / "order-approval.json"), "--input", json.dumps(value), "--detach"
+    )
+    execution_id = started.stdout.strip()
+    eventually(lambda: status(first, execution_id) == "waiting", "it is waiting")
+    assert first.stop() == ExitCode.OK
+
+    second = start()
+    approved = second.flow("approve", execution_id, "approval", "--comment", "fine")
+    assert approved.returncode == ExitCode.OK, approved.stderr
+    eventually(lambda: status(second, execution_id) == "completed", "it is completed")
+
+    document = json.loads(second.flow("show", execution_id, "--json").stdout)
+    assert document["output"] == {"decision": "ship"}
+
+
+@pytest.mark.parametrize("service", ["executor", "worker-1", "gateway", "valkey"])
+def test_a_part_that_is_killed_comes_back_at_its_address(start: Start, service: str) -> None:
+    stack = start()
+    os.kill(stack.pids[service], signal.SIGKILL)
+    assert ended(stack.pids[service])
+
+    workflow = {"nodes": [{"id": "a", "type": "data.set", "config": {"values": {"n": 2**53 + 1}}}]}
+    body = {"workflow": workflow, "mode": "queued"}
+    execution_id = eventually(lambda: accepted(stack, body), "a start is accepted")
+    eventually(lambda: status(stack, execution_id) == "completed", "it is completed")
+
+    assert httpx.get(f"{stack.http}/readyz").is_success
+
+
+def test_nothing_outlives_a_stack_that_is_killed(start: Start) -> None:
+    stack = start()
+    stack.process.kill()
+
+    assert all(ended(pid, timeout_seconds=40) for pid in stack.pids.values())
+    again = start()
+    assert httpx.get(f"{again.http}/readyz").is_success
+
+
+def test_a_second_ctrl_c_stops_at_once(start: Start) -> None:
+    stack = start()
+    os.kill(stack.pids["executor"], signal.SIGSTOP)  # it will not end gracefully
+    stack.process.send_signal(signal.SIGINT)
+    assert stack.process.stderr
+    while "stopping" not in stack.process.stderr.readline():
+        pass
+    assert stack.stop(signal.SIGINT) == ExitCode.INTERRUPTED
+
+    assert all(ended(pid) for pid in stack.pids.values())
+
+
+def test_a_second_stack_on_the_same_data_is_refused(start: Start) -> None:
+    stack = start()
+
+    answer = refused("--data", str(stack.data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+
+    assert answer.returncode == ExitCode.CONFIGURATION
+    assert f"process {stack.process.pid}" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_busy_port_is_told_in_one_line(tmp_path: Path) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = refused("--data", str(tmp_path), "--http", address, "--grpc", "127.0.0.1:0")
+
+    assert answer.returncode == ExitCode.CONFIGURATION
+    assert answer.stderr == (
+        f"flow: {address} is in use; choose another port with --http, 0 picks a free one\n"
+    )
+
+
+def test_a_wrong_setting_of_a_service_is_told_with_its_name(tmp_path: Path) -> None:
+    addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+
+    answer = refused("--data", str(tmp_path), *addresses, FLOW_LEASE_SECONDS="long")
+
+    assert answer.returncode == ExitCode.CONFIGURATION
+    assert "FLOW_LEASE_SECONDS" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_given_servers_are_used_as_they_are(start: Start, redis_url: str, postgres_url: str) -> None:
+    stack = start(REDIS_URL=redis_url, DATABASE_URL=postgres_url)
+    assert "valkey" not in stack.pids
+
+    body = {"workflow": {"nodes": [{"id": "a", "type": "flow.noop"}]}, "mode": "queued"}
+    execution_id = eventually(lambda: accepted(stack, body), "a start is accepted")
+    eventually(lambda: status(stack, execution_id) == "completed", "it is completed")
+
+    assert not (stack.data / "flow.db").exists()
+
+
+def accepted(stack: Up, body: Any) -> str | None:
+    try:
+        answer = httpx.post(f"{stack.http}/api/workflow/run", json=body, timeout=30)
+    except httpx.HTTPError:
+        return None
+    return str(answer.json()["executionId"]) if answer.is_success else None
+
+
+def status(stack: Up, execution_id: str) -> str | None:
+    try:
+        answer = httpx.get(f"{stack.http}/api/workflow/execution/{execution_id}")
+    except httpx.HTTPError:
+        return None
+    return str(answer.json()["status"]) if answer.is_success else None
