@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from pydantic import Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
-from flow_engine.nodes.text_formats import FormatError, format_csv, format_date, format_xml
+from flow_engine.nodes.dates import format_date, instant_of
+from flow_engine.nodes.text_formats import FormatError, format_csv, format_xml
 from flow_engine.payload import JsonValue, encode
 
 
@@ -72,7 +73,7 @@ def _written(config: DataFormatConfig) -> str:
         case "query":
             return urlencode(_fields(value))
         case "date":
-            return format_date(value, config.pattern, config.time_zone)
+            return format_date(instant_of(value, config.time_zone), config.pattern, config.time_zone)
 
 
 def _list(value: JsonValue) -> list[JsonValue]:

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 from pydantic import Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
-from flow_engine.nodes.text_formats import FormatError, date_fields, parse_csv, parse_date, parse_xml
+from flow_engine.nodes.dates import date_fields, parse_date
+from flow_engine.nodes.text_formats import FormatError, parse_csv, parse_xml
 from flow_engine.nodes.untrusted_json import InvalidJson, parse_json
 from flow_engine.payload import JsonValue
 

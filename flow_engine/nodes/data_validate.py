@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.json_schema_field import JsonSchema
 from flow_engine.payload import JsonValue
-from flow_engine.workflow.json_schemas import schema_problems, value_problems
-
-
-def _usable(schema: dict[str, Any]) -> dict[str, Any]:
-    if problems := schema_problems(schema, ""):
-        raise ValueError("; ".join(f"{each.path or '/'}: {each.message}" for each in problems[:5]))
-    return schema
-
-
-JsonSchema = Annotated[dict[str, Any], AfterValidator(_usable)]
-"""A JSON Schema, draft 2020-12, that refers to nothing outside itself."""
+from flow_engine.workflow.json_schemas import value_problems
 
 
 class DataValidateConfig(NodeConfig):

@@ -18,6 +18,7 @@ from flow_engine.nodes.contract import (
     Wake,
 )
 from flow_engine.nodes.logic_delay import YEAR_MS
+from flow_engine.nodes.signals import TIMEOUT_HANDLE, signal
 from flow_engine.payload import JsonValue
 
 ANSWER_SCHEMA: Final[dict[str, JsonValue]] = {
@@ -66,7 +67,8 @@ class HumanApproval(NodeType[HumanApprovalConfig]):
         "timeoutMs": 86_400_000,
     }
     human = True
-    handles = ("approved", "rejected", "timeout")
+    inline = True
+    handles = ("approved", "rejected", TIMEOUT_HANDLE)
     error_codes: ClassVar[Mapping[str, str]] = {
         "INVALID_ANSWER": "The answer does not fit the schema.",
         "TIMEOUT": "Nobody answered in time, and no edge leaves from `timeout`.",
@@ -76,17 +78,13 @@ class HumanApproval(NodeType[HumanApprovalConfig]):
         return TYPICAL_ANSWER_MS
 
     async def run(self, context: NodeContext, config: HumanApprovalConfig) -> Waiting:
-        signal: dict[str, JsonValue] = {"kind": "person", "title": config.title}
-        if config.description:
-            signal["description"] = config.description
-        if config.assignee:
-            signal["assignee"] = config.assignee
-        return Waiting(config.timeout_ms, {**signal, "schema": ANSWER_SCHEMA})
+        told = signal("person", config.title, config.description, config.assignee, ANSWER_SCHEMA)
+        return Waiting(config.timeout_ms, told)
 
     async def resume(self, context: NodeContext, config: HumanApprovalConfig, wake: Wake) -> Outcome:
         match wake:
             case TimedOut():
-                return Completed({"approved": None, "comment": None}, handle="timeout")
+                return Completed({"approved": None, "comment": None}, handle=TIMEOUT_HANDLE)
             case Answered({"approved": bool(approved), **rest}):
                 handle = "approved" if approved else "rejected"
                 return Completed({"approved": approved, "comment": rest.get("comment")}, handle)

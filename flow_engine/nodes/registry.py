@@ -30,10 +30,13 @@ from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
 from flow_engine.nodes.http_request import HttpRequest
 from flow_engine.nodes.human_approval import HumanApproval
+from flow_engine.nodes.human_input import HumanInput
 from flow_engine.nodes.logic_delay import LogicDelay
 from flow_engine.nodes.logic_foreach import LogicForeach
 from flow_engine.nodes.logic_if import LogicIf
 from flow_engine.nodes.logic_switch import LogicSwitch
+from flow_engine.nodes.logic_wait_until import LogicWaitUntil
+from flow_engine.nodes.wait_callback import WaitCallback
 from flow_engine.payload import JsonValue
 
 ENTRY_POINT_GROUP = "flow_engine.nodes"
@@ -51,10 +54,13 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     FlowNoop,
     HttpRequest,
     HumanApproval,
+    HumanInput,
     LogicDelay,
     LogicForeach,
     LogicIf,
     LogicSwitch,
+    LogicWaitUntil,
+    WaitCallback,
 )
 
 

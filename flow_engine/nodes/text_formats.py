@@ -1,4 +1,4 @@
-"""CSV, XML and dates as JSON values, both ways. Texts are untrusted and lead to nothing outside them."""
+"""CSV and XML as JSON values, both ways. Texts are untrusted and lead to nothing outside them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flow_engine.nodes.untrusted_json import MAX_DEPTH
 from flow_engine.payload import JsonValue, encode
 
 MAX_ROWS = 100_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-OUT_OF_YEARS = "the date lies outside the years 1 to 9999"
 
 
 class FormatError(ValueError):
@@ -194,85 +190,3 @@ def _plain(value: JsonValue) -> str:
     if any(ord(character) < 32 and character not in "\t\n\r" for character in text):
         raise FormatError("XML cannot hold control characters")
     return text
-
-
-# Dates and times
-
-
-def parse_date(text: str, pattern: str | None, zone: str) -> datetime:
-    """The instant, in UTC.
-
-    Without `pattern` the text is ISO 8601; without an offset of its own it is read in `zone`. Raises
-    FormatError.
-    """
-    try:
-        moment = _read(text.strip(), pattern)
-    except ValueError as error:
-        raise FormatError(f"{text[:50]!r} is no date as it was asked for") from error
-    local = moment if moment.tzinfo else moment.replace(tzinfo=_zone(zone))
-    return _at(local, UTC)
-
-
-def _read(text: str, pattern: str | None) -> datetime:
-    if pattern is None:
-        return datetime.fromisoformat(text)
-    return datetime.strptime(text, pattern)  # noqa: DTZ007 - an offset in the text is kept, else a zone follows
-
-
-def date_fields(moment: datetime, zone: str) -> dict[str, JsonValue]:
-    """An instant taken apart, as it is in `zone`."""
-    local = _at(moment, _zone(zone))
-    return {
-        "utc": iso_utc(moment),
-        "epochMs": (moment - EPOCH) // timedelta(milliseconds=1),
-        "date": local.date().isoformat(),
-        "time": local.time().isoformat(),
-        "weekday": local.isoweekday(),
-        "offset": local.strftime("%z"),
-    }
-
-
-def iso_utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def format_date(value: JsonValue, pattern: str | None, zone: str) -> str:
-    """value: ISO 8601 text, or milliseconds since 1970. Without `pattern` the answer is ISO 8601.
-
-    Raises FormatError.
-    """
-    match value:
-        case str():
-            moment = parse_date(value, None, zone)
-        case bool():
-            raise FormatError("a date is a string or a number of milliseconds")
-        case int() | float():
-            moment = _from_epoch_ms(value)
-        case _:
-            raise FormatError("a date is a string or a number of milliseconds")
-    local = _at(moment, _zone(zone))
-    try:
-        return local.isoformat() if pattern is None else local.strftime(pattern)
-    except ValueError as error:
-        raise FormatError(f"{pattern!r} is no pattern of a date") from error
-
-
-def _from_epoch_ms(milliseconds: float) -> datetime:
-    try:
-        return EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError as error:
-        raise FormatError(OUT_OF_YEARS) from error
-
-
-def _at(moment: datetime, zone: tzinfo) -> datetime:
-    try:
-        return moment.astimezone(zone)
-    except OverflowError as error:
-        raise FormatError(OUT_OF_YEARS) from error
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise FormatError(f"{name[:50]!r} is no time zone; write Europe/Berlin or UTC") from error
