@@ -60,7 +60,16 @@ class Expression:
         return self._plain
 
 
-@lru_cache(maxsize=1024)
+MAX_CACHED_LENGTH = 512
+
+
 def compile_expression(source: str) -> Expression:
-    """The expression source stands for, compiled once. Raises ExpressionSyntaxError."""
+    """The expression source stands for; short ones are compiled once. Raises ExpressionSyntaxError."""
+    return (
+        _compiled(source) if len(source) <= MAX_CACHED_LENGTH else Expression(source, compile_source(source))
+    )
+
+
+@lru_cache(maxsize=2048)
+def _compiled(source: str) -> Expression:
     return Expression(source, compile_source(source))

@@ -48,10 +48,10 @@ def _elements(frame: Frame, value: Any) -> list[Any]:
 def _pairs(frame: Frame, value: Any) -> list[tuple[Any, Any]]:
     """What a loop with two variables goes through: indexes and elements, or keys and values."""
     if type(value) is list:
-        charge(frame, len(value) >> 1)
+        charge(frame, 2 * len(value))
         return list(enumerate(value))
     if type(value) is dict:
-        charge(frame, len(value) >> 1)
+        charge(frame, 2 * len(value))
         return list(zip(keys_of(value), value.values(), strict=True))
     raise EvaluationError(f"a list or a map expected, found {type_name(value)}")
 
@@ -261,8 +261,8 @@ MACROS = (
     Macro("existsOne", 2, 1, "bool", _exists_one, 3),
     Macro("transformList", 2, 1, "list", _paired_map, 4),
     Macro("transformList", 2, 2, "list", _chosen_map, 4),
-    Macro("transformMap", 2, 1, "map", _transform_map, 5),
-    Macro("transformMap", 2, 2, "map", _transform_map, 5),
+    Macro("transformMap", 2, 1, "map", _transform_map, 8),
+    Macro("transformMap", 2, 2, "map", _transform_map, 8),
     Macro("transformMapEntry", 2, 1, "map", _transform_entries, 8),
     Macro("transformMapEntry", 2, 2, "map", _transform_entries, 8),
     Macro("sortBy", 1, 1, "list", _sort_by, 3),

@@ -125,7 +125,7 @@ class _Compiler:
         if all(literal for literal, _ in pieces):
             constant = "".join(piece for _, piece in pieces)
             return lambda frame: constant
-        return parts[0] if len(parts) == 1 else lambda frame: _joined(frame, parts)
+        return parts[0] if len(parts) == 1 else lambda frame: _joined(frame, parts, place)
 
     def expression(self, source: str, place: Place) -> Render:
         expression = compile_expression(source)
@@ -143,7 +143,7 @@ class _Compiler:
         return render
 
 
-def _joined(frame: Frame, parts: list[Any]) -> str:
+def _joined(frame: Frame, parts: list[Any], place: Place) -> str:
     """Text and values as one string; its size is taken from the output's bytes."""
     texts = []
     for part in parts:
@@ -153,7 +153,9 @@ def _joined(frame: Frame, parts: list[Any]) -> str:
             text = value if type(value) is str else json_text(frame, value)
         frame[BYTES] -= len(text)
         if frame[BYTES] < 0:
-            raise LimitExceeded("the result of the template is too large")
+            error = LimitExceeded("the result of the template is too large")
+            error.place = place
+            raise error
         texts.append(text)
     return "".join(texts)
 

@@ -134,13 +134,13 @@ def equal(frame: Frame, left: Any, right: Any, depth: int = 0) -> bool:
         if len(left) != len(right):
             return False
         _descend(depth)
-        charge(frame, 6 * len(left) + 6)
+        charge(frame, 8 * len(left) + 8)
         return all(equal(frame, a, b, depth + 1) for a, b in zip(left, right, strict=True))
     if kind is dict:
         if len(left) != len(right):
             return False
         _descend(depth)
-        charge(frame, 8 * len(left) + 6)
+        charge(frame, 10 * len(left) + 8)
         return all(key in right and equal(frame, value, right[key], depth + 1) for key, value in left.items())
     return bool(left == right)
 

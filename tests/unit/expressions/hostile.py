@@ -27,6 +27,7 @@ SCOPE: dict[str, Any] = {
     "lines": [f"{'x' * 500}{index}" for index in range(1_000)],
     "zones": [f"Etc/GMT+{index % 13}" for index in range(10_000)],
     "deep": json.loads("[" * 60 + "]" * 60),
+    "path": json.loads('{"a":' * 58 + "{}" + "}" * 58),
     "wide": {f"key{index}": index for index in range(10_000)},
     "big": [[{"a": index}] * 100 for index in range(100)],
 }
@@ -38,7 +39,13 @@ EXPRESSIONS: dict[str, str] = {
     "nested exists that never finds": "numbers.exists(a, numbers.exists(b, a == b + 100000))",
     "errors absorbed in a loop": "numbers.exists(a, numbers.exists(b, a / 0 == b || b / 0 == a))",
     "errors absorbed by or": f"numbers.map(a, {' || '.join(['a / 0 == 1'] * 150)} || true)",
-    "errors answered by get": "numbers.map(a, numbers.map(b, get(a.b.c, get(b.c, 1))))",
+    "errors answered by get": "numbers.map(a, numbers.map(b, get(wide.x.y, get(wide.y, 1))))",
+    "errors answered by get after long paths": "numbers.map(a, numbers.map(b, get(path"
+    + ".a" * 58
+    + ".b, 1)))",
+    "deep errors absorbed in a loop": "numbers.exists(a, " + "1 + (" * 25 + "a / 0" + ")" * 25 + " == 0)",
+    "errors of many kinds": "numbers.exists(a, "
+    "get(numbers[a + 100000], 1) == 2 || wide.x == 1 || 'x' + a == '')",
     "errors answered by coalesce": "numbers.map(a, coalesce(" + ", ".join(["wide.nothing"] * 150) + ", 1))",
     "string doubling": "cel.bind(a, text + text, cel.bind(b, a + a, cel.bind(c, b + b, cel.bind(d, c + c, "
     "cel.bind(e, d + d, cel.bind(f, e + e, cel.bind(g, f + f, g + g)))))))",
