@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import uuid
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -47,7 +48,7 @@ class Worker:
             settings.idle_ask_seconds,
         )
         self._broker = BellBroker(settings.redis_url, self.id, self._runs.room)
-        self._broker.register_task(self._advance, task_name=TASK_NAME)
+        self._broker.register_task(self._bell_handler(), task_name=TASK_NAME)
         self._stop_listening = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -90,15 +91,20 @@ class Worker:
                 log.exception("bells.failed")
                 await asyncio.sleep(1.0)
 
-    async def _advance(
-        self, priority_class: str, execution_id: str, bell: Annotated[Context, TaskiqDepends()]
-    ) -> None:
-        """A bell. Acknowledged once the executor has given any definite answer; else it rings again."""
-        try:
-            await self._runs.ring()
-        except ExecutorUnreachable:
-            return
-        await bell.ack()
+    def _bell_handler(self) -> Callable[..., Awaitable[None]]:
+        """A function, since taskiq renames what it registers and methods cannot be renamed."""
+
+        async def advance(
+            priority_class: str, execution_id: str, bell: Annotated[Context, TaskiqDepends()]
+        ) -> None:
+            """A bell. Acknowledged once the executor has given any definite answer; else it rings again."""
+            try:
+                await self._runs.ring()
+            except ExecutorUnreachable:
+                return
+            await bell.ack()
+
+        return advance
 
     def _describe(self) -> pb.SessionRequest:
         return pb.SessionRequest(
