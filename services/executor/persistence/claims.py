@@ -88,16 +88,16 @@ def take(draft: Draft, claim: Claim, lease: timedelta) -> None:
 def give_back(draft: Draft) -> None:
     """Unworked: to its old place in the queue, or to where control wants it."""
     place, control, reason = draft.row.queue_order, draft.row.pending_control, draft.row.control_reason
+    if control != "cancel":
+        draft.promote("shutdown")
     match control:
         case "cancel":
             draft.record(ExecutionCancelled(time=draft.now, reason=reason))
             draft.move("release", "cancelled")
         case "pause":
             draft.record(ExecutionPaused(time=draft.now))
-            draft.set(execution_mode="queued")
             draft.move("release", "paused")
         case _:
-            draft.set(execution_mode="queued")
             draft.move("release", "pending")
             draft.set(queue_order=place)
 

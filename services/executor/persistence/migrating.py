@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy
@@ -54,6 +55,7 @@ def check_schema(url: str) -> None:
     raise SchemaMismatch(f"the database {state}; run `flow db upgrade`")
 
 
+@cache
 def needed_revision() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from flow_engine.interpreter.events import Event, encode_events
+from flow_engine.interpreter.events import Event, ExecutionPromoted, encode_events
 from services.executor.persistence.contract import TERMINAL
 from services.executor.persistence.row import Fence, NewBatch, Row
 
@@ -90,6 +90,12 @@ class Draft:
         first, last = self.row.last_sequence + 1, self.row.last_sequence + count
         self.batches.append(NewBatch(first, last, events, epoch, report_no, report_hash))
         self.set(last_sequence=last, last_event_at=last_event_at)
+
+    def promote(self, reason: str) -> None:
+        """An immediate run goes on in the queue: its mode never changes without the event that says so."""
+        if self.row.execution_mode == "immediate":
+            self.record(ExecutionPromoted(time=self.now, reason=reason))
+            self.set(execution_mode="queued")
 
     def move(self, kind: str, status: str) -> None:
         """Change the status, with all that follows from where it leads."""

@@ -99,7 +99,8 @@ def accept(draft: Draft, report: Report) -> None:
 def _give_up(draft: Draft, give_up: GiveUp) -> None:
     row, status = draft.row, give_up.status
     if status not in TERMINAL:
-        draft.set(execution_mode="queued")
+        if row.pending_control != "cancel":
+            draft.promote("waiting" if status == "waiting" else "shutdown")
         if row.pending_control is not None:
             _put_down_under_control(draft, give_up)
             return

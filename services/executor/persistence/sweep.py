@@ -13,11 +13,9 @@ from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
 from flow_engine import payload
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.events import (
-    Event,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionPaused,
-    ExecutionPromoted,
     Failure,
     TimerFired,
 )
@@ -139,16 +137,12 @@ def expire(draft: Draft) -> None:
             draft, "expire", Failure(code="WORKER_LOST", message=f"its runner was lost {lost_leases} times")
         )
     else:
-        paused = row.pending_control == "pause"
-        events: list[Event] = []
-        if row.execution_mode == "immediate":
-            events.append(ExecutionPromoted(time=draft.now, reason="executorLost"))
-            draft.set(execution_mode="queued")
-        if paused:
-            events.append(ExecutionPaused(time=draft.now))
-        if events:
-            draft.record(*events)
-        draft.move("expire", "paused" if paused else "pending")
+        draft.promote("executorLost")
+        if row.pending_control == "pause":
+            draft.record(ExecutionPaused(time=draft.now))
+            draft.move("expire", "paused")
+        else:
+            draft.move("expire", "pending")
     draft.set(lost_leases=lost_leases)
 
 

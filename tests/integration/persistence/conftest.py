@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +27,17 @@ def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of each kind in turn, with our schema and a clock that stands still."""
     if request.param == "sqlite":
         copy = tmp_path / "flow.db"
         shutil.copy(request.getfixturevalue("_migrated_sqlite"), copy)
-        return f"sqlite:///{copy}"
+        yield f"sqlite:///{copy}"
+        return
     cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
-    return cluster.create_database(cluster.template("persistence_with_clock", _prepare))
+    url = cluster.create_database(cluster.template("persistence_with_clock", _prepare))
+    yield url
+    cluster.drop_database(url)
 
 
 @pytest.fixture

@@ -82,7 +82,12 @@ class Stage:
     # Starting ---------------------------------------------------------------------------------
 
     def new(
-        self, mode: str = "queued", value: JsonValue = None, priority: int = 5, tags: Sequence[str] = (), **more: Any
+        self,
+        mode: str = "queued",
+        value: JsonValue = None,
+        priority: int = 5,
+        tags: Sequence[str] = (),
+        **more: Any,
     ) -> NewExecution:
         execution_id = new_execution_id()
         given = Payload.of(value)
@@ -123,7 +128,9 @@ class Stage:
             runner.seen = started.first_sequence + len(first.events) - 1
         return runner
 
-    async def claim(self, worker: str = "worker:1", slots: int = 1, claim_id: str = "") -> list[ClaimedExecution]:
+    async def claim(
+        self, worker: str = "worker:1", slots: int = 1, claim_id: str = ""
+    ) -> list[ClaimedExecution]:
         return await self.store.claim_next(Claim(worker, claim_id or new_execution_id(), slots))
 
     async def claimed(self, worker: str = "worker:1", **more: Any) -> Runner:
@@ -141,7 +148,9 @@ class Stage:
         runner = await self.claimed(**more)
         wake_at = None if wake_in is None else self.now + timedelta(seconds=wake_in)
         reply = await runner.give_up(
-            GiveUp("waiting", wake_at=wake_at, wake_timer="ask#1", all_waiting=True, waits=[{"nodeId": "ask"}]),
+            GiveUp(
+                "waiting", wake_at=wake_at, wake_timer="ask#1", all_waiting=True, waits=[{"nodeId": "ask"}]
+            ),
             ExecutionWaiting(time=self.now, wake_at=wake_at),
         )
         assert reply.outcome is ReportOutcome.OK
@@ -157,7 +166,9 @@ class Stage:
 
     async def history(self, execution_id: ExecutionId) -> list[AnyEvent]:
         batches = await self.store.events(execution_id, 0, 100_000)
-        return [event for batch in batches for event in decode_events(batch.events_json, batch.first_sequence)]
+        return [
+            event for batch in batches for event in decode_events(batch.events_json, batch.first_sequence)
+        ]
 
     async def types(self, execution_id: ExecutionId) -> list[str]:
         return [type_of(event) for event in await self.history(execution_id)]
@@ -166,7 +177,7 @@ class Stage:
         return {row[0] for row in execute(self.url, "SELECT execution_id FROM outbox")}
 
     def audit(self) -> None:
-        """What must be true whatever happened: histories without gaps, in order of time; bells only for the queue."""
+        """What must be true whatever happened: histories without gaps and in order, bells only for the queue."""
         rows = execute(self.url, "SELECT id, status, last_sequence FROM workflow_executions")
         batches = execute(
             self.url,
@@ -228,7 +239,9 @@ class Runner:
 
     async def step(self, node_id: str = "a") -> ReportReply:
         now = self.stage.now
-        return await self.report(StepStarted(time=now, node_id=node_id), StepCompleted(time=now, node_id=node_id))
+        return await self.report(
+            StepStarted(time=now, node_id=node_id), StepCompleted(time=now, node_id=node_id)
+        )
 
     async def give_up(self, give_up: GiveUp, *events: Event, **entry: Any) -> ReportReply:
         return await self.report(*events, entry=Entry(events, give_up=give_up, **entry))

@@ -12,7 +12,6 @@ from flow_engine.interpreter.events import (
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
-    ExecutionPaused,
     ExecutionPromoted,
     ExecutionWaiting,
     Failure,
@@ -178,7 +177,9 @@ async def test_with_cancel_asked_only_cancelled_ends_it(stage: Stage) -> None:
     assert (await runner.step()).outcome is OK
     assert (await runner.complete()).outcome is UNSEEN
     failed = GiveUp("failed", error=encode(Failure("X", "x")))
-    assert (await runner.give_up(failed, ExecutionFailed(time=stage.now, error=Failure("X", "x")))).outcome is UNSEEN
+    assert (
+        await runner.give_up(failed, ExecutionFailed(time=stage.now, error=Failure("X", "x")))
+    ).outcome is UNSEEN
     assert await stage.status(runner.id) == "running"
     reply = await runner.give_up(GiveUp("cancelled"), ExecutionCancelled(time=stage.now))
     assert reply.outcome is OK
@@ -254,7 +255,8 @@ async def test_a_failure_is_kept_as_it_was_written(stage: Stage) -> None:
     runner = await stage.claimed()
     failure = Failure("HTTP_STATUS", "it said 503", node_id="a", details={"n": 2**53 + 1})
     reply = await runner.give_up(
-        GiveUp("failed", error=encode(failure), result=b'{"steps":[]}'), ExecutionFailed(time=stage.now, error=failure)
+        GiveUp("failed", error=encode(failure), result=b'{"steps":[]}'),
+        ExecutionFailed(time=stage.now, error=failure),
     )
     assert reply.outcome is OK
     record = await stage.record(runner.id)

@@ -78,7 +78,11 @@ async def test_a_deferred_first_commit_holds_the_whole_run(stage: Stage) -> None
     started = await stage.store.create(new, ImmediateRun("executor:1", entry))
     assert started.first_sequence == 2
     record = await stage.record(new.id)
-    assert (record.status, record.last_sequence, record.result) == ("completed", 4, b'{"output":1,"steps":[]}')
+    assert (record.status, record.last_sequence, record.result) == (
+        "completed",
+        4,
+        b'{"output":1,"steps":[]}',
+    )
     assert (record.created_at, record.completed_at) == (began, stage.now)
     assert [event.time for event in await stage.history(new.id)][:2] == [began, began]
 
@@ -87,7 +91,9 @@ async def test_a_first_commit_may_promote(stage: Stage) -> None:
     runner = await stage.immediate(
         first=Entry(
             [ExecutionPromoted(time=stage.now, reason="waiting")],
-            give_up=GiveUp("waiting", wake_at=stage.now + timedelta(hours=1), wake_timer="a#1", all_waiting=True),
+            give_up=GiveUp(
+                "waiting", wake_at=stage.now + timedelta(hours=1), wake_timer="a#1", all_waiting=True
+            ),
         )
     )
     record = await stage.record(runner.id)
