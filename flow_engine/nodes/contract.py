@@ -99,6 +99,13 @@ class NodeServices:
     def http(self) -> Any:  # httpx.AsyncClient
         raise LookupError("this process has no HTTP client")
 
+    async def address_of(self, host: str, port: int) -> str:
+        """Where to connect for `host`: nodes that open connections of their own ask first, and connect there.
+
+        Whoever restricts where nodes may go resolves the name here, and raises NodeError.
+        """
+        return host
+
 
 @dataclass(frozen=True, slots=True)
 class NodeContext:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from flow_engine.nodes.contract import Completed
-from flow_engine.nodes.http_request import retry_after_ms
+from flow_engine.nodes.http_exchange import retry_after_ms
 from flow_engine.nodes.services import SharedServices
 from tests.integration.nodes.servers import free_port, serve_bytes, serve_http
 from tests.unit.nodes import contexts

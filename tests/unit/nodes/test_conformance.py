@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
@@ -86,6 +86,7 @@ def test_instances_hold_no_state(kind: NodeType[Any]) -> None:
 
 
 @every_type
+@settings(max_examples=25)
 @given(raw=st.dictionaries(st.text(max_size=8), json_values, max_size=4), value=json_values)
 def test_estimates_and_handles_take_any_raw_config(
     kind: NodeType[Any], raw: dict[str, Any], value: Any
