@@ -269,7 +269,7 @@ class _Compiler:
                 except LimitExceeded:
                     raise
                 except EvaluationError as error:
-                    charge(frame, 50)
+                    charge(frame, 70)
                     failure = failure or error
                     continue
                 if value is decides:
@@ -457,7 +457,7 @@ class _Compiler:
             try:
                 return run(frame)
             except AbsentValue:
-                charge(frame, 50)
+                charge(frame, 70)
             return fallback(frame)
 
         kind = value.kind if value.kind == default.kind else "any"
@@ -477,7 +477,7 @@ class _Compiler:
                 try:
                     value = run(frame)
                 except AbsentValue:
-                    charge(frame, 50)
+                    charge(frame, 70)
                     continue
                 if value is not None:
                     return value

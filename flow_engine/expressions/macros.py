@@ -139,7 +139,7 @@ def _quantifier(decides: bool) -> Build:
                 except LimitExceeded:
                     raise
                 except EvaluationError as error:
-                    charge(frame, 50)
+                    charge(frame, 70)
                     failure = failure or error
                     continue
                 if value is decides:

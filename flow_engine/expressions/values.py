@@ -175,11 +175,11 @@ def frozen(frame: Frame, value: Any, depth: int = 0) -> Any:
         return _TRUE_KEY if value else _FALSE_KEY
     if kind is list:
         _descend(depth)
-        charge(frame, 8 * len(value) + 8)
+        charge(frame, 11 * len(value) + 11)
         return list, tuple(frozen(frame, item, depth + 1) for item in value)
     if kind is dict:
         _descend(depth)
-        charge(frame, 12 * len(value) + 12)
+        charge(frame, 16 * len(value) + 16)
         return dict, frozenset((key, frozen(frame, item, depth + 1)) for key, item in value.items())
     if kind is str and len(value) > 64:
         charge(frame, len(value) >> 6)

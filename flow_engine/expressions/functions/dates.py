@@ -210,7 +210,7 @@ def parse_time(frame: Frame, text: str, pattern: str, where: str = "UTC") -> Tim
             )
     if _literal(text, at, pattern[end:]) != len(text):
         raise EvaluationError("the text goes on after the pattern")
-    where = where if where[0] not in "+-" else f"{where[:3]}:{where[-2:]}"
+    where = where if where[:1] not in ("+", "-") else f"{where[:3]}:{where[-2:]}"
     try:
         year, month, day, hour, minute, second = numbers.values()
         return instant(datetime(year, month, day, hour, minute, second, tzinfo=zone(where)))

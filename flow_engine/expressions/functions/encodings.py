@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from flow_engine.expressions.errors import EvaluationError
 from flow_engine.expressions.functions.registry import function
 from flow_engine.expressions.limits import BYTES, Frame, charge
-from flow_engine.expressions.values import to_json
+from flow_engine.expressions.values import json_key, to_json
 
 GROUP = "JSON, encodings and hashes"
 
@@ -195,7 +195,7 @@ def to_plain_parameters(frame: Frame, parameters: dict[Any, Any]) -> list[tuple[
     for key, value in parameters.items():
         items = value if type(value) is list else [value]
         charge(frame, 4 * len(items))
-        name = key if type(key) is str else json_text(frame, key)
+        name = json_key(key)
         pairs += [
             (name, item if type(item) is str else json_text(frame, item))
             for item in items

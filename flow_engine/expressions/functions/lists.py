@@ -238,7 +238,7 @@ def numbers(frame: Frame, count: int) -> list[int]:
 def chunk(frame: Frame, items: list[Any], length: int) -> list[list[Any]]:
     if length < 1:
         raise EvaluationError("chunk needs a length of at least 1")
-    charge(frame, (len(items) >> 2) + 5 * (len(items) // length))
+    charge(frame, (len(items) >> 2) + 9 * (len(items) // length))
     return [items[start : start + length] for start in range(0, len(items), length)]
 
 
@@ -249,7 +249,7 @@ def chunk(frame: Frame, items: list[Any], length: int) -> list[list[Any]]:
     examples=[("['a', 'b'].zip([1, 2])", '[["a",1],["b",2]]')],
 )
 def pairs(frame: Frame, items: list[Any], others: list[Any]) -> list[list[Any]]:
-    charge(frame, 5 * min(len(items), len(others)))
+    charge(frame, 9 * min(len(items), len(others)))
     return [list(pair) for pair in zip(items, others, strict=False)]
 
 

@@ -138,7 +138,7 @@ def _found(frame: Frame, text: str, octets: bytes, pattern: Any) -> Iterator[Any
         started = time.perf_counter_ns()
         found = next(rest, None)
         elapsed = time.perf_counter_ns() - started
-        charge(frame, 80 if elapsed < 20_000 else elapsed // 50)
+        charge(frame, 110 if elapsed < 20_000 else elapsed // 50)
         if found is None:
             return
         yield found

@@ -185,7 +185,7 @@ def comparable(value: Any) -> Any:
     return type(value).__name__, repr(value)
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(source=st.deferred(expressions), scope=scopes)
 def test_random_expressions_have_the_value_the_reference_implementation_gives(
     source: str, scope: dict[str, Any]
