@@ -257,7 +257,10 @@ class Runner:
             self._spawn(self._attempt(step, resumed), step.id)
 
     def _would_overrun(self, step: StepState) -> bool:
-        if self._budget_ends_at is None or self.state.mode != "immediate" or step.node.type.container:
+        """A question is asked here: waiting for its answer lets go of the execution anyway."""
+        if self._budget_ends_at is None or self.state.mode != "immediate":
+            return False
+        if step.node.type.container or step.node.type.human:
             return False
         typical = step.node.type.typical_ms(step.node.raw_config) / 1000
         return typical > max(0.0, self._budget_ends_at - time.monotonic())

@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from flow_engine.interpreter import events as e
+from flow_engine.interpreter.journal import GiveUp
 from flow_engine.interpreter.runner import RunEnd, Runner
 from flow_engine.interpreter.state import ExecutionState, parse_timer_id
 from flow_engine.interpreter.steps import StepsView
@@ -47,7 +51,7 @@ def edges(text: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for way in filter(None, map(str.strip, text.split(";"))):
         stops = [stop.strip() for stop in way.split(">")]
-        for start, end in zip(stops, stops[1:], strict=False):
+        for start, end in pairwise(stops):
             source, _, handle = start.partition(":")
             edge = {"source": source, "target": end.partition(":")[0]}
             found.append({**edge, "sourceHandle": handle} if handle else edge)
@@ -150,6 +154,24 @@ class Play:
             self.execution.epoch += 1
             self.execution.move("pending")
 
+    async def die(self) -> None:
+        """The process is killed with the runner in it; the sweeper hands the execution on."""
+        assert self.runner is not None
+        self.runner.abandon()
+        with pytest.raises(asyncio.CancelledError):
+            await self._running
+        self.runner = None
+        self.lose_runner()
+
+    def cut(self, sequence: int) -> Play:
+        """As if the process had died when the history was committed up to `sequence`."""
+        other = Play(self.graph)
+        other.execution = MemoryExecution(
+            history=self.history[:sequence], payloads=dict(self.execution.payloads), mode=self.execution.mode
+        )
+        other.lose_runner()
+        return other
+
     async def to_end(self, answers: dict[str, JsonValue] | None = None) -> RunEnd:
         """Run, wake and answer until the execution has ended."""
         while True:
@@ -196,13 +218,17 @@ class Play:
         assert give_up is not None
         assert give_up.wake_at is not None, f"nothing would ever wake it: {give_up}"
         advance(max(0.0, (give_up.wake_at - database_now()).total_seconds()))
-        node_id, iteration = parse_timer_id(give_up.wake_timer)
-        fired = e.TimerFired(
-            time=database_now(), timer_id=give_up.wake_timer, node_id=node_id, iteration=iteration
-        )
-        self.write(fired)
+        self._fire(give_up)
         if self.execution.status == "waiting":
             self.execution.move("pending")
+
+    def _fire(self, give_up: GiveUp) -> None:
+        node_id, iteration = parse_timer_id(give_up.wake_timer)
+        self.write(
+            e.TimerFired(
+                time=database_now(), timer_id=give_up.wake_timer, node_id=node_id, iteration=iteration
+            )
+        )
 
     def pause(self) -> None:
         if self.execution.status == "running":
@@ -213,12 +239,17 @@ class Play:
             self.execution.move("paused")
 
     def resume(self) -> None:
+        """A paused execution goes back to waiting if there is nothing else to do."""
         self.write(e.ExecutionResumed(time=database_now()))
-        if self.execution.status == "paused":
-            give_up = self.execution.given_up
-            self.execution.move("waiting" if give_up and give_up.all_waiting else "pending")
-        else:
+        if self.execution.status == "running":
             self.execution.pending_control = ""
+            return
+        give_up = self.execution.given_up
+        assert give_up is not None
+        due = give_up.wake_at is not None and give_up.wake_at <= database_now()
+        if due:
+            self._fire(give_up)
+        self.execution.move("waiting" if give_up.all_waiting and not due else "pending")
 
     def cancel(self, reason: str = "") -> None:
         if self.execution.status == "running":

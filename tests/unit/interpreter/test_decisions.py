@@ -67,7 +67,13 @@ AROUND = workflow(
             id="a merge does not wait for what was not taken",
         ),
         pytest.param(
-            workflow(SWITCH, work("one"), work("else"), work("always"), ways="sw:one > one; sw:default > else; sw > always"),
+            workflow(
+                SWITCH,
+                work("one"),
+                work("else"),
+                work("always"),
+                ways="sw:one > one; sw:default > else; sw > always",
+            ),
             ["sw completed one"],
             ["skip else", "run one", "run always"],
             id="an edge without handle is always taken",
@@ -100,18 +106,26 @@ AROUND = workflow(
         pytest.param(ANY, ["a skipped", "b skipped"], ["skip j"], id="any without any is skipped"),
         pytest.param(TWO, ["a completed"], ["run b", "run c"], id="two wants two"),
         pytest.param(TWO, ["a completed", "c completed"], ["run b", "run j"], id="two has two"),
+        pytest.param(TWO, ["a skipped", "b started"], ["run c"], id="two of three may still come"),
         pytest.param(
-            TWO, ["a skipped", "b started"], ["run c"], id="two of three may still come"
-        ),
-        pytest.param(
-            TWO, ["a skipped", "b skipped", "c started"], ["skip j"], id="skipped once two cannot come any more"
+            TWO,
+            ["a skipped", "b skipped", "c started"],
+            ["skip j"],
+            id="skipped once two cannot come any more",
         ),
         # failure
-        pytest.param(HANDLED, ["a failed BROKEN branch"], ["skip ok", "run bad"], id="branch takes error edges"),
+        pytest.param(
+            HANDLED, ["a failed BROKEN branch"], ["skip ok", "run bad"], id="branch takes error edges"
+        ),
         pytest.param(HANDLED, ["a completed"], ["skip bad", "run ok"], id="success takes the others"),
         pytest.param(ONWARD, ["a failed BROKEN continue"], ["run b"], id="continue goes on"),
         pytest.param(
-            workflow(node("if2", "logic.if", condition=True, onError="continue"), work("t"), work("b"), ways="if2:true > t; if2 > b"),
+            workflow(
+                node("if2", "logic.if", condition=True, onError="continue"),
+                work("t"),
+                work("b"),
+                ways="if2:true > t; if2 > b",
+            ),
             ["if2 failed BROKEN continue"],
             ["skip t", "run b"],
             id="continue takes edges without handle only",
@@ -161,7 +175,10 @@ AROUND = workflow(
             id="once",
         ),
         pytest.param(
-            workflow(APPROVAL), ["ask started", "ask waiting 60", "ask timer"], ["resume ask"], id="so does a timer"
+            workflow(APPROVAL),
+            ["ask started", "ask waiting 60", "ask timer"],
+            ["resume ask"],
+            id="so does a timer",
         ),
         pytest.param(
             workflow(APPROVAL),
@@ -179,7 +196,10 @@ AROUND = workflow(
             FORK, ["a completed", "pauseRequested", "resumed"], ["run b", "run c"], id="a resumption does"
         ),
         pytest.param(
-            BRANCH, ["if started", "pauseRequested", "if completed true"], ["skip f"], id="facts are facts in a pause"
+            BRANCH,
+            ["if started", "pauseRequested", "if completed true"],
+            ["skip f"],
+            id="facts are facts in a pause",
         ),
         pytest.param(
             workflow(APPROVAL),
@@ -209,7 +229,10 @@ AROUND = workflow(
             id="and ends even what is paused",
         ),
         pytest.param(
-            CHAIN, ["a completed", "b completed", "cancelRequested"], ["cancel"], id="a cancellation outranks the end"
+            CHAIN,
+            ["a completed", "b completed", "cancelRequested"],
+            ["cancel"],
+            id="a cancellation outranks the end",
         ),
         # loops
         pytest.param(EACH, [], ["run each"], id="a loop begins"),
@@ -239,7 +262,12 @@ AROUND = workflow(
         ),
         pytest.param(
             EACH,
-            ["each started 3 items, 2 at once", "x[0] started", "x[1] failed BROKEN", "y[1] cancelled siblingFailed"],
+            [
+                "each started 3 items, 2 at once",
+                "x[0] started",
+                "x[1] failed BROKEN",
+                "y[1] cancelled siblingFailed",
+            ],
             ["cancel x[0] siblingFailed", "cancel y[0] siblingFailed"],
             id="then the other iterations",
         ),
@@ -284,29 +312,49 @@ AROUND = workflow(
         ),
         pytest.param(
             AROUND,
-            ["outer started 1 items", "inner[0] started 1 items", "x[0,0] failed BROKEN", "inner[0] failed BROKEN"],
+            [
+                "outer started 1 items",
+                "inner[0] started 1 items",
+                "x[0,0] failed BROKEN",
+                "inner[0] failed BROKEN",
+            ],
             ["fail outer BROKEN"],
             id="and to the outer",
         ),
         pytest.param(
             AROUND,
-            ["outer started 1 items", "inner[0] started 1 items", "x[0,0] failed BROKEN", "inner[0] failed BROKEN", "outer failed BROKEN"],
+            [
+                "outer started 1 items",
+                "inner[0] started 1 items",
+                "x[0,0] failed BROKEN",
+                "inner[0] failed BROKEN",
+                "outer failed BROKEN",
+            ],
             ["cancel after siblingFailed"],
             id="and stops what comes after",
         ),
         # parallelism
         pytest.param({**PARALLEL, "maxParallel": 2}, [], ["run a", "run b"], id="maxParallel holds back"),
         pytest.param(
-            {**PARALLEL, "maxParallel": 1}, ["a started", "a waiting 60"], ["run b"], id="waiting steps do not count"
+            {**PARALLEL, "maxParallel": 1},
+            ["a started", "a waiting 60"],
+            ["run b"],
+            id="waiting steps do not count",
         ),
         pytest.param(
-            {**PARALLEL, "maxParallel": 1}, ["a started", "a retrying BROKEN 9"], ["run b"], id="nor does back-off"
+            {**PARALLEL, "maxParallel": 1},
+            ["a started", "a retrying BROKEN 9"],
+            ["run b"],
+            id="nor does back-off",
         ),
         pytest.param(
-            {**EACH, "maxParallel": 2}, ["each started 9 items, 9 at once"], ["run x[0]", "run x[1]"], id="containers do not count"
+            {**EACH, "maxParallel": 2},
+            ["each started 9 items, 9 at once"],
+            ["run x[0]", "run x[1]"],
+            id="containers do not count",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_follows_from_what_has_happened(
     definition: dict[str, Any], history: list[str], expected: list[str]
 ) -> None:

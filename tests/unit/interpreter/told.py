@@ -18,7 +18,6 @@ _EXECUTION: dict[str, type[e.Event]] = {
     "paused": e.ExecutionPaused,
     "resumed": e.ExecutionResumed,
     "cancelRequested": e.ExecutionCancelRequested,
-    "promoted": e.ExecutionPromoted,
     "completed": e.ExecutionCompleted,
 }
 
@@ -43,8 +42,7 @@ def past(*lines: str) -> list[e.Event]:
 
 def _event(line: str, time: datetime) -> e.Event:
     if line in _EXECUTION:
-        extra = {"reason": "budget"} if line == "promoted" else {}
-        return _EXECUTION[line](time=time, **extra)
+        return _EXECUTION[line](time=time)
     found = _STEP.fullmatch(line)
     assert found, line
     node_id, path, word = found["node"], found["path"], found["word"]
