@@ -8,6 +8,7 @@ Map keys are strings, ints and bools; the two bools are kept as BoolKey, because
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final, TypeAlias
@@ -209,45 +210,61 @@ def to_json(frame: Frame, value: Any) -> JsonValue:
 def _measure(frame: Frame, value: Any, depth: int) -> bool:
     """Take the size of value's JSON text from the frame; answer whether value is plain JSON as it is."""
     kind = type(value)
+    if kind is list:
+        return _measure_all(frame, value, depth)
+    if kind is dict:
+        keys_are_plain = _measure_keys(frame, value)
+        return _measure_all(frame, value.values(), depth) and keys_are_plain
+    if kind in _SCALARS:
+        return _measure_all(frame, (value,), depth + 1)
+    _take(frame, len(value) * 4 // 3 + 4 if kind is bytes else 40)
+    return False
+
+
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+
+
+def _measure_all(frame: Frame, items: Collection[Any], depth: int) -> bool:
+    """The same for the elements of a list or map; scalars, most of them, without a call for each."""
+    if depth <= 0:
+        raise LimitExceeded(f"the result nests deeper than {frame[DEPTH]}")
+    charge(frame, 8 + 3 * len(items))
     plain = True
-    size = 8
-    if kind is str:
-        size = (len(value) if value.isascii() else 3 * len(value)) + 3
-    elif kind is int:
-        size = 2 + value.bit_length() // 3
-    elif kind is float:
-        if not isfinite(value):
-            raise EvaluationError(f"{_unlimited(value)} is no JSON value")
-    elif kind is list or kind is dict:
-        if depth <= 0:
-            raise LimitExceeded(f"the result nests deeper than {frame[DEPTH]}")
-        charge(frame, 6 + 3 * len(value))
-        frame[BYTES] -= 2
-        items = value
-        if kind is dict:
-            items = value.values()
-            plain = _measure_keys(frame, value)
-        for item in items:
-            if not _measure(frame, item, depth - 1):
-                plain = False
-        return plain
-    elif kind is not bool and value is not None:
-        plain = False
-        size = 40 if kind is not bytes else len(value) * 4 // 3 + 4
-    frame[BYTES] -= size
-    if frame[BYTES] < 0:
-        raise LimitExceeded("the result of the expression is too large")
+    size = 2
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            size += (len(item) if item.isascii() else 3 * len(item)) + 3
+        elif kind is int:
+            size += 2 + item.bit_length() // 3
+        elif kind is float:
+            size += 9
+            if not isfinite(item):
+                raise EvaluationError(f"{_unlimited(item)} is no JSON value")
+        elif kind is bool or item is None:
+            size += 6
+        elif not _measure(frame, item, depth - 1):
+            plain = False
+    _take(frame, size)
     return plain
 
 
 def _measure_keys(frame: Frame, mapping: dict[Any, Any]) -> bool:
     plain = True
+    size = 0
     for key in mapping:
         if type(key) is str:
-            frame[BYTES] -= len(key) + 4
+            size += len(key) + 4
         else:
             plain = False
+    _take(frame, size)
     return plain
+
+
+def _take(frame: Frame, size: int) -> None:
+    frame[BYTES] -= size
+    if frame[BYTES] < 0:
+        raise LimitExceeded("the result of the expression is too large")
 
 
 def _converted(value: Any) -> JsonValue:
