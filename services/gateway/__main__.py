@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
 
-import structlog
 import uvloop
 
+from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
+from flow_engine.logs import configure_logs
 from services.gateway.bootstrap import serve
-from services.gateway.settings import SettingsRefused, settings_from
-
-EXIT_CONFIG = 78
+from services.gateway.settings import from_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,33 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if set(arguments) - {"--insecure"}:
         print("usage: python -m services.gateway [--insecure]", file=sys.stderr)
         return 2
-    log_as_json_lines()
     environment = {**os.environ, **({"FLOW_INSECURE": "1"} if arguments else {})}
     try:
-        uvloop.run(serve(settings_from(environment), announce))
-    except SettingsRefused as refused:
-        print(refused, file=sys.stderr)
-        return EXIT_CONFIG
+        settings = from_environment(environment)
+        configure_logs(settings.log_level)
+        uvloop.run(serve(settings, announce))
+    except WrongSettings as wrong:
+        print(wrong, file=sys.stderr)
+        return EXIT_CONFIGURATION
     return 0
 
 
 def announce(address: str) -> None:
     print(f"ready {address}", flush=True)
-
-
-def log_as_json_lines() -> None:
-    """Log records go to standard error, one JSON object a line."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

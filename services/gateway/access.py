@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from flow_engine.environment import loopback
 from services.gateway.errors import Refused
 from services.gateway.settings import Settings
 
@@ -49,8 +50,9 @@ class Access:
 
 def access_from(settings: Settings) -> Access:
     """An open bind without a list of names answers to any: whoever accepted that has no list to check."""
-    bound = settings.http_address
-    any_host = "*" in settings.allowed_hosts or (not bound.loopback and not settings.allowed_hosts)
+    any_host = "*" in settings.allowed_hosts or (
+        not loopback(settings.http_host) and not settings.allowed_hosts
+    )
     names = {*settings.allowed_hosts} - {"*"}
     return Access(frozenset(names), any_host)
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from flow_engine.clock import Clock, SystemClock
+from flow_engine.environment import WrongSettings, joined
 from flow_engine.v1 import execution_pb2 as pb
 from services.gateway import routes
 from services.gateway.access import access_from
@@ -26,7 +28,7 @@ from services.gateway.hub import Hub, Source
 from services.gateway.metrics import Metrics
 from services.gateway.openapi import api_document
 from services.gateway.operations import Operations
-from services.gateway.settings import Address, Settings, SettingsRefused
+from services.gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +45,9 @@ async def serve(
     """Run until SIGTERM or SIGINT, or until `stop` is set where the caller handles signals itself.
 
     ready: called once with the address, http://host:port, when connections are accepted.
-    Raises SettingsRefused when the address cannot be bound.
+    Raises WrongSettings when the address cannot be bound.
     """
-    listener = listen(settings.http_address)
+    listener = listen(settings.http_host, settings.http_port)
     stop = stop or stop_on_signals()
     executor = Executor(settings, clock or SystemClock())
     hub = Hub(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
@@ -54,10 +56,11 @@ async def serve(
     stopping = asyncio.create_task(stop.wait())
     try:
         await until_started(server, serving)
-        ready(f"http://{Address(settings.http_address.host, listener.getsockname()[1])}")
+        ready(f"http://{joined(settings.http_host, listener.getsockname()[1])}")
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        executor.patient = False
         await hub.close()
         server.should_exit = True
         await serving
@@ -101,10 +104,10 @@ class ExecutorHistory:
         return self._executor.watch(execution_id, after_sequence)
 
 
-def listen(address: Address) -> socket.socket:
-    """A bound socket. Raises SettingsRefused when the address is taken or not of this machine."""
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises WrongSettings when the address is taken or not of this machine."""
     try:
-        info = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(info[0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -112,8 +115,8 @@ def listen(address: Address) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
         listener.bind(info[4])
     except OSError as error:
-        raise SettingsRefused(
-            f"FLOW_HTTP_ADDRESS: cannot listen at {address}: {error.strerror or error}"
+        raise WrongSettings(
+            f"FLOW_HTTP_ADDRESS: cannot listen at {joined(host, port)}: {error.strerror or error}"
         ) from None
     listener.setblocking(False)
     return listener
@@ -181,4 +184,10 @@ class _SocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _abort_by(transport: asyncio.Transport) -> dict[str, Any]:
-    return {"flow.abort": transport.abort}
+    def abort() -> None:
+        # Closed without lingering, so that the system too forgets what waits to be sent.
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    return {"flow.abort": abort}

@@ -89,7 +89,7 @@ CODE_OF_STATUS: Mapping[int, str] = {
     504: "DEADLINE_EXCEEDED",
 }
 
-INTEGER_DETAILS = frozenset({"expectedVersion", "actualVersion", "retryAfterSeconds"})
+INTEGER_DETAILS = frozenset({"expectedVersion", "actualVersion", "retryAfterSeconds", "problems"})
 
 
 class Refused(Exception):
@@ -120,6 +120,26 @@ class Refused(Exception):
         self.headers = dict(headers or {})
         if self.status in (429, 503):
             self.headers.setdefault("Retry-After", str(self.details.get("retryAfterSeconds", 1)))
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.status >= 500 or self.status == 429
+
+    @property
+    def names_some_problems(self) -> bool:
+        """Whether a definition has more problems than are listed here."""
+        return self.reason == "INVALID_WORKFLOW" and self.details.get("problems", 0) > len(self.problems)
+
+    def with_problems(self, problems: Sequence[Problem]) -> Refused:
+        return Refused(
+            self.reason,
+            self.detail,
+            code=self.code,
+            problems=problems or self.problems,
+            details=self.details,
+            headers=self.headers,
+        )
 
 
 def invalid(problems: Sequence[Problem]) -> Refused:
@@ -169,7 +189,7 @@ def problem_document(refused: Refused, request_id: str) -> ProblemDocument:
             ProblemItem(path=p.path, code=p.code, message=p.message, hint=p.hint) for p in refused.problems
         ],
         execution_status=refused.details.get("status") if refused.reason == "ILLEGAL_TRANSITION" else None,
-        details=refused.details,
+        details={name: value for name, value in refused.details.items() if name != "problems"},
     )
 
 

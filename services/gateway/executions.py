@@ -21,10 +21,10 @@ from services.gateway.documents import (
     execution_document,
     step_document,
 )
-from services.gateway.errors import invalid
+from services.gateway.errors import Refused, invalid
 from services.gateway.hub import Frame, Watcher
 from services.gateway.runs import MODES, location
-from services.gateway.sse import EventStream
+from services.gateway.sse import EventStream, HungUp
 from services.gateway.websocket import FrameSocket
 
 STATUSES = {
@@ -100,7 +100,14 @@ async def list_events(call: Call) -> Answer:
 
 async def stream_execution(call: Call) -> Answer:
     """Follow an execution as server-sent events."""
-    opened = await _open(call)
+    try:
+        opened = await _open(call)
+    except Refused as refused:
+        if call.services.hub.closing:
+            return HungUp()
+        if not (reconnecting(call) and refused.passing):
+            raise
+        opened = call.services.hub.follow_blindly(call.path["executionId"], cursor_of(call)), []
     if opened is None:
         return Response(status_code=204)
     watcher, first = opened
@@ -175,14 +182,17 @@ def cursor_of(call: Call) -> int:
     return int(header)
 
 
+def reconnecting(call: Call) -> bool:
+    return bool(call.headers.get("last-event-id"))
+
+
 async def _open(call: Call) -> tuple[Watcher, list[Frame]] | None:
     """A watcher and what to show before its frames; None when the stream has ended before the cursor.
 
     A client that reconnects gets no second snapshot: it would hide the events that it has missed.
     """
     cursor = cursor_of(call)
-    reconnecting = bool(call.headers.get("last-event-id"))
-    snapshot = call.query.get("snapshot", False) and not reconnecting
+    snapshot = call.query.get("snapshot", False) and not reconnecting(call)
     execution = await _get(call, omit_steps=not snapshot)
     if execution.status in TERMINAL and 0 < execution.last_sequence <= cursor:
         return None

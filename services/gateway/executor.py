@@ -6,7 +6,8 @@ Streams have channels of their own, so that thousands of watchers never keep a c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from flow_engine.clock import Clock
+from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
@@ -98,10 +100,11 @@ class Executor:
     """Asks the executor, and repeats what may be repeated while it does not answer."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._target = str(settings.grpc_address)
+        self._target = settings.grpc_address
         self._patience_seconds = settings.patience_seconds
         self._per_connection = settings.streams_per_connection
         self._clock = clock
+        self.patient = True  # false once the gateway stops: nothing is repeated any more
         self._channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
         self._stream_channels: list[_StreamChannel] = []
         self.executions: ExecutionServiceAsyncStub = ExecutionServiceStub(self._channel)
@@ -129,7 +132,7 @@ class Executor:
                 return await call(request, timeout=seconds, metadata=(("x-request-id", request_id),))
             except grpc.aio.AioRpcError as error:
                 refusal = refusal_of(error)
-                if refusal.reason != "UNAVAILABLE" or self._clock.monotonic() + pause > give_up_at:
+                if refusal.reason != "UNAVAILABLE" or not self._may_repeat(give_up_at - pause):
                     raise refusal from None
             await self._clock.sleep(pause)
             pause = min(2 * pause, 0.5)
@@ -148,7 +151,7 @@ class Executor:
             except grpc.aio.AioRpcError as error:
                 source.close()
                 refusal = refusal_of(error)
-                if refusal.reason != "UNAVAILABLE" or self._clock.monotonic() > give_up_at:
+                if refusal.reason != "UNAVAILABLE" or not self._may_repeat(give_up_at):
                     raise refusal from None
             except BaseException:
                 source.close()
@@ -160,10 +163,29 @@ class Executor:
         request = pb.WatchExecutionRequest(execution_id=execution_id, after_sequence=after_sequence)
         return self._open(lambda stub: stub.WatchExecution(request))
 
+    async def validate(self, workflow_json: str, request_id: str) -> pb.ValidateWorkflowResponse:
+        request = pb.ValidateWorkflowRequest(workflow_json=workflow_json)
+        return await self.ask(self.executions.ValidateWorkflow, request, request_id)
+
+    @asynccontextmanager
+    async def naming_all_problems(self, workflow_json: str, request_id: str) -> AsyncIterator[None]:
+        """A refusal of a definition names as many problems as fit into its trailer: get the others too."""
+        try:
+            yield
+        except Refused as refused:
+            if not (workflow_json and refused.names_some_problems):
+                raise
+            answer = await self.validate(workflow_json, request_id)
+            raise refused.with_problems(
+                [Problem(found.path, found.code, found.message, found.hint) for found in answer.problems]
+            ) from None
+
     async def serving(self) -> bool:
         """Whether the executor answers its health check within a second."""
         try:
-            answer = await self._check_health(health_pb2.HealthCheckRequest(), timeout=1.0)
+            answer = await self._check_health(
+                health_pb2.HealthCheckRequest(), timeout=1.0, wait_for_ready=True
+            )
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -171,6 +193,9 @@ class Executor:
     async def close(self) -> None:
         channels = [self._channel, *(lent.channel for lent in self._stream_channels)]
         await asyncio.gather(*(channel.close() for channel in channels))
+
+    def _may_repeat(self, until: float) -> bool:
+        return self.patient and self._clock.monotonic() <= until
 
     def _open(self, start: Callable[[ExecutionServiceAsyncStub], StreamCall]) -> EventSource:
         """Start a stream on the first connection that has room for one more."""

@@ -109,6 +109,10 @@ class Hub:
         self._watchers.add(watcher)
         return watcher
 
+    def follow_blindly(self, execution_id: str, after_sequence: int) -> Watcher:
+        """Watch an execution that nobody can tell about right now: the watcher asks until somebody does."""
+        return self.follow(execution_id, after_sequence, after_sequence + 1)
+
     def adopt(self, execution_id: str, source: Source) -> Watcher:
         """Watch an execution from its first event on, by a stream that is open already."""
         if self.closing or execution_id in self._upstreams:
@@ -230,7 +234,7 @@ class Watcher:
                 self.execution_id, self.cursor, self._hub.buffer_events
             )
         except Refused as refused:
-            if refused.status < 500 and refused.status != 429:
+            if not refused.passing:
                 raise
             await self._hub.clock.sleep(0.2)
             return

@@ -35,20 +35,21 @@ async def run_workflow(call: Call) -> Answer:
     """Start an execution and answer with it, or with its stream where the client accepts one."""
     request = run_request(await call.body())
     spec = start_spec(request, idempotency_key(call.headers) or f"gateway:{uuid.uuid4()}")
-    if accepts_stream(call.headers):
-        return await _run_and_stream(call, spec)
     preference = preferred(call.headers)
-    answer = await _start(call, spec, preference, request.options)
+    async with call.services.executor.naming_all_problems(spec.workflow_json, call.request_id):
+        if accepts_stream(call.headers):
+            return await _run_and_stream(call, spec)
+        answer = await _start(call, spec, preference, request.options)
     return _started(answer, preference, repeatable="idempotency-key" in call.headers)
 
 
 async def analyze_workflow(call: Call) -> Answer:
     """Say which mode a workflow would get, and why. Starts nothing."""
     spec = start_spec(run_request(await call.body()), "")
-    stub = call.services.executor.executions
-    answer = await call.services.executor.ask(
-        stub.AnalyzeWorkflow, pb.AnalyzeWorkflowRequest(spec=spec), call.request_id
-    )
+    request = pb.AnalyzeWorkflowRequest(spec=spec)
+    executor = call.services.executor
+    async with executor.naming_all_problems(spec.workflow_json, call.request_id):
+        answer = await executor.ask(executor.executions.AnalyzeWorkflow, request, call.request_id)
     return document(AnalysisDocument(complexity=complexity_document(answer.complexity)))
 
 

@@ -1,7 +1,8 @@
 """Server-sent events, as a plain `EventSource.onmessage` reads them.
 
 A frame is `id:` with the event's sequence and `data:` with its JSON, and no `event:` field. The client
-reconnects by itself with the id it saw last; `204` tells it to stop.
+reconnects by itself with the id it saw last. `204` tells it to stop, and so does any error: hence a client
+that reconnects is never told about troubles that pass.
 """
 
 from __future__ import annotations
@@ -92,6 +93,15 @@ class EventStream:
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
+class HungUp:
+    """No answer at all. A browser that is told 503 gives up for good; one that hears nothing tries again."""
+
+    status_code = 503
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await cut(scope)
+
+
 async def gone(receive: Receive) -> None:
     """Wait until the client has gone."""
     while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
@@ -99,7 +109,7 @@ async def gone(receive: Receive) -> None:
 
 
 async def cut(scope: Scope) -> None:
-    """Drop the connection of a client that does not read, with all that waits to be sent to it."""
+    """Drop the connection of a client, with all that waits to be sent to it."""
     abort = scope.get("extensions", {}).get("flow.abort")
     if abort is not None:
         abort()

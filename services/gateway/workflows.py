@@ -26,13 +26,8 @@ from services.gateway.errors import invalid
 
 async def validate_workflow(call: Call) -> Answer:
     """Every problem of a definition at once. Stores and starts nothing."""
-    request = pb.ValidateWorkflowRequest(workflow_json=definition_text(await call.body()))
-    executor = call.services.executor
-    return document(
-        validation_document(
-            await executor.ask(executor.executions.ValidateWorkflow, request, call.request_id)
-        )
-    )
+    answer = await call.services.executor.validate(definition_text(await call.body()), call.request_id)
+    return document(validation_document(answer))
 
 
 async def list_nodes(call: Call) -> Answer:
@@ -61,7 +56,8 @@ async def create_workflow(call: Call) -> Answer:
     """Store a definition under its id."""
     executor = call.services.executor
     request = wf.CreateWorkflowRequest(workflow_json=definition_text(await call.body()))
-    answer = await executor.ask(executor.workflows.CreateWorkflow, request, call.request_id, repeat=False)
+    async with executor.naming_all_problems(request.workflow_json, call.request_id):
+        answer = await executor.ask(executor.workflows.CreateWorkflow, request, call.request_id, repeat=False)
     return _stored(answer.workflow, 201, {"Location": f"/api/workflows/{quote(answer.workflow.id, safe='')}"})
 
 
@@ -81,7 +77,8 @@ async def update_workflow(call: Call) -> Answer:
         expected_version=call.query.get("expectedVersion") or expected_version(call.headers),
         workflow_json=definition_text(await call.body()),
     )
-    answer = await executor.ask(executor.workflows.UpdateWorkflow, request, call.request_id, repeat=False)
+    async with executor.naming_all_problems(request.workflow_json, call.request_id):
+        answer = await executor.ask(executor.workflows.UpdateWorkflow, request, call.request_id, repeat=False)
     return _stored(answer.workflow)
 
 
