@@ -157,6 +157,14 @@ class NodeType(ABC, Generic[ConfigT]):
         """The handles of a node with this raw config (expressions not evaluated)."""
         return self.handles
 
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """JSON Schema of the output of a node with this raw config; None: anything.
+
+        Expressions that read what an output cannot have are refused. Only `type`, `properties`,
+        `additionalProperties` and `items` are looked at.
+        """
+        return None
+
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         """How long one run typically takes, from the raw config."""
         return 1.0

@@ -149,6 +149,13 @@ class HttpRequest(NodeType[HttpRequestConfig]):
         "CONFIG_INVALID": "The request cannot be sent as it is described.",
     }
 
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"status": {"type": "integer"}, "headers": {"type": "object"}, "body": {}},
+            "additionalProperties": False,
+        }
+
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 500.0
 

@@ -77,6 +77,10 @@ class HumanApproval(NodeType[HumanApprovalConfig]):
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return TYPICAL_ANSWER_MS
 
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        properties: dict[str, Any] = {"approved": {}, "comment": {}}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
     async def run(self, context: NodeContext, config: HumanApprovalConfig) -> Waiting:
         told = signal("person", config.title, config.description, config.assignee, ANSWER_SCHEMA)
         return Waiting(config.timeout_ms, told)

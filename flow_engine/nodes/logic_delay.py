@@ -35,6 +35,10 @@ class LogicDelay(NodeType[LogicDelayConfig]):
         duration = config.get("durationMs")
         return float(min(max(duration, 0), YEAR_MS)) if isinstance(duration, int | float) else 1000.0
 
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        properties = {"durationMs": {"type": "integer"}}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
     async def run(self, context: NodeContext, config: LogicDelayConfig) -> Outcome:
         if config.duration_ms > LONGEST_SLEEP_MS:
             return Waiting(timeout_ms=config.duration_ms)

@@ -41,6 +41,9 @@ class LogicForeach(NodeType[LogicForeachConfig]):
     container = True
     error_codes: ClassVar[Mapping[str, str]] = {"ITERATION_LIMIT": "The list is longer than `maxIterations`."}
 
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"type": "array"}
+
     def typical_iterations(self, config: Mapping[str, Any]) -> float:
         items, concurrency = config.get("items"), config.get("concurrency", 1)
         length = len(items) if isinstance(items, list) else GUESSED_ITEMS

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, StrictBool
@@ -23,6 +24,9 @@ class LogicIf(NodeType[LogicIfConfig]):
     example: ClassVar[dict[str, Any]] = {"condition": True}
     inline = True
     handles = ("true", "false")
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"type": "boolean"}
 
     async def run(self, context: NodeContext, config: LogicIfConfig) -> Completed:
         return Completed(config.condition, handle="true" if config.condition else "false")

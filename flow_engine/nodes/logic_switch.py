@@ -64,6 +64,10 @@ class LogicSwitch(NodeType[LogicSwitchConfig]):
         )
         return tuple(dict.fromkeys([*named, DEFAULT_HANDLE]))
 
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        properties = {"handle": {"type": "string"}}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
     async def run(self, context: NodeContext, config: LogicSwitchConfig) -> Completed:
         for number, case in enumerate(config.cases):
             if holds(case.when, context.scope, f"cases[{number}].when"):

@@ -26,6 +26,7 @@ from flow_engine.nodes.data_set import DataSet
 from flow_engine.nodes.data_split import DataSplit
 from flow_engine.nodes.data_transform import DataTransform
 from flow_engine.nodes.data_validate import DataValidate
+from flow_engine.nodes.email_send import EmailSend
 from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
 from flow_engine.nodes.http_request import HttpRequest
@@ -50,6 +51,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     DataSplit,
     DataTransform,
     DataValidate,
+    EmailSend,
     FlowFail,
     FlowNoop,
     HttpRequest,
