@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,11 +35,14 @@ class CompiledConfig:
 
 
 def compile_config(
-    node_type: NodeType[Any] | None, raw: Mapping[str, JsonValue], path: str
+    node_type: NodeType[Any] | None,
+    raw: Mapping[str, JsonValue],
+    path: str,
+    kind_of: Callable[[Expression], str] = lambda expression: expression.kind,
 ) -> CompiledConfig:
     """Compile and check what `raw`, which stands at `path`, says for a node of this type.
 
-    Of an unknown type only the expressions are checked.
+    Of an unknown type only the expressions are checked. kind_of: what is known of an expression's value.
     """
     config = _Config(path)
     prepared: dict[str, Any] = dict(raw)
@@ -48,7 +51,7 @@ def compile_config(
     template = config.compile(prepared, ())
     compiled = CompiledConfig(template, config.expressions, problems=config.problems)
     if node_type is not None:
-        _check_fields(node_type.config_model, prepared, path, config.broken, compiled)
+        _check_fields(node_type.config_model, prepared, path, config.broken, compiled, kind_of)
     return compiled
 
 
@@ -109,6 +112,7 @@ def _check_fields(
     path: str,
     broken: Sequence[Keys],
     compiled: CompiledConfig,
+    kind_of: Callable[[Expression], str],
 ) -> None:
     """Validate all fields, and blame those only whose value, or at least whose type, is known."""
     evaluated = compiled.template.expressions
@@ -116,8 +120,9 @@ def _check_fields(
     sample: Any = compiled.template.render({}) if constant else prepared
     gives: dict[Keys, str] = {}
     for place, expression in evaluated:
-        if kind := _kind(_at(prepared, place), expression):
-            gives[place], value = kind
+        alone = _at(prepared, place) == f"${{{expression.source}}}"
+        if known := _SAMPLES.get(kind_of(expression) if alone else "string"):
+            gives[place], value = known
             sample = _replaced(sample, place, value)
     unknown = [*broken, *(place for place, _ in evaluated)]
     try:
@@ -129,6 +134,7 @@ def _check_fields(
         compiled.constant = config
 
 
+"""What an expression gives, in words, and an example of it."""
 _SAMPLES: Mapping[str, tuple[str, JsonValue]] = {
     "bool": ("true or false", True),
     "int": ("a whole number", 1),
@@ -137,12 +143,6 @@ _SAMPLES: Mapping[str, tuple[str, JsonValue]] = {
     "list": ("a list", []),
     "map": ("an object", {}),
 }
-
-
-def _kind(text: str, expression: Expression) -> tuple[str, JsonValue] | None:
-    """What the string with the expression gives for sure, in words, and an example of it."""
-    alone = text == f"${{{expression.source}}}"
-    return _SAMPLES.get(expression.kind if alone else "string")
 
 
 def _at(value: Any, place: Keys) -> Any:

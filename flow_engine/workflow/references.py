@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from flow_engine.errors import Problem
-from flow_engine.expressions import Expression, Reference
+from flow_engine.expressions import Expression, Reference, path_text
 from flow_engine.payload import JsonValue
 from flow_engine.workflow.findings import listed, near_miss, quoted
+from flow_engine.workflow.output_types import ANYTHING, Absent, follow, kind_of
+from flow_engine.workflow.reading import Draft
 from flow_engine.workflow.structure import Structure
 
 EVERYWHERE: Final = frozenset(("input", "nodes", "vars", "execution"))
@@ -27,7 +29,8 @@ class Viewpoint:
     structure: Structure
     vars: Mapping[str, JsonValue]
     node_id: str | None  # None: the workflow's own output, which sees every node at the top
-    names: Collection[str] = EVERYWHERE
+    names: frozenset[str] = EVERYWHERE
+    input_schema: Mapping[str, JsonValue] | None = None
 
     def fault(self, reference: Reference) -> Fault | None:
         """What is wrong with reading `reference` from here; None when nothing is."""
@@ -36,7 +39,9 @@ class Viewpoint:
             return self._unknown_name(str(name))
         match name, rest:
             case "nodes", [node_id, *fields]:
-                return self._node_fault(str(node_id), fields)
+                return self._node_fault(str(node_id), fields) or self._absent(reference)
+            case "input", [_, *_]:
+                return self._absent(reference)
             case "vars", [key, *_] if key not in self.vars:
                 hint = near_miss(str(key), self.vars)
                 return "UNKNOWN_VARIABLE", f"vars has no {quoted(key)}", hint
@@ -44,6 +49,29 @@ class Viewpoint:
                 return self._loop_fault(str(node_id), fields)
             case _:
                 return None
+
+    def schema_of(self, reference: Reference) -> Mapping[str, Any] | Absent:
+        """What is known of the value that `reference` reads."""
+        match reference.path:
+            case "input", *keys:
+                return follow(self.input_schema, keys)
+            case "nodes", str() as node_id, "output", *keys if node_id in self.structure.nodes:
+                return follow(_output_schema(self.structure.nodes[node_id]), keys)
+            case _:
+                return ANYTHING
+
+    def kind_of(self, expression: Expression) -> str:
+        """The type of the expression's value as expressions name types; "any" if it is not known."""
+        if expression.kind != "any" or len(expression.references) != 1:
+            return expression.kind
+        (reference,) = expression.references
+        known = self.schema_of(reference)
+        alone = expression.source.strip() == path_text(str(reference.path[0]), reference.path[1:])
+        return kind_of(known) if alone and not isinstance(known, Absent) else "any"
+
+    def _absent(self, reference: Reference) -> Fault | None:
+        known = self.schema_of(reference)
+        return ("UNKNOWN_FIELD", known.message, known.hint) if isinstance(known, Absent) else None
 
     def _unknown_name(self, name: str) -> Fault:
         if name in IN_LOOPS:
@@ -128,6 +156,15 @@ def nodes_read(expressions: Iterable[Expression]) -> frozenset[str] | None:
                     return None
                 found.add(str(reference.path[1]))
     return frozenset(found)
+
+
+def _output_schema(draft: Draft) -> Mapping[str, JsonValue] | None:
+    if draft.type is None or draft.config is None:
+        return None
+    try:
+        return draft.type.output_schema(draft.config)
+    except Exception:  # node types come from anywhere, and the config may be wrong
+        return None
 
 
 def _spelled(node_id: str) -> str:

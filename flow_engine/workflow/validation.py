@@ -10,6 +10,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 
 from flow_engine.errors import InvalidWorkflow, Problem
@@ -101,16 +102,21 @@ class _Check:
 
     def _config(self, draft: Draft, raw: Mapping[str, JsonValue]) -> CompiledConfig:
         path = draft.path_of("config")
-        compiled = compile_config(draft.type, raw, path)
+        if not (draft.id and draft.type):  # nobody knows what its expressions may see
+            compiled = compile_config(draft.type, raw, path)
+            self.findings.extend(compiled.problems)
+            return compiled
+        inside = self.structure.parents[draft.id] or draft.id in self.structure.misplaced
+        viewpoint = self._viewpoint(draft.id, EVERYWHERE | IN_LOOPS if inside else EVERYWHERE)
+        compiled = compile_config(draft.type, raw, path, viewpoint.kind_of)
         self.findings.extend(compiled.problems)
-        if draft.id and draft.type:  # an unknown type may bring variables of its own
-            inside = self.structure.parents[draft.id] or draft.id in self.structure.misplaced
-            names = EVERYWHERE | IN_LOOPS if inside else EVERYWHERE
-            for place, expression, extra in compiled.expressions:
-                viewpoint = Viewpoint(self.structure, self.vars, draft.id, names | extra)
-                where = path + pointers.pointer(place)
-                self.findings.extend(reference_problems(expression, viewpoint, where))
+        for place, expression, extra in compiled.expressions:
+            here = replace(viewpoint, names=viewpoint.names | extra) if extra else viewpoint
+            self.findings.extend(reference_problems(expression, here, path + pointers.pointer(place)))
         return compiled
+
+    def _viewpoint(self, node_id: str | None, names: frozenset[str]) -> Viewpoint:
+        return Viewpoint(self.structure, self.vars, node_id, names, self.settings.input_schema)
 
     def _template(self, value: JsonValue, path: str, names: frozenset[str]) -> Template | None:
         """A template that belongs to no node; None when there is none."""
@@ -118,7 +124,7 @@ class _Check:
             return None
         template, errors = compile_rest(value)
         self.findings.extend(syntax_problem(error, path + pointers.pointer(place)) for place, error in errors)
-        viewpoint = Viewpoint(self.structure, self.vars, None, names)
+        viewpoint = self._viewpoint(None, names)
         for place, expression in template.expressions:
             self.findings.extend(reference_problems(expression, viewpoint, path + pointers.pointer(place)))
         return template

@@ -366,7 +366,7 @@ def large(size: int) -> dict[str, Any]:
         lambda i: {"type": "logic.delay", "config": {"durationMs": i}},
         lambda i: {
             "type": "data.set",
-            "config": {"values": {"v": f"${{ nodes.n{i - 1}.output.x + {i % 100} }}"}},
+            "config": {"values": {"v": f"${{ nodes.n{i - 1}.output.durationMs + {i % 100} }}"}},
         },
         lambda i: {"type": "http.request", "config": {"url": "https://shop.example/orders/${ input.id }"}},
         lambda i: {"type": "flow.noop"},
