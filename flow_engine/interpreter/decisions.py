@@ -74,8 +74,9 @@ def _container_end(state: ExecutionState) -> c.Command | None:
     while state.finished_loops:
         step = state.finished_loops.popleft()
         loop = step.loop
-        if step.status != "running" or loop is None or loop.open:
+        if step.status != "running" or loop is None or loop.open or loop.ended:
             continue
+        loop.ended = True
         if loop.failure is not None:
             return c.FailContainer(step.id, loop.failure)
         if loop.closing:

@@ -108,6 +108,7 @@ class LoopState:
     results: dict[int, IterationResult] = field(default_factory=dict)
     failure: e.Failure | None = None  # closes the container
     closing: str = ""  # why its iterations are being cancelled
+    ended: bool = False  # its end was ordered
 
     @property
     def all_done(self) -> bool:

@@ -67,7 +67,7 @@ class Work(NodeType[WorkConfig]):
         finally:
             world.running.discard(key)
         if context.attempt <= config.fail_first:
-            failure = Failure(config.code, f"attempt {context.attempt} failed", config.retryable)
+            failure = Failure(config.code, "it did not work", config.retryable)
             return Failed(failure, config.retry_after_ms)
         return Completed(config.output)
 

@@ -174,7 +174,7 @@ async def test_collect_puts_an_error_in_the_place_of_a_failed_item() -> None:
         ),
         [0, 9, 0],
     )
-    assert play.output == ["fine", {"error": {"code": "BROKEN", "message": "attempt 1 failed"}}, "fine"]
+    assert play.output == ["fine", {"error": {"code": "BROKEN", "message": "it did not work"}}, "fine"]
 
 
 async def test_a_failed_loop_can_be_handled() -> None:

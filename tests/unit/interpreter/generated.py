@@ -1,0 +1,120 @@
+"""Generated definitions of all control-flow nodes, whose results do not depend on timing.
+
+Every failure is handled, and what a join of some branches puts out depends on no branch:
+then how often and where processes die must not show in the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+RETRY = {"maxAttempts": 2, "initialIntervalMs": 20}
+ANSWER = {"approved": True, "comment": "yes"}
+
+Node = dict[str, Any]
+
+
+@st.composite
+def definitions(draw: st.DrawFn, *, handled: bool = True) -> dict[str, Any]:
+    nodes: list[Node] = []
+    edges: list[dict[str, str]] = []
+    _scope(draw, nodes, edges, parent=None, size=draw(st.integers(1, 7)), handled=handled)
+    return {
+        "name": "generated",
+        "nodes": nodes,
+        "edges": edges,
+        "maxParallel": draw(st.sampled_from([1, 2, 64])),
+    }
+
+
+def _scope(
+    draw: st.DrawFn,
+    nodes: list[Node],
+    edges: list[dict[str, str]],
+    *,
+    parent: str | None,
+    size: int,
+    handled: bool,
+) -> None:
+    """Nodes inside `parent`, in random order of declaration, and edges from earlier to later ones."""
+    prefix = f"{parent}-" if parent else "n"
+    members = [_node(draw, f"{prefix}{n}", parent, handled) for n in range(size)]
+    nodes.extend(draw(st.permutations(members)))
+    for n, target in enumerate(members):
+        sources = draw(st.lists(st.sampled_from(members[:n]), unique_by=lambda node: node["id"])) if n else []
+        found = [edge for source in sources for edge in _edges(draw, source, target, handled)]
+        edges.extend(found)
+        if len(found) > 1 and draw(st.booleans()):
+            target["join"] = draw(st.sampled_from(["any", *range(1, len(found) + 1)]))
+            if target["type"] == "flow.noop":
+                target.update(type="data.set", config={"values": {"joined": target["id"]}})
+    for container in members:
+        if container["type"] == "logic.foreach":
+            inside = draw(st.integers(0, 3))
+            _scope(draw, nodes, edges, parent=container["id"], size=inside, handled=handled)
+
+
+def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool) -> Node:
+    kinds = ["noop", "noop", "set", "if", "switch", "work", "fail", "delay", "wait", "ask"]
+    kinds += ["each"] * (1 if node_id.count("-") < 2 else 0)
+    node: Node = {"id": node_id, **({"parentId": parent} if parent else {})}
+    match draw(st.sampled_from(kinds)):
+        case "noop":
+            node |= {"type": "flow.noop"}
+        case "set":
+            value = "${ index }" if parent else "${ input }"
+            node |= {"type": "data.set", "config": {"values": {"is": value}}}
+        case "if":
+            condition = draw(st.sampled_from([True, False, "${ input > 2 }"]))
+            node |= {"type": "logic.if", "config": {"condition": condition}}
+        case "switch":
+            cases = [{"when": f"${{ input == {n} }}", "handle": f"h{n}"} for n in (1, 2)]
+            node |= {"type": "logic.switch", "config": {"cases": cases}}
+        case "work":
+            config = {"ms": draw(st.integers(0, 120)), "failFirst": draw(st.sampled_from([0, 0, 1, 9]))}
+            node |= {"type": "test.work", "config": config, "retry": RETRY}
+            node |= _on_error(draw, handled, fails=config["failFirst"] == 9)
+        case "fail":
+            node |= {
+                "type": "flow.fail",
+                "config": {"code": "BROKEN"},
+                **_on_error(draw, handled, fails=True),
+            }
+        case "delay":
+            node |= {"type": "logic.delay", "config": {"durationMs": draw(st.integers(0, 300))}}
+        case "wait":
+            node |= {"type": "logic.delay", "config": {"durationMs": 60_000}}
+        case "ask":
+            node |= {"type": "human.approval", "config": {"title": "?"}}
+        case "each":
+            config = {
+                "items": list(range(draw(st.integers(0, 3)))),
+                "concurrency": draw(st.integers(1, 3)),
+                "onItemError": draw(st.sampled_from(["fail", "collect"])),
+            }
+            node |= {"type": "logic.foreach", "config": config, **_on_error(draw, handled, fails=False)}
+    return node
+
+
+def _on_error(draw: st.DrawFn, handled: bool, *, fails: bool) -> Node:
+    if handled and fails:
+        return {"onError": "continue"}
+    return {"onError": draw(st.sampled_from(["fail", "continue"]))}
+
+
+def _edges(draw: st.DrawFn, source: Node, target: Node, handled: bool) -> list[dict[str, str]]:
+    handles = {
+        "logic.if": ["", "true", "false"],
+        "logic.switch": ["", "h1", "h2", "default"],
+        "human.approval": ["", "approved", "rejected"],
+    }.get(source["type"], [""])
+    if source.get("onError") == "continue" and draw(st.booleans()) and source["type"] != "logic.foreach":
+        del source["onError"]
+        handles = ["error"]
+    elif "onError" not in source and source["type"] in ("flow.fail", "test.work"):
+        handles = ["", "error"]  # it branches already
+    handle = draw(st.sampled_from(handles))
+    edge = {"source": source["id"], "target": target["id"]}
+    return [{**edge, "sourceHandle": handle} if handle else edge]

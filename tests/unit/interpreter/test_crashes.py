@@ -1,0 +1,148 @@
+"""Processes die at every commit, before and after it reached the database: nothing of it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flow_engine.errors import LeaseLost
+from flow_engine.interpreter import events as e
+from flow_engine.interpreter.journal import Entry
+from flow_engine.workflow.graph import WorkflowGraph
+from tests.unit.interpreter.generated import ANSWER, definitions
+from tests.unit.interpreter.memory_journal import TERMINAL, Fault, no_fault
+from tests.unit.interpreter.play import Play, compiled, outcomes, short
+from tests.unit.interpreter.virtual_time import VirtualTimeLoop
+
+MOST_RUNNERS = 200
+T = TypeVar("T")
+
+bounded = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@bounded
+@given(definition=definitions(), value=st.integers(1, 4))
+def test_dying_at_any_commit_changes_neither_output_nor_outcomes(
+    definition: dict[str, Any], value: int
+) -> None:
+    graph = compiled(definition)
+    whole = virtually(survived(graph, value))
+    assert whole.execution.status == "completed"
+    for number in range(1, whole.execution.commits + 1):
+        for what in ("before", "after"):
+            play = virtually(survived(graph, value, dies_at(number, what)))
+            assert same_end(play, whole), (number, what)
+            assert not ran_again(play), (number, what)
+
+
+@bounded
+@given(definition=definitions(), value=st.integers(1, 4), every=st.integers(2, 5))
+def test_dying_again_and_again_changes_nothing_either(
+    definition: dict[str, Any], value: int, every: int
+) -> None:
+    graph = compiled(definition)
+    whole = virtually(survived(graph, value))
+    play = virtually(survived(graph, value, dies_every(every, times=8)))
+    assert same_end(play, whole)
+    assert not ran_again(play)
+
+
+@bounded
+@given(definition=definitions(handled=False), value=st.integers(1, 4))
+def test_what_fails_fails_wherever_a_process_dies(definition: dict[str, Any], value: int) -> None:
+    """Which siblings were stopped in time may differ; the end may not."""
+    graph = compiled(definition)
+    whole = virtually(survived(graph, value))
+    for number in range(1, whole.execution.commits + 1):
+        play = virtually(survived(graph, value, dies_at(number, "after")))
+        assert short(play.history[-1]) == short(whole.history[-1])
+
+
+@bounded
+@given(definition=definitions(), value=st.integers(1, 4))
+def test_both_modes_write_the_same_events_of_each_step(definition: dict[str, Any], value: int) -> None:
+    graph = compiled(definition)
+    queued = virtually(survived(graph, value))
+    immediate = virtually(survived(graph, value, mode="immediate"))
+    assert by_step(immediate) == by_step(queued)
+    assert immediate.output == queued.output
+
+
+def virtually(coroutine: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(coroutine)
+
+
+async def survived(graph: WorkflowGraph, value: int, fault: Fault = no_fault, mode: str = "queued") -> Play:
+    """The execution at its end, however many runners it took."""
+    play = Play(graph, value, mode=mode)
+    answers = dict.fromkeys(graph.nodes, ANSWER)
+    for _ in range(MOST_RUNNERS):
+        try:
+            await play.run(fault)
+        except LeaseLost:
+            play.runner = None
+            play.lose_runner()
+        if play.execution.status in TERMINAL:
+            assert play.execution.empty_commits == 0
+            return play
+        play.wake(answers)
+    raise AssertionError(f"it does not end: {play.trace[-20:]}")
+
+
+def dies_at(number: int, what: str) -> Fault:
+    left = [number]
+
+    def fault(_entry: Entry) -> str:
+        left[0] -= 1
+        return what if left[0] == 0 else ""
+
+    return fault
+
+
+def dies_every(every: int, times: int) -> Fault:
+    """Each runner dies after its n-th commit, so many times."""
+    count = [0]
+
+    def fault(_entry: Entry) -> str:
+        count[0] += 1
+        return "after" if count[0] % every == 0 and count[0] <= every * times else ""
+
+    return fault
+
+
+def same_end(play: Play, whole: Play) -> bool:
+    assert play.output == whole.output
+    assert outcomes(play.history) == outcomes(whole.history)
+    return True
+
+
+def ran_again(play: Play) -> list[str]:
+    """Steps that began after their outcome was committed."""
+    settled: set[tuple[str, tuple[int, ...]]] = set()
+    again = []
+    for event in play.history:
+        if isinstance(event, e.StepStarted) and (event.node_id, event.iteration) in settled:
+            again.append(short(event))
+        if isinstance(event, e.OUTCOME_EVENTS):
+            settled.add((event.node_id, event.iteration))
+    return again
+
+
+def by_step(play: Play) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for event in play.history:
+        if isinstance(event, e.StepEvent):
+            name, _, what = short(event).partition(" ")
+            found[name].append(what)
+    return found

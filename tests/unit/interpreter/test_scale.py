@@ -1,0 +1,95 @@
+"""Large graphs and long loops: work and commits grow with the number of steps, no faster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flow_engine.interpreter import events as e
+from flow_engine.interpreter.runner import HOLD_EVENTS
+from tests.unit.interpreter.play import Play, compiled, edges, folded, node, workflow
+
+NODES = 5_000
+ITEMS = 10_000
+
+
+def chain(type_name: str) -> dict[str, Any]:
+    return workflow(*(node(f"n{n}", type_name) for n in range(NODES))) | {
+        "edges": edges(" > ".join(f"n{n}" for n in range(NODES)))
+    }
+
+
+def fan_out() -> dict[str, Any]:
+    leaves = [f"n{n}" for n in range(NODES - 2)]
+    return workflow(node("first"), *(node(leaf) for leaf in leaves), node("last")) | {
+        "edges": edges(";".join(f"first > {leaf} > last" for leaf in leaves)),
+        "output": "done",
+    }
+
+
+def loop(**fields: Any) -> dict[str, Any]:
+    return workflow(
+        node("each", "logic.foreach", items="${ input }", **fields),
+        node("x", "data.set", parentId="each", values={"n": "${ item }"}),
+    )
+
+
+def run(definition: dict[str, Any], value: Any = None) -> Play:
+    """In real time: how long one may run without a pause depends on it."""
+
+    async def go() -> Play:
+        play = Play(definition, value)
+        await play.to_end()
+        return play
+
+    return asyncio.run(go())
+
+
+def costs_are_bounded(play: Play, steps: int) -> None:
+    events = [event for event in play.history if isinstance(event, e.StepEvent)]
+    assert len(events) == 2 * steps
+    assert play.execution.commits <= len(events) / HOLD_EVENTS * 2 + 60
+    assert play.execution.empty_commits == 0
+
+
+def test_a_chain_of_thousands() -> None:
+    play = run(chain("flow.noop"), {"n": 1})
+    assert play.output == {"n": 1}
+    costs_are_bounded(play, NODES)
+
+
+def test_a_fan_out_of_thousands() -> None:
+    play = run(fan_out())
+    assert play.output == "done"
+    costs_are_bounded(play, NODES)
+
+
+@pytest.mark.parametrize("concurrency", [1, 100])
+def test_a_loop_of_ten_thousand(concurrency: int) -> None:
+    play = run(loop(concurrency=concurrency), list(range(ITEMS)))
+    assert play.output == [{"n": n} for n in range(ITEMS)]
+    costs_are_bounded(play, ITEMS + 1)
+
+
+def test_thousands_of_skips_are_no_recursion() -> None:
+    definition = chain("flow.noop")
+    definition["nodes"][0] = node("n0", "logic.if", condition=False)
+    definition["edges"][0]["sourceHandle"] = "true"
+    play = run(definition)
+    assert sum(isinstance(event, e.StepSkipped) for event in play.history) == NODES - 1
+
+
+def test_thousands_of_cancelled_steps_are_no_recursion() -> None:
+    definition = chain("flow.noop")
+    definition["nodes"][0] = node("n0", "flow.fail")
+    play = run(definition)
+    assert sum(isinstance(event, e.StepCancelled) for event in play.history) == NODES - 1
+
+
+def test_a_fold_of_a_long_history() -> None:
+    play = run(loop(), list(range(ITEMS)))
+    state = folded(compiled(loop()), play.history)
+    assert state.ended == "completed"
+    assert list(state.scopes) == [(None, ())], "finished iterations leave nothing behind"
