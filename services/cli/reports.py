@@ -69,7 +69,7 @@ def execution_report(execution: pb.Execution) -> Iterator[RenderableType]:
     if execution.retry_of:
         yield Text(f"retry of {execution.retry_of}")
     if execution.HasField("complexity"):
-        yield Text(f"why {mode_word(execution.complexity.mode)}: {execution.complexity.explanation}")
+        yield Text(f"why: {execution.complexity.explanation}")
     if execution.HasField("waiting_reason"):
         reason = execution.waiting_reason
         until = f", until {_local(moment(reason.until_time))}" if reason.HasField("until_time") else ""
@@ -117,7 +117,7 @@ def _waits_for(waiting: Any) -> str:
 def analysis_report(complexity: pb.ComplexityAnalysis) -> Iterator[RenderableType]:
     """The decision, its numbers, then every factor with its threshold."""
     requested = mode_word(complexity.requested_mode)
-    yield Text.assemble((mode_word(complexity.mode), "bold"), f"  {complexity.explanation}")
+    yield Text(complexity.explanation, style="bold")
     milliseconds = complexity.estimated_duration.ToMilliseconds()
     yield Text(
         f"asked: {requested}  nodes: {complexity.node_count}  estimate: {format_ms(milliseconds)}"

@@ -50,7 +50,7 @@ def nodes(
 
 def schema() -> None:
     """Print the JSON Schema of a workflow definition. Needs no executor."""
-    from flow_engine.workflow.model import WorkflowDefinition
+    from flow_engine.nodes.registry import load_registry
+    from flow_engine.workflow.schema import workflow_schema
 
-    dialect = "https://json-schema.org/draft/2020-12/schema"
-    print_json({"$schema": dialect, **WorkflowDefinition.model_json_schema(by_alias=True)})
+    print_json(workflow_schema(load_registry()))

@@ -60,7 +60,7 @@ def execution(status: pb.ExecutionStatus = pb.EXECUTION_STATUS_COMPLETED, **more
         complexity=pb.ComplexityAnalysis(
             mode=pb.EXECUTION_MODE_IMMEDIATE,
             requested_mode=pb.EXECUTION_MODE_AUTO,
-            explanation="1 node, nothing speaks for the queue",
+            explanation="Immediate, because it has 1 node (limit 10).",
             factors=[
                 pb.ComplexityFactor(
                     name="nodeCount", value_json="1", threshold_json="10", explanation="1 of 10 nodes"

@@ -278,7 +278,7 @@ def test_ls_filters_and_tells_that_there_is_more(flow: Flow, canned: CannedExecu
 def test_show_tells_why_and_what(flow: Flow, canned: CannedExecutor) -> None:
     out = flow("show", RUN_ID).out
 
-    assert "why immediate: 1 node, nothing speaks for the queue" in out
+    assert "why: Immediate, because it has 1 node (limit 10)." in out
     assert "✓ completed" in out
     assert str(BIG) in out
     assert flow("show", RUN_ID, "--json").json["steps"][0]["nodeId"] == "a"
@@ -359,7 +359,7 @@ def test_analyze_shows_every_factor_with_its_threshold(
 ) -> None:
     out = flow("analyze", definition).out
 
-    assert "immediate  1 node, nothing speaks for the queue" in out
+    assert "Immediate, because it has 1 node (limit 10)." in out
     assert "nodeCount" in out
     assert "10" in out
     assert flow("analyze", definition, "--json").json["mode"] == "immediate"

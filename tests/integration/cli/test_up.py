@@ -29,6 +29,7 @@ ENVIRONMENT = {
     if not name.startswith("FLOW_") and name not in ("DATABASE_URL", "REDIS_URL")
 }
 STOP_SECONDS = 60
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 class Up:
@@ -46,6 +47,7 @@ class Up:
         )
         self.ready = self.line()
         self.http: str = self.ready["http"]
+        self.examples: list[dict[str, Any]] = []
 
     @property
     def pids(self) -> dict[str, int]:
@@ -81,17 +83,31 @@ Start = Callable[..., Up]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    stacks: list[Up] = []
+    """Starts stacks on one data folder; they are gone after the test."""
+    with contextlib.ExitStack() as stacks:
+        yield lambda *arguments, **environment: stacks.enter_context(
+            running(tmp_path / "data", *arguments, **environment)
+        )
 
-    def started(*arguments: str, **environment: str) -> Up:
-        stacks.append(Up(tmp_path / "data", *arguments, **environment))
-        return stacks[-1]
 
-    yield started
-    for stack in stacks:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A stack for tests that leave it as it was; it runs the examples."""
+    with running(tmp_path_factory.mktemp("up") / "data", "--examples", "--workers", "2") as stack:
+        stack.examples = [stack.line() for _ in NAMES]
+        yield stack
+
+
+@contextlib.contextmanager
+def running(data: Path, *arguments: str, **environment: str) -> Iterator[Up]:
+    stack = Up(data, *arguments, **environment)
+    try:
+        yield stack
+    finally:
+        try:
             stack.stop()
-        stack.process.kill()
+        finally:
+            stack.process.kill()
 
 
 def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -105,32 +121,24 @@ def refused(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_examples_run_on_a_stack_that_leaves_nothing_behind(start: Start) -> None:
-    stack = start("--examples", "--workers", "2")
-    told = [stack.line() for _ in NAMES]
-
-    assert [example["name"] for example in told] == list(NAMES)
-    assert [example["deviations"] for example in told] == [[]] * len(NAMES)
-    assert {example["name"]: example["execution"]["mode"] for example in told} == {
+def test_the_examples_run_as_expected_on_a_new_stack(shared: Up) -> None:
+    assert [example["name"] for example in shared.examples] == list(NAMES)
+    assert [example["deviations"] for example in shared.examples] == [[]] * len(NAMES)
+    assert {example["name"]: example["execution"]["mode"] for example in shared.examples} == {
         "data-flow": "immediate",
         "foreach-http": "queued",
         "order-approval": "queued",
         "montage-500": "queued",
     }
-    assert sorted(stack.pids) == ["executor", "gateway", "valkey", "worker-1", "worker-2"]
-
-    assert stack.stop(signal.SIGINT) == ExitCode.OK
-    assert all(ended(pid) for pid in stack.pids.values())
-    assert not (stack.data / "run" / "redis.url").exists()
+    assert sorted(shared.pids) == ["executor", "gateway", "valkey", "worker-1", "worker-2"]
 
 
-def test_the_command_line_meets_the_stack(start: Start, tmp_path: Path) -> None:
-    stack = start()
-    examples = Path(__file__).parents[3] / "examples"
+def test_the_command_line_meets_the_stack(shared: Up, tmp_path: Path) -> None:
+    stack = shared
     run = stack.flow(
-        "run", str(examples / "data-flow.json"), "--input", f"@{examples / 'data-flow.input.json'}", "--json"
+        "run", str(EXAMPLES / "data-flow.json"), "--input", f"@{EXAMPLES / 'data-flow.input.json'}", "--json"
     )
-    expected = json.loads((examples / "data-flow.expected.json").read_text())
+    expected = json.loads((EXAMPLES / "data-flow.expected.json").read_text())
 
     assert run.returncode == ExitCode.OK, run.stderr
     done = json.loads(run.stdout)
@@ -141,7 +149,7 @@ def test_the_command_line_meets_the_stack(start: Start, tmp_path: Path) -> None:
     assert "execution.completed" in stack.flow("watch", execution_id).stdout
     assert len(stack.flow("events", execution_id).stdout.splitlines()) == done["lastSequence"]
     assert stack.flow("nodes", "http.request").returncode == ExitCode.OK
-    assert "nodeCount" in stack.flow("analyze", str(examples / "montage-500.json")).stdout
+    assert "nodeCount" in stack.flow("analyze", str(EXAMPLES / "montage-500.json")).stdout
     wrong = tmp_path / "wrong.json"
     wrong.write_text('{"nodes": [{"id": "a", "type": "nope"}, {"id": "a", "type": "flow.noop"}]}')
     for command in ("validate", "run"):
@@ -150,47 +158,38 @@ def test_the_command_line_meets_the_stack(start: Start, tmp_path: Path) -> None:
         assert "2 problems" in answer.stderr
 
 
-def test_data_survive_a_restart_and_an_approval_goes_on(start: Start) -> None:
-    examples = Path(__file__).parents[3] / "examples"
+def test_a_killed_stack_leaves_nothing_running_and_nothing_is_lost(start: Start) -> None:
     first = start()
-    value = json.loads((examples / "order-approval.input.json").read_text()) | {"baseUrl": first.http}
-    started = first.flow(
-        "run", str(examples / "order-approval.json"), "--input", json.dumps(value), "--detach"
-    )
-    execution_id = started.stdout.strip()
+    value = json.loads((EXAMPLES / "order-approval.input.json").read_text()) | {"baseUrl": first.http}
+    detached = ["run", str(EXAMPLES / "order-approval.json"), "--input", json.dumps(value), "--detach"]
+    execution_id = first.flow(*detached).stdout.strip()
     eventually(lambda: status(first, execution_id) == "waiting", "it is waiting")
-    assert first.stop() == ExitCode.OK
+
+    first.process.kill()
+    assert all(ended(pid, timeout_seconds=40) for pid in first.pids.values())
 
     second = start()
     approved = second.flow("approve", execution_id, "approval", "--comment", "fine")
     assert approved.returncode == ExitCode.OK, approved.stderr
     eventually(lambda: status(second, execution_id) == "completed", "it is completed")
-
     document = json.loads(second.flow("show", execution_id, "--json").stdout)
     assert document["output"] == {"decision": "ship"}
 
+    assert second.stop(signal.SIGINT) == ExitCode.OK
+    assert all(ended(pid) for pid in second.pids.values())
+    assert not (second.data / "run" / "redis.url").exists()
+
 
 @pytest.mark.parametrize("service", ["executor", "worker-1", "gateway", "valkey"])
-def test_a_part_that_is_killed_comes_back_at_its_address(start: Start, service: str) -> None:
-    stack = start()
-    os.kill(stack.pids[service], signal.SIGKILL)
-    assert ended(stack.pids[service])
+def test_a_part_that_is_killed_comes_back_at_its_address(shared: Up, service: str) -> None:
+    os.kill(shared.pids[service], signal.SIGKILL)
+    assert ended(shared.pids[service])
 
     workflow = {"nodes": [{"id": "a", "type": "data.set", "config": {"values": {"n": 2**53 + 1}}}]}
     body = {"workflow": workflow, "mode": "queued"}
-    execution_id = eventually(lambda: accepted(stack, body), "a start is accepted")
-    eventually(lambda: status(stack, execution_id) == "completed", "it is completed")
-
-    assert httpx.get(f"{stack.http}/readyz").is_success
-
-
-def test_nothing_outlives_a_stack_that_is_killed(start: Start) -> None:
-    stack = start()
-    stack.process.kill()
-
-    assert all(ended(pid, timeout_seconds=40) for pid in stack.pids.values())
-    again = start()
-    assert httpx.get(f"{again.http}/readyz").is_success
+    execution_id = eventually(lambda: accepted(shared, body), "a start is accepted")
+    eventually(lambda: status(shared, execution_id) == "completed", "it is completed")
+    eventually(lambda: answers(shared), "the gateway is ready")
 
 
 def test_a_second_ctrl_c_stops_at_once(start: Start) -> None:
@@ -205,13 +204,11 @@ def test_a_second_ctrl_c_stops_at_once(start: Start) -> None:
     assert all(ended(pid) for pid in stack.pids.values())
 
 
-def test_a_second_stack_on_the_same_data_is_refused(start: Start) -> None:
-    stack = start()
-
-    answer = refused("--data", str(stack.data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+def test_a_second_stack_on_the_same_data_is_refused(shared: Up) -> None:
+    answer = refused("--data", str(shared.data), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
 
     assert answer.returncode == ExitCode.CONFIGURATION
-    assert f"process {stack.process.pid}" in answer.stderr
+    assert f"process {shared.process.pid}" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
 
 
@@ -261,3 +258,10 @@ def status(stack: Up, execution_id: str) -> str | None:
     except httpx.HTTPError:
         return None
     return str(answer.json()["status"]) if answer.is_success else None
+
+
+def answers(stack: Up) -> bool:
+    try:
+        return httpx.get(f"{stack.http}/readyz").is_success
+    except httpx.HTTPError:
+        return False
