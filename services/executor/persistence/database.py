@@ -212,8 +212,9 @@ class Database:
             await transaction.begin()
             try:
                 yield transaction
-            except BaseException:
-                await transaction.rollback()
+            except Exception as error:
+                if _is_refusal(error):
+                    await transaction.rollback()
                 raise
             await self._commit(transaction)
             for action in transaction.after_commit:
@@ -223,7 +224,6 @@ class Database:
         try:
             await transaction.commit()
         except Exception as error:
-            await transaction.rollback()
             if _is_lost(error):
                 raise OutcomeUnknown(f"the database went away during a commit: {error}") from error
             raise
@@ -256,12 +256,10 @@ class Connections:
             try:
                 yield connection
             except BaseException as error:
-                if not isinstance(error, Exception) or _is_lost(error):
-                    await _throw_away(connection)
+                if _is_refusal(error):
+                    self._idle.append(connection)
                 else:
-                    self._idle.append(
-                        connection
-                    )  # a refusal, rolled back: nothing is wrong with the connection
+                    await _throw_away(connection)
                 if _is_lost(error):
                     await self.close()  # the others of the same server are most likely dead too
                 raise
@@ -287,6 +285,13 @@ async def _throw_away(connection: AsyncConnection) -> None:
 
 def _cause(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Somebody said no, and the transaction was rolled back: nothing is wrong with the connection."""
+    if isinstance(error, FlowEngineError):
+        return not isinstance(error, OutcomeUnknown)
+    return isinstance(error, Exception) and isinstance(translated(error), (Conflict, NotStorable))
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -32,8 +31,7 @@ class PostgresTransaction(Transaction):
         await self._driver.execute(b"COMMIT")
 
     async def rollback(self) -> None:
-        with suppress(psycopg.Error):  # a dead connection has rolled back by itself
-            await self._driver.execute(b"ROLLBACK")
+        await self._driver.execute(b"ROLLBACK")
 
     async def serialize(self, name: str) -> None:
         await self._driver.execute(b"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))

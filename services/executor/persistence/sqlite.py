@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,8 +32,7 @@ class SqliteTransaction(Transaction):
         await self._driver.execute("COMMIT")
 
     async def rollback(self) -> None:
-        with suppress(sqlite3.Error):  # some errors, a full disk among them, have rolled back by themselves
-            await self._driver.execute("ROLLBACK")
+        await self._driver.execute("ROLLBACK")
 
     async def serialize(self, name: str) -> None:
         """Writers are one after the other anyway."""

@@ -48,6 +48,7 @@ async def stage(migrated_url: str) -> AsyncIterator[Stage]:
     yield stage
     await store.stop()
     stage.audit()
+    stage.close()
 
 
 @pytest.fixture

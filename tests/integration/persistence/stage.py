@@ -70,14 +70,28 @@ class Stage:
         self.url = url
         self.store = store
         self.now = START
+        self._behind: psycopg.Connection[Any] | None = None
 
     @property
     def is_sqlite(self) -> bool:
         return self.url.startswith("sqlite")
 
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement behind the persistence's back."""
+        if self.is_sqlite:
+            return execute(self.url, statement)
+        if self._behind is None:
+            self._behind = psycopg.connect(self.url, autocommit=True)
+        cursor = self._behind.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        if self._behind is not None:
+            self._behind.close()
+
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
-        execute(self.url, f"UPDATE test_clock SET instant = '{_text(self.now, self.url)}'")
+        self.execute(f"UPDATE test_clock SET instant = '{_text(self.now, self.url)}'")
 
     # Starting ---------------------------------------------------------------------------------
 
@@ -174,13 +188,12 @@ class Stage:
         return [type_of(event) for event in await self.history(execution_id)]
 
     def bells(self) -> set[str]:
-        return {row[0] for row in execute(self.url, "SELECT execution_id FROM outbox")}
+        return {row[0] for row in self.execute("SELECT execution_id FROM outbox")}
 
     def audit(self) -> None:
-        """What must be true whatever happened: histories without gaps and in order, bells only for the queue."""
-        rows = execute(self.url, "SELECT id, status, last_sequence FROM workflow_executions")
-        batches = execute(
-            self.url,
+        """What is true whatever happened: histories without gaps and in order, bells only for the queue."""
+        rows = self.execute("SELECT id, status, last_sequence FROM workflow_executions")
+        batches = self.execute(
             "SELECT execution_id, first_sequence, last_sequence, events FROM execution_events ORDER BY 1, 2",
         )
         for execution_id, status, last_sequence in rows:

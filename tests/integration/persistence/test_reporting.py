@@ -24,7 +24,7 @@ from flow_engine.interpreter.events import (
 from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.payload import Payload, encode
 from services.executor.persistence.contract import Report, ReportOutcome
-from tests.integration.persistence.stage import Runner, Stage, completed, execute, type_of
+from tests.integration.persistence.stage import Runner, Stage, completed, type_of
 
 OK, UNSEEN = ReportOutcome.OK, ReportOutcome.UNSEEN_EVENTS
 
@@ -317,7 +317,7 @@ async def test_a_snapshot_that_did_not_know_everything_is_not_kept(stage: Stage)
     await stage.store.pause(runner.id, "")
     step = StepStarted(time=stage.now, node_id="a")
     assert (await runner.report(step, entry=Entry([step], snapshot=b"knows no pause"))).outcome is OK
-    assert execute(stage.url, "SELECT count(*) FROM snapshots") == [(0,)]
+    assert stage.execute("SELECT count(*) FROM snapshots") == [(0,)]
 
 
 @pytest.mark.parametrize("events", [b"{", b"[1]", b'[{"type":"step.started"}]', b'{"a":1}'])
@@ -344,7 +344,7 @@ async def test_completed_is_not_before_its_last_event(stage: Stage) -> None:
 
 
 def _lost_leases(stage: Stage, runner: Runner) -> int:
-    ((count,),) = execute(stage.url, f"SELECT lost_leases FROM workflow_executions WHERE id = '{runner.id}'")
+    ((count,),) = stage.execute(f"SELECT lost_leases FROM workflow_executions WHERE id = '{runner.id}'")
     return int(count)
 
 

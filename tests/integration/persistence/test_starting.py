@@ -22,7 +22,7 @@ from flow_engine.interpreter.journal import Entry, GiveUp
 from services.executor.persistence.contract import ImmediateRun
 from services.executor.persistence.database import NotStorable
 from services.executor.persistence.store import SqlExecutionPersistence
-from tests.integration.persistence.stage import DEFINITION, START, Stage, completed, execute
+from tests.integration.persistence.stage import DEFINITION, START, Stage, completed
 
 BIG = 2**53 + 1
 
@@ -122,7 +122,7 @@ async def test_a_request_id_starts_once(stage: Stage, second_store: SqlExecution
     )
     assert len({answer.execution_id for answer in started}) == 1
     assert sum(answer.created for answer in started) == 1
-    assert len(execute(stage.url, "SELECT id FROM workflow_executions")) == 1
+    assert len(stage.execute("SELECT id FROM workflow_executions")) == 1
     assert await stage.store.find_start("r", "h") == started[0].execution_id
     assert await stage.store.find_start("unknown", "h") is None
 
@@ -150,7 +150,7 @@ async def test_request_ids_of_yesterday_are_forgotten(stage: Stage) -> None:
     await stage.store.create(stage.new(request_id="young", request_hash="h"))
     stage.pass_time(12 * 3600)
     await stage.store.forget_requests()
-    assert execute(stage.url, "SELECT request_id FROM idempotency_keys") == [("young",)]
+    assert stage.execute("SELECT request_id FROM idempotency_keys") == [("young",)]
 
 
 async def test_request_ids_belong_to_their_namespace(stage: Stage) -> None:
@@ -212,4 +212,4 @@ async def test_a_live_state_and_its_lease_are_one(stage: Stage) -> None:
         "foreign_sequence = 9",
     ):
         with pytest.raises(Exception, match=r"(?i)constraint"):
-            execute(stage.url, f"UPDATE workflow_executions SET {broken} WHERE id = '{execution_id}'")
+            stage.execute(f"UPDATE workflow_executions SET {broken} WHERE id = '{execution_id}'")

@@ -10,7 +10,7 @@ import pytest
 from flow_engine.interpreter.events import ExecutionPromoted, TimerFired
 from services.executor.persistence.contract import ReportOutcome
 from services.executor.persistence.store import SqlExecutionPersistence
-from tests.integration.persistence.stage import START, Stage, execute
+from tests.integration.persistence.stage import START, Stage
 
 
 async def test_a_lost_lease_goes_back_to_the_queue(stage: Stage) -> None:
@@ -179,4 +179,4 @@ async def test_many_expire_in_chunks(stage: Stage) -> None:
     await asyncio.gather(*(stage.immediate() for _ in range(60)))
     stage.pass_time(11)
     assert len(await stage.store.expire_leases()) == 60
-    assert execute(stage.url, "SELECT count(*) FROM outbox") == [(60,)]
+    assert stage.execute("SELECT count(*) FROM outbox") == [(60,)]
