@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
@@ -10,7 +11,11 @@ from flow_engine.errors import Problem
 from flow_engine.payload import JsonValue
 from flow_engine.workflow import pointers
 
-MAX_GUESSED_AMONG = 300
+MAX_GUESSED_AMONG = 100
+
+
+class Enough(Exception):
+    """So many problems were found that looking for more helps nobody."""
 
 
 class Findings:
@@ -21,22 +26,25 @@ class Findings:
         self._found: list[Problem] = []
 
     def add(self, path: str, code: str, message: str, hint: str = "") -> None:
-        self._found.append(Problem(path, code, message, hint))
+        self.extend((Problem(path, code, message, hint),))
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        self._found.extend(problems)
+        """Raises Enough at twice the limit."""
+        for problem in problems:
+            self._found.append(problem)
+            if len(self._found) > 2 * self._limit:
+                raise Enough
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def in_order(self, document: JsonValue) -> list[Problem]:
-        ordered = sorted(
-            dict.fromkeys(self._found), key=lambda problem: pointers.place(document, problem.path)
-        )
+        order = pointers.DocumentOrder(document)
+        ordered = sorted(dict.fromkeys(self._found), key=lambda problem: order(problem.path))
         if len(ordered) <= self._limit:
             return ordered
-        left = len(ordered) - self._limit
-        return [*ordered[: self._limit], Problem("", "TOO_MANY_PROBLEMS", f"and {left:,} problems more")]
+        more = f"and at least {len(ordered) - self._limit:,} problems more"
+        return [*ordered[: self._limit], Problem("", "TOO_MANY_PROBLEMS", more)]
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
@@ -53,9 +61,11 @@ def _same_end(name: str, other: str) -> bool:
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """A value from outside, in a message: shortened."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…{text[0]}"
+    """A value from outside, in a message: shortened before it is written out."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= limit else f"{value[: limit - 1]!r}…"
+    text = reprlib.repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:

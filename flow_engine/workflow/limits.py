@@ -11,6 +11,7 @@ class WorkflowLimits:
     max_depth: int = 64
     max_nodes: int = 10_000
     max_edges: int = 50_000
+    max_expressions: int = 50_000
     max_problems: int = 1000  # that one answer lists
 
 

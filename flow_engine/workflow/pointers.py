@@ -22,20 +22,30 @@ def tokens(path: str) -> list[str]:
     return [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]
 
 
-def place(document: JsonValue, path: str) -> tuple[int, ...]:
+class DocumentOrder:
     """Sorts paths as the document is read; what is absent comes after what is there."""
-    found: list[int] = []
-    for token in tokens(path):
-        if isinstance(document, dict):
-            found.append(next((n for n, key in enumerate(document) if key == token), len(document)))
-            document = document.get(token)
-        elif isinstance(document, list) and token.isdecimal():
-            index = int(token)
-            found.append(index)
-            document = document[index] if index < len(document) else None
-        else:
-            found.append(0)
-    return tuple(found)
+
+    def __init__(self, document: JsonValue) -> None:
+        self._document = document
+        self._positions: dict[int, dict[str, int]] = {}
+
+    def __call__(self, path: str) -> tuple[int, ...]:
+        value, found = self._document, list[int]()
+        for token in tokens(path):
+            if isinstance(value, dict):
+                found.append(self._position(value, token))
+                value = value.get(token)
+            elif isinstance(value, list) and token.isdecimal():
+                found.append(int(token))
+                value = value[int(token)] if int(token) < len(value) else None
+            else:
+                found.append(0)
+        return tuple(found)
+
+    def _position(self, value: dict[str, JsonValue], key: str) -> int:
+        if id(value) not in self._positions:
+            self._positions[id(value)] = {known: position for position, known in enumerate(value)}
+        return self._positions[id(value)].get(key, len(value))
 
 
 def leaves(value: JsonValue, path: str = "") -> Iterator[tuple[str, JsonValue]]:

@@ -56,7 +56,10 @@ class Viewpoint:
             case "input", *keys:
                 return follow(self.input_schema, keys)
             case "nodes", str() as node_id, "output", *keys if node_id in self.structure.nodes:
-                return follow(_output_schema(self.structure.nodes[node_id]), keys)
+                outputs = self.structure.outputs
+                if node_id not in outputs:
+                    outputs[node_id] = _output_schema(self.structure.nodes[node_id])
+                return follow(outputs[node_id], keys)
             case _:
                 return ANYTHING
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from flow_engine.workflow.findings import Findings, listed, near_miss, quoted
 from flow_engine.workflow.graph import ERROR_HANDLE
@@ -26,6 +27,8 @@ class Structure:
     misplaced: set[str] = field(default_factory=set)  # nobody knows which container they belong to
     loose_sources: set[str] = field(default_factory=set)  # an edge leaves here, nobody knows where to
     loose_targets: set[str] = field(default_factory=set)  # an edge leads here, nobody knows where from
+    outputs: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """Output schemas as far as somebody asked for them, by node id."""
     _above: dict[Scope, dict[str, int]] = field(default_factory=dict)
     _loose: dict[Scope, int] = field(default_factory=dict)
     _bits: dict[str, int] = field(default_factory=dict)

@@ -9,17 +9,18 @@ from __future__ import annotations
 import gc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import MappingProxyType
 
 from flow_engine.errors import InvalidWorkflow, Problem
 from flow_engine.expressions import Template
+from flow_engine.ids import content_hash
 from flow_engine.payload import JsonValue
 from flow_engine.workflow import pointers
 from flow_engine.workflow.configs import CompiledConfig, compile_config, compile_rest, syntax_problem
-from flow_engine.workflow.definition import definition_hash
-from flow_engine.workflow.findings import Findings
+from flow_engine.workflow.definition import canonical
+from flow_engine.workflow.findings import Enough, Findings
 from flow_engine.workflow.graph import (
     ERROR_HANDLE,
     GraphEdge,
@@ -82,23 +83,34 @@ class _Check:
 
     def __init__(self, document: JsonValue, types: NodeTypes, limits: WorkflowLimits) -> None:
         self.document = document
+        self.text = canonical(document)
         self.findings = Findings(limits.max_problems)
-        reading = read(document, types, limits, self.findings)
-        self.settings: WorkflowSettings = reading.settings
-        self.structure: Structure = connect(reading.nodes, reading.edges, self.findings)
-        if self.settings.input_schema is not None:
-            self.findings.extend(schema_problems(self.settings.input_schema, "/inputSchema"))
-        self.vars = self._constants(self.settings.vars)
-        self.configs: dict[int, CompiledConfig] = {
-            draft.index: self._config(draft, draft.config)
-            for draft in reading.nodes
-            if draft.config is not None
-        }
-        self.output = self._template(self.settings.output, "/output", EVERYWHERE)
-        if self.settings.concurrency is not None:
-            self._template(
-                self.settings.concurrency.key, "/concurrency/key", frozenset(("input", "vars", "execution"))
-            )
+        self.settings = WorkflowSettings()
+        self.structure = Structure({})
+        self.vars: Mapping[str, JsonValue] = {}
+        self.configs: dict[int, CompiledConfig] = {}
+        self.output: Template | None = None
+        with suppress(Enough):
+            self._check(types, limits)
+
+    def _check(self, types: NodeTypes, limits: WorkflowLimits) -> None:
+        if (count := self.text.count(b"${")) > limits.max_expressions:
+            message = f"{count:,} expressions are more than the limit of {limits.max_expressions:,}"
+            self.findings.add("", "TOO_MANY_EXPRESSIONS", message)
+            return
+        reading = read(self.document, types, limits, self.findings)
+        self.settings = settings = reading.settings
+        self.structure = connect(reading.nodes, reading.edges, self.findings)
+        if settings.input_schema is not None:
+            self.findings.extend(schema_problems(settings.input_schema, "/inputSchema"))
+        self.vars = self._constants(settings.vars)
+        for draft in reading.nodes:
+            if draft.config is not None:
+                self.configs[draft.index] = self._config(draft, draft.config)
+        self.output = self._template(settings.output, "/output", EVERYWHERE)
+        if settings.concurrency is not None:
+            names = frozenset(("input", "vars", "execution"))
+            self._template(settings.concurrency.key, "/concurrency/key", names)
 
     def _config(self, draft: Draft, raw: Mapping[str, JsonValue]) -> CompiledConfig:
         path = draft.path_of("config")
@@ -156,7 +168,7 @@ class _Check:
             if node.type.container:
                 members[node.id]
         return WorkflowGraph(
-            definition_hash=definition_hash(self.document),
+            definition_hash=content_hash(self.text),
             id=settings.id or "",
             name=settings.name,
             nodes=MappingProxyType(nodes),
