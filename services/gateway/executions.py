@@ -11,7 +11,7 @@ from starlette.responses import Response
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
 from services.gateway.bodies import CancelRequest, PauseRequest, ResumeRequest, RetryRequest, json_text
-from services.gateway.call import Answer, Call, document
+from services.gateway.call import Answer, Call, document, whole
 from services.gateway.documents import (
     TERMINAL,
     ExecutionPage,
@@ -26,6 +26,9 @@ from services.gateway.hub import Frame, Watcher
 from services.gateway.runs import MODES, location
 from services.gateway.sse import EventStream, HungUp
 from services.gateway.websocket import FrameSocket
+
+MOST_SEQUENCE = 2**53 - 1
+"""JavaScript reads it exactly, and no history gets there."""
 
 STATUSES = {
     "pending": pb.EXECUTION_STATUS_PENDING,
@@ -152,7 +155,8 @@ async def retry_execution(call: Call) -> Answer:
     body = await call.decoded(RetryRequest)
     executor = call.services.executor
     request = pb.RetryExecutionRequest(execution_id=call.path["executionId"], from_node=body.from_node or "")
-    answer = await executor.ask(executor.executions.RetryExecution, request, call.request_id)
+    # Not repeated: the first may have been carried out, and its execution may have ended since.
+    answer = await executor.ask(executor.executions.RetryExecution, request, call.request_id, repeat=False)
     execution = answer.execution
     return document(execution_document(execution, with_steps=True), 202, location(execution.id))
 
@@ -175,11 +179,11 @@ def cursor_of(call: Call) -> int:
     header = call.headers.get("last-event-id", "")
     if not header:
         return int(call.query.get("afterSequence", 0))
-    if not (header.isascii() and header.isdecimal() and len(header) <= 18):
-        raise invalid(
-            [Problem("Last-Event-ID", "INVALID_PARAMETER", f"expected a sequence, got {header[:40]!r}")]
-        )
-    return int(header)
+    try:
+        return whole(0, MOST_SEQUENCE)(header)
+    except ValueError as error:
+        message = f"{error}, got {header[:40]!r}"
+        raise invalid([Problem("Last-Event-ID", "INVALID_PARAMETER", message)]) from None
 
 
 def reconnecting(call: Call) -> bool:

@@ -43,7 +43,7 @@ class Operations:
         self._metrics = metrics
         self._api = msgspec.json.encode(api)
         self._docs = docs_page(api)
-        self._landing = landing_page(api)
+        self._info = api["info"]
 
     async def metrics(self, call: Call) -> Answer:
         """Figures for Prometheus."""
@@ -59,4 +59,7 @@ class Operations:
 
     async def landing(self, call: Call) -> Answer:
         """Where to go from here."""
-        return HTMLResponse(self._landing, headers=PAGE_HEADERS)
+        return HTMLResponse(
+            landing_page(self._info, call.headers.get("host", call.services.settings.http_address)),
+            headers=PAGE_HEADERS,
+        )

@@ -39,10 +39,10 @@ def docs_page(api: Mapping[str, Any]) -> str:
     return page(f"{api['info']['title']}: API", "".join(_docs_parts(api)))
 
 
-def landing_page(api: Mapping[str, Any]) -> str:
-    info = api["info"]
+def landing_page(info: Mapping[str, Any], host: str) -> str:
+    """host: as the visitor named it, for the example."""
     example = (
-        "curl -s localhost:8080/api/workflow/run -H 'Content-Type: application/json' -d '"
+        f"curl -s http://{host}/api/workflow/run -H 'Content-Type: application/json' -d '"
         '{"workflow": {"id": "hello", "nodes": [{"id": "greet", "type": "data.set",\n'
         '  "config": {"values": {"text": "Hello ${ input.name }"}}}]}, "input": {"name": "world"}}'
         "'"

@@ -23,8 +23,6 @@ from services.gateway.documents import (
 EXECUTION = "/api/workflow/execution/{executionId}"
 EVENT_STREAM = "text/event-stream"
 
-MOST_SEQUENCE = 2**63 - 1
-
 
 def _text(name: str, description: str, *, repeated: bool = False) -> Param:
     return Param(name, description, text(), {"type": "string", "minLength": 1, "maxLength": 512}, repeated)
@@ -53,7 +51,7 @@ def _header(name: str, description: str) -> Param:
 
 
 PAGE_TOKEN = _text("pageToken", "nextPageToken of the page before.")
-AFTER_SEQUENCE = _whole("afterSequence", "Begin after this event; 0 by default.", 0, MOST_SEQUENCE)
+AFTER_SEQUENCE = _whole("afterSequence", "Begin after this event; 0 by default.", 0, executions.MOST_SEQUENCE)
 LAST_EVENT_ID = _header(
     "Last-Event-ID", "The same as afterSequence; goes before it. Browsers send it by themselves."
 )

@@ -59,6 +59,11 @@ async def test_the_pages_work_offline(client: httpx.AsyncClient) -> None:
     assert set(re.findall(r'href="#([^"]+)"', docs)) <= anchors
 
 
+async def test_the_example_of_the_landing_page_can_be_pasted(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/")).text
+    assert f"curl -s {str(client.base_url).rstrip('/')}/api/workflow/run" in page
+
+
 async def test_problems_link_to_their_place_in_the_docs(client: httpx.AsyncClient) -> None:
     page, _, anchor = (await client.get("/nope")).json()["type"].partition("#")
     assert f'id="{anchor}"' in (await client.get(page)).text
