@@ -29,6 +29,7 @@ from flow_engine.nodes.data_validate import DataValidate
 from flow_engine.nodes.email_send import EmailSend
 from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
+from flow_engine.nodes.grpc_call import GrpcCall
 from flow_engine.nodes.http_request import HttpRequest
 from flow_engine.nodes.human_approval import HumanApproval
 from flow_engine.nodes.human_input import HumanInput
@@ -54,6 +55,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     EmailSend,
     FlowFail,
     FlowNoop,
+    GrpcCall,
     HttpRequest,
     HumanApproval,
     HumanInput,
