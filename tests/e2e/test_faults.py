@@ -47,10 +47,11 @@ def test_everything_accepted_ends_after_the_executor_was_killed(
     stack = make_stack(database).start()
     accepted = []
     for number in range(5):
-        workflow = workflows.held_call(witness.url, f"held{number}", hold_ms=600)
+        workflow = workflows.held_call(witness.url, f"held{number}", hold_ms=1500)
         answer = stack.run(workflow, mode=mode, headers={"Prefer": "respond-async"})
         accepted.append(answer["executionId"])
-    witness.wait_for("/held0")
+    for number in range(5):
+        witness.wait_for(f"/held{number}")
 
     stack.executor.kill()
     stack.executor.start()
@@ -91,13 +92,13 @@ def test_queued_executions_survive_that_redis_forgets_everything(
     stack = make_stack()
     stack.executor.start()
     stack.gateway.start()
-    accepted = [queued(stack, workflows.SMALL | {"output": "${ 1 }"}) for _ in range(20)]
+    accepted = [queued(stack, workflows.ECHO) for _ in range(20)]
 
     redis_server.flush()
     stack.worker.start()
 
     for execution_id in accepted:
-        stack.until(execution_id, "completed", "failed")
+        assert stack.until(execution_id, "completed", "failed")["status"] == "completed"
 
 
 def test_starts_are_accepted_and_run_while_redis_is_down(
@@ -106,7 +107,7 @@ def test_starts_are_accepted_and_run_while_redis_is_down(
     stack = make_stack().start()
     redis_server.kill()
 
-    execution_id = queued(stack, workflows.SMALL | {"output": "${ 1 }"})
+    execution_id = queued(stack, workflows.ECHO)
 
     assert stack.until(execution_id, "completed", "failed")["status"] == "completed"
 
