@@ -33,6 +33,7 @@ class Service:
     """One child process, started again with back-off whenever it ends.
 
     `address` is what it said when it was ready last; `environment` is asked before each start.
+    log: the file of its standard error; None leaves that where ours goes.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Service:
         name: str,
         command: Sequence[str],
         environment: Callable[[], Mapping[str, str]],
-        log: Path,
+        log: Path | None,
         say: Callable[[str], None],
         inherited: Sequence[int] = (),
     ) -> None:
@@ -64,8 +65,7 @@ class Service:
         """Until `stop`. Raises ServiceFailed after a wrong configuration or repeated quick deaths."""
         quick_deaths = 0
         while not self._stopping.is_set():
-            logs.make_room(self.log)
-            log_start, started_at = logs.size_of(self.log), time.monotonic()
+            log_start, started_at = logs.opened_at(self.log) if self.log else 0, time.monotonic()
             code = await self._run_once()
             self.ready.clear()
             if self._stopping.is_set():
@@ -116,7 +116,7 @@ class Service:
                 os.killpg(self.pid, number)
 
     async def _run_once(self) -> int:
-        with self.log.open("ab") as log:
+        with self.log.open("ab") if self.log else contextlib.nullcontext() as log:
             # From the main thread: the kernel ties a child to the thread that started it.
             self._process = await asyncio.create_subprocess_exec(
                 *tethered(self._command),
@@ -141,8 +141,9 @@ class Service:
                 self.ready.set()
 
     def _failure(self, what: str, log_start: int, code: ExitCode) -> ServiceFailed:
-        said = logs.tail(self.log, log_start)
-        failure = ServiceFailed(f"{self.name} {what}; the end of {self.log}:" if said else what, said)
+        said = logs.tail(self.log, log_start) if self.log else []
+        where = f"; the end of {self.log}:" if said else ""
+        failure = ServiceFailed(f"{self.name} {what}{where}", said)
         failure.exit_code = code
         return failure
 

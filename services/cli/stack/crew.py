@@ -12,8 +12,6 @@ import flow_engine
 import services
 from services.cli.errors import ExitCode
 from services.cli.output import note
-from services.cli.settings import data_dir
-from services.cli.stack import logs
 from services.cli.stack.children import Service, service_command
 
 GRACE_SECONDS = 30.0
@@ -26,15 +24,8 @@ async def work(processes: int, environment: Mapping[str, str], *, reload: bool) 
     Raises ServiceFailed when one of them cannot be kept running.
     """
     merged = {**os.environ, **environment}
-    folder = data_dir(merged) / "logs"
     crew = [
-        Service(
-            f"worker-{n + 1}",
-            service_command("services.worker"),
-            lambda: merged,
-            folder / f"worker-{os.getpid()}-{n + 1}.log",
-            note,
-        )
+        Service(f"worker-{n + 1}", service_command("services.worker"), lambda: merged, None, note)
         for n in range(processes)
     ]
 
@@ -44,8 +35,7 @@ async def work(processes: int, environment: Mapping[str, str], *, reload: bool) 
 
     stop = stop_signal(kill)
     running = [asyncio.create_task(worker.keep_running()) for worker in crew]
-    beside = [asyncio.create_task(logs.follow(worker.log, note)) for worker in crew]
-    beside += [asyncio.create_task(announce(worker)) for worker in crew]
+    beside = [asyncio.create_task(announce(worker)) for worker in crew]
     if reload:
         beside.append(asyncio.create_task(reload_on_change(crew)))
     stopped = asyncio.create_task(stop.wait())

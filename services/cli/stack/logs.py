@@ -12,11 +12,12 @@ TAIL_BYTES = 64 << 10
 FOLLOW_SECONDS = 0.1
 
 
-def make_room(log: Path) -> None:
-    """Create the folder; move a log that has grown too large aside, over the one before it."""
+def opened_at(log: Path) -> int:
+    """Where the next line will stand. A log that has grown too large is moved over the one before it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if size_of(log) > MOST_BYTES:
         log.replace(log.with_suffix(".log.1"))
+    return size_of(log)
 
 
 def size_of(log: Path) -> int:

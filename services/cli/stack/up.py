@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from services.cli.embedded import EmbeddedServerError, EmbeddedValkey
@@ -119,13 +120,20 @@ class Stack:
         """Give every line that a service logs from now on, with the service's name; until cancelled."""
         async with asyncio.TaskGroup() as group:
             for service in self.services:
-                group.create_task(logs.follow(service.log, partial(show, service.name)))
+                group.create_task(logs.follow(self._log_of(service.name), partial(show, service.name)))
 
     def _service(self, name: str, module: str) -> Service:
-        log = self._settings.data_dir / "logs" / f"{name}.log"
         return Service(
-            name, service_command(module), lambda: self._environment(name), log, self._say, [self._lock]
+            name,
+            service_command(module),
+            lambda: self._environment(name),
+            self._log_of(name),
+            self._say,
+            [self._lock],
         )
+
+    def _log_of(self, name: str) -> Path:
+        return self._settings.data_dir / "logs" / f"{name}.log"
 
     def _environment(self, name: str) -> Mapping[str, str]:
         """What the service is told: ports that were free once stay the same after a restart."""
@@ -151,8 +159,9 @@ class Stack:
             if failed.done():
                 failed.result()
             if not reached.done():
-                what = f"{service.name} did not answer within {READY_SECONDS:g} s; the end of {service.log}:"
-                raise ServiceFailed(what, logs.tail(service.log))
+                log = self._log_of(service.name)
+                what = f"{service.name} did not answer within {READY_SECONDS:g} s; the end of {log}:"
+                raise ServiceFailed(what, logs.tail(log))
         finally:
             for task in (reached, failed):
                 task.cancel()

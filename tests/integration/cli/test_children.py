@@ -16,7 +16,7 @@ import pytest
 
 from services.cli.errors import BadConfiguration, ExitCode
 from services.cli.settings import Address
-from services.cli.stack import children
+from services.cli.stack import children, crew
 from services.cli.stack.children import Service, ServiceFailed
 from services.cli.stack.folder import held
 from services.cli.stack.up import refuse_taken
@@ -101,6 +101,37 @@ async def test_a_wrong_configuration_ends_at_once(start: Start) -> None:
 
     assert failure.value.lines == ("FLOW_X: is wrong",)
     assert failure.value.exit_code == ExitCode.CONFIGURATION
+
+
+async def test_a_restart_is_graceful_and_no_death(start: Start) -> None:
+    service = start(SERVES)
+    for _ in range(children.MOST_QUICK_DEATHS + 1):
+        await service.ready.wait()
+        before = service.address
+        service.ready.clear()
+        service.restart()
+        await service.ready.wait()
+        assert service.address != before
+
+
+async def test_a_change_of_the_code_restarts_the_crew(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([{Path("a.py"): 1.0}, {Path("a.py"): 1.0}, {Path("a.py"): 2.0}])
+    monkeypatch.setattr(crew, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(crew, "source_times", lambda: next(times, {Path("a.py"): 2.0}))
+    service = start(SERVES)
+    await service.ready.wait()
+    first = service.address
+    service.ready.clear()
+
+    watching = asyncio.create_task(crew.reload_on_change([service]))
+    await service.ready.wait()
+    watching.cancel()
+
+    assert service.address != first
+
+
+def test_the_sources_of_all_packages_are_watched() -> None:
+    assert Path(children.__file__) in crew.source_times()
 
 
 async def test_stopping_is_graceful_and_then_not(start: Start) -> None:

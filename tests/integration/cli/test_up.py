@@ -212,6 +212,45 @@ def test_a_second_stack_on_the_same_data_is_refused(shared: Up) -> None:
     assert len(answer.stderr.splitlines()) == 1
 
 
+def test_workers_started_singly_find_the_stack(shared: Up) -> None:
+    crew = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "services.cli", "worker", "--processes", "2", "--concurrency", "3"),
+            *("--grpc", shared.ready["grpc"], "--data", str(shared.data)),
+        ],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert crew.stdout
+        ids = [crew.stdout.readline().split() for _ in range(2)]
+        crew.send_signal(signal.SIGTERM)
+        _, log = crew.communicate(timeout=STOP_SECONDS)
+    finally:
+        crew.kill()
+
+    assert crew.returncode == ExitCode.OK
+    assert [word for word, _ in ids] == ["ready", "ready"]
+    assert len({worker_id for _, worker_id in ids}) == 2
+    assert '"slots": 3' in log
+
+
+@pytest.mark.parametrize("service", ["executor", "worker"])
+def test_a_service_without_redis_says_what_to_do(tmp_path: Path, service: str) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "services.cli", service, "--data", str(tmp_path)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert answer.returncode == ExitCode.CONFIGURATION
+    assert "REDIS_URL" in answer.stderr
+    assert "`flow up`" in answer.stderr
+
+
 def test_a_busy_port_is_told_in_one_line(tmp_path: Path) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
