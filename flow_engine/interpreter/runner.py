@@ -390,9 +390,7 @@ class Runner:
         """Interrupt a step: its task if it has one, else just by saying so."""
         step.cancel_reason = reason
         task = next((task for task, owner in self._tasks.items() if owner == step.id), None)
-        if task is not None:
-            task.cancel()
-        else:
+        if task is None or not task.cancel():  # of an earlier attempt, and over
             self._settle_cancelled(step)
 
     def _settle_cancelled(self, step: StepState) -> None:

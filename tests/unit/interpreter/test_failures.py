@@ -188,6 +188,14 @@ async def test_a_failure_ends_waits_and_back_offs() -> None:
     }
 
 
+async def test_a_failure_ends_a_back_off_that_has_only_just_begun() -> None:
+    """The attempt's task has ended, but nobody has been told of it yet."""
+    retry = {"maxAttempts": 2, "initialIntervalMs": 60_000}
+    definition = workflow(work("a", ms=0, failFirst=1, retry=retry), node("b"), FAIL, maxParallel=1)
+    play = await played(definition)
+    assert play.outcomes == {"b": "completed", "no": "failed NO", "a": "cancelled siblingFailed"}
+
+
 async def test_a_step_that_must_not_run_twice_outlives_the_failure_of_a_sibling() -> None:
     play = await played(workflow(work("once", ms=1000, atMostOnce=True), work("a", failFirst=9)))
     assert play.outcomes == {"a": "failed BROKEN", "once": "completed"}
