@@ -7,9 +7,6 @@ import os
 import signal
 import sys
 
-import structlog
-import uvloop
-
 from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
 from flow_engine.errors import Unavailable
 from flow_engine.logs import configure_logs
@@ -20,8 +17,6 @@ from services.executor.persistence.filelock import DatabaseInUse
 from services.executor.persistence.migrating import SchemaMismatch
 from services.executor.server import AddressInUse
 from services.executor.settings import Settings, from_environment
-
-log = structlog.get_logger()
 
 REFUSALS = (
     WrongSettings,
@@ -39,11 +34,20 @@ def main() -> int:
     try:
         settings = from_environment(os.environ)
         configure_logs(settings.log_level)
-        uvloop.run(serve(settings))
+        run(settings)
     except REFUSALS as error:
         print(f"executor: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
     return 0
+
+
+def run(settings: Settings) -> None:
+    if sys.platform == "win32":
+        asyncio.run(serve(settings))
+    else:
+        import uvloop
+
+        uvloop.run(serve(settings))
 
 
 async def serve(settings: Settings) -> None:

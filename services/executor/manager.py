@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET
 
-from flow_engine.errors import IllegalTransition, InvalidRequest, Problem, Unavailable
+from flow_engine.errors import IllegalTransition, InvalidRequest, NodeNotFound, Problem, Unavailable
 from flow_engine.ids import ExecutionId, Iteration, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked, placed
 from flow_engine.interpreter.steps import Result, Step, decode_result
 from flow_engine.payload import Payload, decode, encode
+from flow_engine.workflow.graph import WorkflowGraph
 from services.executor.analyzer import ComplexityAnalysis
 from services.executor.answers import answered_step
 from services.executor.database_clock import DatabaseClock
@@ -186,6 +187,8 @@ class ExecutionManager:
         answer = parse_input(input_json)
         while True:
             record = await self._persistence.get(execution_id)
+            if node_id not in await self._node_types(record):
+                raise NodeNotFound(node_id)
             view = await steps_at(self._persistence, record)
             step, is_known = answered_step(view.steps, node_id, iteration, answer.ref.hash)
             if is_known:
@@ -221,12 +224,23 @@ class ExecutionManager:
         self, record: ExecutionRecord, steps: Sequence[Step]
     ) -> tuple[dict[str, str], Progress | None]:
         """Node types and progress; where a node type is gone since, only what the definition says."""
+        graph = await self._graph(record)
+        if graph is None:
+            return await self._node_types(record), None
+        return types_of(graph), progress_of(graph, steps, ended=record.status in TERMINAL)
+
+    async def _node_types(self, record: ExecutionRecord) -> dict[str, str]:
+        graph = await self._graph(record)
+        if graph is None:
+            return node_types_of(await self._persistence.definition(record.definition_hash))
+        return types_of(graph)
+
+    async def _graph(self, record: ExecutionRecord) -> WorkflowGraph | None:
+        """None where this process lacks a node type that the definition was accepted with."""
         try:
-            graph = (await self._definitions.stored(record.definition_hash)).graph
+            return (await self._definitions.stored(record.definition_hash)).graph
         except InvalidRequest:
-            return node_types_of(await self._persistence.definition(record.definition_hash)), None
-        node_types = {node.id: node.type.type for node in graph.nodes.values()}
-        return node_types, progress_of(graph, steps, ended=record.status in TERMINAL)
+            return None
 
     async def _waiting(self, record: ExecutionRecord) -> WaitingReason | None:
         if record.status != "pending":
@@ -293,6 +307,11 @@ class ForeignRun:
 
 RELOOK_SECONDS = 5.0
 """Watched executions are looked at each second; this is for when that fails."""
+
+
+def types_of(graph: WorkflowGraph) -> dict[str, str]:
+    """Node id to type."""
+    return {node.id: node.type.type for node in graph.nodes.values()}
 
 
 def legal(move: Move, requested: str, *, unless: Sequence[str]) -> Move:
