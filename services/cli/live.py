@@ -34,7 +34,8 @@ SYMBOLS = {
     "cancelled": ("⊘", "magenta"),
     "paused": ("‖", "yellow"),
 }
-CHROME_LINES = 5  # head, bar, the line about what is folded, and room for the prompt
+MOST_HINTS = 3
+CHROME_LINES = 5 + MOST_HINTS  # head, bar, hints, the line about what is folded, and room for the prompt
 FOLD_ORDER = ("failed", "waiting", "running", "cancelled", "completed", "pending", "skipped")
 
 
@@ -80,6 +81,10 @@ def picture(run: RunProgress, now: datetime, most_rows: int) -> RenderableType:
     parts: list[RenderableType] = [head_line(run, now), tree(shown, now)]
     if folded:
         parts.append(Text("  … " + summary(folded), style="dim"))
+    asked = list(run.waiting_for_people())[:MOST_HINTS]
+    parts += [
+        Text(f"  answer it: {answer_command(run.execution_id, *step)}", style="yellow") for step in asked
+    ]
     parts.append(bar(run))
     return Group(*parts)
 
@@ -91,6 +96,15 @@ def chosen_nodes(nodes: Sequence[NodeProgress], most: int) -> tuple[list[NodePro
     ranked = sorted(range(len(nodes)), key=lambda n: FOLD_ORDER.index(nodes[n].status))
     kept = set(ranked[:most])
     return [n for i, n in enumerate(nodes) if i in kept], [n for i, n in enumerate(nodes) if i not in kept]
+
+
+def answer_command(run: RunProgress, node_id: str, iteration: Sequence[int] = ()) -> str:
+    """The command that answers a step which waits for somebody."""
+    path = ",".join(map(str, iteration))
+    which = f" --iteration {path}" if path else ""
+    if node_id in run.nodes and run.nodes[node_id].type == "human.approval":
+        return f"flow approve {run.execution_id} {node_id}{which}"
+    return f"flow input {run.execution_id} {node_id} JSON{which}"
 
 
 def summary(nodes: Iterable[NodeProgress]) -> str:
@@ -114,11 +128,11 @@ def head_line(run: RunProgress, now: datetime) -> Text:
 
 
 def tree(nodes: Sequence[NodeProgress], now: datetime) -> Table:
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # what is left after the others
     for node in nodes:
         symbol, style = SYMBOLS[node.status]
         duration = node.duration_ms(now)

@@ -263,12 +263,12 @@ def _waiting(progress: RunProgress) -> Iterator[Callable[[pb.Event], None]]:
         read: Frame = json.loads(event.frame_json)
         progress.apply(read)
         if event.type == "step.waiting" and read.get("wait"):
+            from services.cli.live import answer_command
             from services.cli.progress import step_detail
 
-            path = ",".join(map(str, read.get("iteration", ())))
-            iteration = f" --iteration {path}" if path else ""
+            command = answer_command(progress, read["nodeId"], read.get("iteration", ()))
             note(f"node {read['nodeId']} {step_detail(read)}")
-            note(f"answer it: flow approve {event.execution_id} {read['nodeId']}{iteration}")
+            note(f"answer it: {command}")
 
     yield show
 

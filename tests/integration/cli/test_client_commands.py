@@ -420,7 +420,7 @@ def test_ctrl_c_leaves_the_run_alone_and_tells_its_id(canned: CannedExecutor, de
         process.kill()
 
     assert "asks: May I?" in told[0]
-    assert f"flow approve {RUN_ID} ask --iteration 2,0" in told[1]
+    assert f"flow input {RUN_ID} ask JSON --iteration 2,0" in told[1]
     assert process.returncode == ExitCode.INTERRUPTED
     assert f"{RUN_ID} goes on; follow it: flow watch {RUN_ID}" in err
     assert "Traceback" not in err

@@ -129,6 +129,22 @@ def test_the_picture_names_every_node_with_its_state() -> None:
     assert "1/6 steps" in text
 
 
+def test_long_remarks_take_no_room_from_the_rest() -> None:
+    error = {"code": "X", "message": "very " * 100 + "long"}
+    run = run_of(CREATED, {"type": "step.failed", "nodeId": "ask", "attempt": 1, "error": error})
+
+    [line] = [line for line in drawn(run, rows=10).splitlines() if "ask" in line]
+
+    assert "human.approval" in line
+    assert line.rstrip().endswith("…")
+
+
+def test_the_picture_tells_how_to_answer_what_waits() -> None:
+    run = run_of(CREATED, {"type": "step.waiting", "nodeId": "ask", "wait": {"title": "May I?"}})
+
+    assert "answer it: flow approve run-1 ask" in drawn(run, rows=10)
+
+
 def test_a_picture_without_room_keeps_what_needs_eyes() -> None:
     run = run_of(CREATED, {"type": "step.started", "nodeId": "ask"})
 
