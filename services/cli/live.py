@@ -82,9 +82,7 @@ def picture(run: RunProgress, now: datetime, most_rows: int) -> RenderableType:
     if folded:
         parts.append(Text("  … " + summary(folded), style="dim"))
     asked = list(run.waiting_for_people())[:MOST_HINTS]
-    parts += [
-        Text(f"  answer it: {answer_command(run.execution_id, *step)}", style="yellow") for step in asked
-    ]
+    parts += [Text(f"  answer it: {answer_command(run, *step)}", style="yellow") for step in asked]
     parts.append(bar(run))
     return Group(*parts)
 
