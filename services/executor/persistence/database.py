@@ -299,7 +299,7 @@ def _is_lost(error: BaseException) -> bool:
     if isinstance(cause, OutcomeUnknown):
         return True
     if isinstance(cause, psycopg.OperationalError):
-        return cause.sqlstate is None or cause.sqlstate[:2] in ("08", "57")
+        return cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P"))
     return isinstance(cause, (psycopg.InterfaceError, OSError))
 
 
