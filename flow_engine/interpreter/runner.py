@@ -657,6 +657,7 @@ class Runner:
         give_up: GiveUp | None = None,
         payloads: Sequence[Payload] = (),
     ) -> bool:
+        self._raise_if_dropped()  # what follows a lost commit must not be written without it
         buffer, self._buffer = self._buffer, []
         kept, self._buffered_payloads = self._buffered_payloads, []
         entry = Entry([*buffer, *extra], [*kept, *payloads], require_seen, give_up)

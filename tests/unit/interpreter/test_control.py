@@ -295,6 +295,14 @@ async def test_a_commit_of_unknown_outcome_ends_the_run(what: str) -> None:
     assert play.world.ran("a") == (2 if what == "before" else 1)
 
 
+async def test_nothing_is_written_after_a_commit_that_failed() -> None:
+    """The end is at hand while a commit is under way: without what that one held, it must not be written."""
+    play = Play(workflow(node("a"), node("b", "logic.delay", durationMs=50), maxParallel=1))
+    with pytest.raises(LeaseLost):
+        await play.run(at_commit(1, "before"))
+    assert play.trace == []
+
+
 async def test_abandoned_runs_write_nothing_more() -> None:
     play = Play(CHAIN)
     play.begin()
