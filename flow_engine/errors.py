@@ -77,7 +77,9 @@ class WorkflowExists(FlowEngineError):
     reason = "WORKFLOW_EXISTS"
 
     def __init__(self, workflow_id: str) -> None:
-        super().__init__(f"a workflow {workflow_id!r} is stored already; update it instead", workflowId=workflow_id)
+        super().__init__(
+            f"a workflow {workflow_id!r} is stored already; update it instead", workflowId=workflow_id
+        )
 
 
 class VersionConflict(FlowEngineError):
@@ -105,7 +107,9 @@ class IllegalTransition(FlowEngineError):
     reason = "ILLEGAL_TRANSITION"
 
     def __init__(self, current: str, requested: str) -> None:
-        super().__init__(f"an execution that is {current} cannot be {requested}", status=current, requested=requested)
+        super().__init__(
+            f"an execution that is {current} cannot be {requested}", status=current, requested=requested
+        )
 
 
 class NotWaiting(FlowEngineError):

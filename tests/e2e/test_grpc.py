@@ -11,12 +11,13 @@ from typing import Any
 from tests.e2e import workflows
 from tests.infra.stack import Stack
 
-BUF = Path(sys.executable).with_name("buf")
+BUF = str(Path(sys.executable).with_name("buf"))
+BUF_CURL = [BUF, "curl", "--http2-prior-knowledge", "--protocol", "grpc"]
 
 
 def buf_curl(stack: Stack, method: str, body: Any) -> list[Any]:
     """The messages that the call answers with."""
-    command = [BUF, "curl", "--http2-prior-knowledge", "--protocol", "grpc", "-d", json.dumps(body)]
+    command = [*BUF_CURL, "-d", json.dumps(body)]
     url = f"http://{stack.grpc_address}/flow_engine.v1.ExecutionService/{method}"
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -29,7 +30,7 @@ def buf_curl(stack: Stack, method: str, body: Any) -> list[Any]:
 
 
 def test_services_are_listed_by_reflection(shared_stack: Stack) -> None:
-    command = [BUF, "curl", "--http2-prior-knowledge", "--protocol", "grpc", "--list-services"]
+    command = [*BUF_CURL, "--list-services"]
     done = subprocess.run(
         [*command, f"http://{shared_stack.grpc_address}"],
         capture_output=True,

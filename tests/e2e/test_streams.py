@@ -43,7 +43,8 @@ class EventSource:
             pass
 
     def _messages(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
-        data, event_id = [], None
+        data: list[str] = []
+        event_id: str | None = None
         for line in response.iter_lines():
             if not line:
                 if data:

@@ -91,7 +91,7 @@ class Witness:
             def _hung_up_within(self, seconds: float) -> bool:
                 self.connection.settimeout(seconds)
                 try:
-                    return self.connection.recv(1) == b""
+                    return len(self.connection.recv(1)) == 0
                 except TimeoutError:
                     return False
                 except OSError:
