@@ -78,8 +78,11 @@ class Stack:
 
     async def start(self) -> None:
         """Until every part answers its health check. Raises CommandError."""
-        for variable, address in (("--grpc", self._grpc), ("--http", self._http)):
-            refuse_taken(address, variable)
+        for setting, address in (
+            ("--grpc (FLOW_GRPC_ADDRESS)", self._grpc),
+            ("--http (FLOW_HTTP_ADDRESS)", self._http),
+        ):
+            refuse_taken(address, setting)
         if self._valkey:
             await self._start_valkey(self._valkey)
         self._keep(self._executor)
@@ -194,7 +197,7 @@ class Stack:
         raise ServiceFailed(f"valkey keeps dying; the end of {valkey.log}:", logs.tail(valkey.log))
 
 
-def refuse_taken(address: Address, option: str) -> None:
+def refuse_taken(address: Address, setting: str) -> None:
     """Raises BadConfiguration when somebody listens there, or nobody may."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with contextlib.suppress(socket.gaierror), socket.socket(family) as probe:
@@ -205,7 +208,7 @@ def refuse_taken(address: Address, option: str) -> None:
             if isinstance(error, socket.gaierror):
                 raise
             if error.errno == errno.EADDRINUSE:
-                what = f"{address} is in use; choose another port with {option}, 0 picks a free one"
+                what = f"{address} is in use; choose another port with {setting}, 0 picks a free one"
             else:
-                what = f"cannot listen on {address}: {error.strerror}; choose another address with {option}"
+                what = f"cannot listen on {address}: {error.strerror}; choose another address with {setting}"
             raise BadConfiguration(what) from error

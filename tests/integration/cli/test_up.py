@@ -258,7 +258,7 @@ def test_a_busy_port_is_told_in_one_line(tmp_path: Path) -> None:
 
     assert answer.returncode == ExitCode.CONFIGURATION
     assert answer.stderr == (
-        f"flow: {address} is in use; choose another port with --http, 0 picks a free one\n"
+        f"flow: {address} is in use; choose another port with --http (FLOW_HTTP_ADDRESS), 0 picks a free one\n"
     )
 
 
