@@ -26,6 +26,7 @@ from flow_engine.nodes.data_set import DataSet
 from flow_engine.nodes.data_split import DataSplit
 from flow_engine.nodes.data_transform import DataTransform
 from flow_engine.nodes.data_validate import DataValidate
+from flow_engine.nodes.database_query import DatabaseQuery
 from flow_engine.nodes.email_send import EmailSend
 from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
@@ -52,6 +53,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     DataSplit,
     DataTransform,
     DataValidate,
+    DatabaseQuery,
     EmailSend,
     FlowFail,
     FlowNoop,
