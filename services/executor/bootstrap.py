@@ -169,7 +169,8 @@ class Executor:
         await self._queue.stop()
         await self._services.close()
         await self._store.stop()
-        log.info("executor.stopped")
+        if self.address:
+            log.info("executor.stopped")
 
     async def _open_database(self) -> None:
         deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS
