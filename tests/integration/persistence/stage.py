@@ -39,6 +39,7 @@ from services.executor.persistence.store import SqlExecutionPersistence
 
 CLOCK = "(SELECT instant FROM test_clock)"
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TABLES = ("workflow_executions", "execution_events", "snapshots", "outbox", "signals", "idempotency_keys")
 DEFINITION = b'{"nodes": [{"id": "a", "type": "flow.noop"}], "edges": []}'
 
 
@@ -84,6 +85,10 @@ class Stage:
             self._behind = psycopg.connect(self.url, autocommit=True)
         cursor = self._behind.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+    def clear(self) -> None:
+        for table in TABLES:
+            self.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:
         if self._behind is not None:
@@ -169,6 +174,9 @@ class Stage:
         )
         assert reply.outcome is ReportOutcome.OK
         return runner.id
+
+    def step_events(self, node_id: str = "a") -> tuple[Event, Event]:
+        return StepStarted(time=self.now, node_id=node_id), StepCompleted(time=self.now, node_id=node_id)
 
     # Looking ----------------------------------------------------------------------------------
 
@@ -257,7 +265,10 @@ class Runner:
         )
 
     async def give_up(self, give_up: GiveUp, *events: Event, **entry: Any) -> ReportReply:
-        return await self.report(*events, entry=Entry(events, give_up=give_up, **entry))
+        return await self.send(self.give_up_report(give_up, *events, **entry))
+
+    def give_up_report(self, give_up: GiveUp, *events: Event, **entry: Any) -> Report:
+        return self.next_report(*events, entry=Entry(events, give_up=give_up, **entry))
 
     async def complete(self) -> ReportReply:
         return await self.give_up(completed(), ExecutionCompleted(time=self.stage.now, output=1))

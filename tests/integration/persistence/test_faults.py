@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy
 
@@ -19,59 +16,11 @@ from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.payload import Payload
 from services.executor.persistence.contract import ImmediateRun, ReportOutcome
 from services.executor.persistence.migrating import migrate
-from services.executor.persistence.postgresql import PostgresTransaction
 from services.executor.persistence.sqlite import SqliteTransaction
 from services.executor.persistence.store import SqlExecutionPersistence
 from tests.infra.postgres import PostgresCluster
-from tests.integration.persistence.stage import Stage, completed
-
-TABLES = ("workflow_executions", "execution_events", "snapshots", "outbox", "signals", "idempotency_keys")
-STATEMENTS = ("begin", "lock", "serialize", "fetch", "execute", "insert", "_update", "commit")
-
-
-Statement = Callable[..., Awaitable[Any]]
-
-
-class Faults:
-    """Lets statements of transactions fail: the `at`-th one, before it is done or after it."""
-
-    def __init__(self, at: int, *, after: bool, times: int = 1) -> None:
-        self.at = at
-        self.after = after
-        self.left = times
-        self.count = 0
-
-    @property
-    def happened(self) -> bool:
-        return self.count > self.at
-
-    def wrap(self, method: Statement, error: Callable[[], Exception]) -> Statement:
-        @wraps(method)
-        async def statement(*args: Any, **kwargs: Any) -> Any:
-            number, self.count = self.count, self.count + 1
-            fails = self.left > 0 and number >= self.at
-            if fails:
-                self.left -= 1
-                if not self.after:
-                    raise error()
-            answer = await method(*args, **kwargs)
-            if fails:
-                raise error()
-            return answer
-
-        return statement
-
-    @contextmanager
-    def injected(self) -> Iterator[Faults]:
-        with pytest.MonkeyPatch.context() as patch:
-            for owner, error in (
-                (PostgresTransaction, lambda: psycopg.OperationalError("server closed the connection")),
-                (SqliteTransaction, lambda: sqlite3.OperationalError("disk I/O error")),
-            ):
-                for name in STATEMENTS:
-                    patch.setattr(owner, name, self.wrap(getattr(owner, name), error))
-            yield self
-
+from tests.integration.persistence.faults import Faults
+from tests.integration.persistence.stage import TABLES, Stage, completed
 
 Operation = Callable[[Stage], Awaitable[Callable[[], Awaitable[None]]]]
 """Prepares, and gives what is to be done under faults. It checks its own outcome."""
@@ -227,7 +176,7 @@ async def test_a_fault_at_any_statement_is_repaired_by_repeating(
         if not faults.happened:
             break
         stage.audit()
-        _clear(stage)
+        stage.clear()
         at += 1
     assert at >= 4
 
@@ -338,11 +287,6 @@ def _pages_limited(stage: Stage, pages: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SqliteTransaction, "begin", limited)
         yield
-
-
-def _clear(stage: Stage) -> None:
-    for table in TABLES:
-        stage.execute(f"DELETE FROM {table}")
 
 
 def _tables(stage: Stage) -> list[list[tuple[Any, ...]]]:
