@@ -89,12 +89,12 @@ def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool) -> N
         case "ask":
             node |= {"type": "human.approval", "config": {"title": "?"}}
         case "each":
-            config = {
+            loop: dict[str, Any] = {
                 "items": list(range(draw(st.integers(0, 3)))),
                 "concurrency": draw(st.integers(1, 3)),
                 "onItemError": draw(st.sampled_from(["fail", "collect"])),
             }
-            node |= {"type": "logic.foreach", "config": config, **_on_error(draw, handled, fails=False)}
+            node |= {"type": "logic.foreach", "config": loop, **_on_error(draw, handled, fails=False)}
     return node
 
 

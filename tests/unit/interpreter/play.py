@@ -148,11 +148,16 @@ class Play:
                 self.execution.write([e.ExecutionCancelled(time=database_now())])
                 self.execution.move("cancelled")
                 return
+            self.execution.given_up = None
             if self.execution.mode == "immediate":
                 self.execution.write([e.ExecutionPromoted(time=database_now(), reason="executorLost")])
                 self.execution.mode = "queued"
             self.execution.epoch += 1
-            self.execution.move("pending")
+            if self.execution.pending_control == "pause":
+                self.execution.write([e.ExecutionPaused(time=database_now())])
+                self.execution.move("paused")
+            else:
+                self.execution.move("pending")
 
     async def die(self) -> None:
         """The process is killed with the runner in it; the sweeper hands the execution on."""
@@ -245,11 +250,11 @@ class Play:
             self.execution.pending_control = ""
             return
         give_up = self.execution.given_up
-        assert give_up is not None
-        due = give_up.wake_at is not None and give_up.wake_at <= database_now()
-        if due:
+        due = give_up is not None and give_up.wake_at is not None and give_up.wake_at <= database_now()
+        if give_up is not None and due:
             self._fire(give_up)
-        self.execution.move("waiting" if give_up.all_waiting and not due else "pending")
+        waits = give_up is not None and give_up.all_waiting and not due
+        self.execution.move("waiting" if waits else "pending")
 
     def cancel(self, reason: str = "") -> None:
         if self.execution.status == "running":

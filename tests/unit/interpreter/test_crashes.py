@@ -38,6 +38,7 @@ def test_dying_at_any_commit_changes_neither_output_nor_outcomes(
     graph = compiled(definition)
     whole = virtually(survived(graph, value))
     assert whole.execution.status == "completed"
+    assert whole.execution.empty_commits == 0
     for number in range(1, whole.execution.commits + 1):
         for what in ("before", "after"):
             play = virtually(survived(graph, value, dies_at(number, what)))
@@ -78,14 +79,55 @@ def test_both_modes_write_the_same_events_of_each_step(definition: dict[str, Any
     assert immediate.output == queued.output
 
 
+@bounded
+@given(
+    definition=definitions(),
+    value=st.integers(1, 4),
+    what=st.sampled_from(["pause", "pause and resume", "shutdown", "nudge"]),
+    at=st.integers(1, 8),
+    dies=st.integers(1, 12),
+)
+def test_holding_on_changes_nothing(
+    definition: dict[str, Any], value: int, what: str, at: int, dies: int
+) -> None:
+    """Somebody pauses the execution, or its worker drains; then a process may die, too."""
+    graph = compiled(definition)
+    whole = virtually(survived(graph, value))
+    play = virtually(survived(graph, value, dies_at(dies, "after"), meddling=(at, what)))
+    assert same_end(play, whole)
+    assert not ran_again(play)
+
+
+@bounded
+@given(
+    definition=definitions(handled=False),
+    value=st.integers(1, 4),
+    at=st.integers(1, 8),
+    dies=st.integers(1, 12),
+)
+def test_a_cancellation_ends_everything(definition: dict[str, Any], value: int, at: int, dies: int) -> None:
+    graph = compiled(definition)
+    play = virtually(survived(graph, value, dies_at(dies, "after"), meddling=(at, "cancel")))
+    requested = any(isinstance(event, e.ExecutionCancelRequested) for event in play.history)
+    assert (play.execution.status == "cancelled") == requested
+    assert all(step.finished for step in play.view.steps)
+
+
 def virtually(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(coroutine)
 
 
-async def survived(graph: WorkflowGraph, value: int, fault: Fault = no_fault, mode: str = "queued") -> Play:
-    """The execution at its end, however many runners it took."""
+async def survived(
+    graph: WorkflowGraph,
+    value: int,
+    fault: Fault = no_fault,
+    mode: str = "queued",
+    meddling: tuple[int, str] = (0, ""),
+) -> Play:
+    """The execution at its end, however many runners it took. meddling: at which commit what happens."""
     play = Play(graph, value, mode=mode)
+    fault = meddled(play, fault, *meddling)
     answers = dict.fromkeys(graph.nodes, ANSWER)
     for _ in range(MOST_RUNNERS):
         try:
@@ -93,11 +135,40 @@ async def survived(graph: WorkflowGraph, value: int, fault: Fault = no_fault, mo
         except LeaseLost:
             play.runner = None
             play.lose_runner()
+        if play.execution.status == "paused":
+            play.resume()
         if play.execution.status in TERMINAL:
-            assert play.execution.empty_commits == 0
             return play
         play.wake(answers)
     raise AssertionError(f"it does not end: {play.trace[-20:]}")
+
+
+def meddled(play: Play, fault: Fault, at: int, what: str) -> Fault:
+    left = [at]
+
+    def with_meddling(entry: Entry) -> str:
+        left[0] -= 1
+        if left[0] == 0 and play.runner is not None:
+            meddle(play, what)
+        return fault(entry)
+
+    return with_meddling
+
+
+def meddle(play: Play, what: str) -> None:
+    assert play.runner is not None
+    match what:
+        case "pause":
+            play.pause()
+        case "pause and resume":
+            play.pause()
+            play.resume()
+        case "shutdown":
+            play.runner.quiesce("shutdown")
+        case "nudge":
+            play.runner.nudge()
+        case "cancel":
+            play.cancel()
 
 
 def dies_at(number: int, what: str) -> Fault:

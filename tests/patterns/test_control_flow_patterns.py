@@ -1,0 +1,487 @@
+"""The control-flow patterns that the engine expresses: one workflow each, and the events it must write.
+
+Names and numbers are those of the Workflow Patterns Initiative; tests/data/workflow-patterns.json
+names the source and tells which of the 43 are within reach. docs/patterns.md says how.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_engine.nodes.registry import built_in_registry
+from flow_engine.workflow.validation import compile_workflow
+from tests.unit.interpreter.play import Play, node, workflow
+
+ROOT = Path(__file__).parents[2]
+CATALOGUE = json.loads((ROOT / "tests/data/workflow-patterns.json").read_text())
+NAMES = {pattern["id"]: pattern["name"] for pattern in CATALOGUE["patterns"]}
+
+NOT_YET = {
+    "WCP-12": "starting executions without waiting for them",
+    "WCP-21": "a loop that tests a condition",
+    "WCP-22": "workflows as steps",
+    "WCP-29": "a join that cancels the rest",
+    "WCP-32": "a join that cancels the rest",
+    "WCP-34": "a loop that ends early",
+    "WCP-35": "a loop that ends early",
+    "WCP-43": "a node that ends the execution",
+}
+"""Within reach of the model, and what the node types have to learn for it."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A workflow named by its pattern."""
+
+    definition: dict[str, Any]
+    expected: list[str]  # what happens, in order
+    input: Any = None
+    answers: dict[str, Any] = field(default_factory=dict)
+
+
+def step(node_id: str, **fields: Any) -> dict[str, Any]:
+    return node(node_id, "flow.noop", **fields)
+
+
+def lasting(node_id: str, milliseconds: int, **fields: Any) -> dict[str, Any]:
+    return node(node_id, "logic.delay", durationMs=milliseconds, **fields)
+
+
+def choice(node_id: str, condition: str) -> dict[str, Any]:
+    return node(node_id, "logic.if", condition=condition)
+
+
+EXAMPLES: dict[str, list[Example]] = {
+    "WCP-1": [
+        Example(
+            workflow(step("a"), step("b"), ways="a > b"),
+            ["a started", "a completed", "b started", "b completed", "completed"],
+        )
+    ],
+    "WCP-2": [
+        Example(
+            workflow(step("a"), lasting("b", 20), lasting("c", 10), ways="a > b; a > c"),
+            [
+                "a started",
+                "a completed",
+                "b started",
+                "c started",
+                "c completed",
+                "b completed",
+                "completed",
+            ],
+        )
+    ],
+    "WCP-3": [
+        Example(
+            workflow(lasting("a", 20), lasting("b", 10), step("both"), ways="a > both; b > both"),
+            [
+                "a started",
+                "b started",
+                "b completed",
+                "a completed",
+                "both started",
+                "both completed",
+                "completed",
+            ],
+        )
+    ],
+    "WCP-4": [
+        Example(
+            workflow(choice("if", "${ input > 5 }"), step("b"), step("c"), ways="if:true > b; if:false > c"),
+            ["if started", "if completed true", "c skipped", "b started", "b completed", "completed"],
+            input=7,
+        ),
+        Example(
+            workflow(
+                node(
+                    "sw",
+                    "logic.switch",
+                    cases=[
+                        {"when": "${ input > 5 }", "handle": "large"},
+                        {"when": "${ input > 2 }", "handle": "some"},
+                    ],
+                ),
+                step("large"),
+                step("some"),
+                step("few"),
+                ways="sw:large > large; sw:some > some; sw:default > few",
+            ),
+            [
+                "sw started",
+                "sw completed some",
+                "large skipped",
+                "few skipped",
+                "some started",
+                "some completed",
+                "completed",
+            ],
+            input=3,
+        ),
+    ],
+    "WCP-5": [
+        Example(
+            workflow(
+                choice("if", "${ input }"),
+                step("a"),
+                step("b"),
+                step("merge"),
+                ways="if:true > a > merge; if:false > b > merge",
+            ),
+            [
+                "if started",
+                "if completed false",
+                "a skipped",
+                "b started",
+                "b completed",
+                "merge started",
+                "merge completed",
+                "completed",
+            ],
+            input=False,
+        )
+    ],
+    "WCP-6": [
+        Example(
+            workflow(
+                choice("fire", "${ 'fire' in input }"),
+                choice("flood", "${ 'flood' in input }"),
+                choice("theft", "${ 'theft' in input }"),
+                step("brigade"),
+                step("pumps"),
+                step("police"),
+                ways="fire:true > brigade; flood:true > pumps; theft:true > police",
+            ),
+            [
+                "fire started",
+                "fire completed true",
+                "flood started",
+                "flood completed false",
+                "pumps skipped",
+                "theft started",
+                "theft completed true",
+                "brigade started",
+                "brigade completed",
+                "police started",
+                "police completed",
+                "completed",
+            ],
+            input=["fire", "theft"],
+        )
+    ],
+    "WCP-7": [
+        Example(
+            workflow(
+                choice("fire", "${ 'fire' in input }"),
+                choice("flood", "${ 'flood' in input }"),
+                lasting("brigade", 10),
+                lasting("pumps", 20),
+                step("report"),
+                ways="fire:true > brigade > report; flood:true > pumps > report",
+            ),
+            [
+                "fire started",
+                "fire completed true",
+                "flood started",
+                "flood completed true",
+                "brigade started",
+                "pumps started",
+                "brigade completed",
+                "pumps completed",
+                "report started",
+                "report completed",
+                "completed",
+            ],
+            input=["fire", "flood"],
+        ),
+        Example(
+            workflow(
+                choice("fire", "${ 'fire' in input }"),
+                choice("flood", "${ 'flood' in input }"),
+                lasting("brigade", 10),
+                lasting("pumps", 20),
+                step("report"),
+                ways="fire:true > brigade > report; flood:true > pumps > report",
+            ),
+            [
+                "fire started",
+                "fire completed false",
+                "brigade skipped",
+                "flood started",
+                "flood completed true",
+                "pumps started",
+                "pumps completed",
+                "report started",
+                "report completed",
+                "completed",
+            ],
+            input=["flood"],
+        ),
+    ],
+    "WCP-9": [
+        Example(
+            workflow(
+                lasting("a", 10), lasting("b", 30), step("first", join="any"), ways="a > first; b > first"
+            ),
+            [
+                "a started",
+                "b started",
+                "a completed",
+                "first started",
+                "first completed",
+                "b completed",
+                "completed",
+            ],
+        )
+    ],
+    "WCP-11": [
+        Example(
+            workflow(
+                step("a"), lasting("b", 10), lasting("c", 20), choice("d", "${ false }"), step("e"),
+                ways="a > b; a > c; d:true > e",
+            ),
+            [
+                "a started",
+                "a completed",
+                "d started",
+                "d completed false",
+                "e skipped",
+                "b started",
+                "c started",
+                "b completed",
+                "c completed",
+                "completed",
+            ],
+        )
+    ],
+    "WCP-13": [
+        Example(
+            workflow(
+                node("each", "logic.foreach", items=["x", "y"], concurrency=2),
+                lasting("sign", 10, parentId="each"),
+                step("after"),
+                ways="each > after",
+            ),
+            [
+                "each started",
+                "sign[0] started",
+                "sign[1] started",
+                "sign[0] completed",
+                "sign[1] completed",
+                "each completed",
+                "after started",
+                "after completed",
+                "completed",
+            ],
+        )
+    ],
+    "WCP-14": [
+        Example(
+            workflow(
+                node("read", "data.set", values={"pages": "${ input }"}),
+                node("each", "logic.foreach", items="${ nodes.read.output.pages }", concurrency=3),
+                lasting("check", 10, parentId="each"),
+                step("after"),
+                ways="read > each > after",
+            ),
+            [
+                "read started",
+                "read completed",
+                "each started",
+                "check[0] started",
+                "check[1] started",
+                "check[2] started",
+                "check[0] completed",
+                "check[1] completed",
+                "check[2] completed",
+                "each completed",
+                "after started",
+                "after completed",
+                "completed",
+            ],
+            input=[1, 2, 3],
+        )
+    ],
+    "WCP-24": [
+        Example(
+            workflow(
+                node("ask", "human.approval", title="Deliver?"),
+                step("deliver"),
+                ways="ask:approved > deliver",
+            ),
+            [
+                "ask started",
+                "ask waiting",
+                "waiting",
+                "ask answered",
+                "ask completed approved",
+                "deliver started",
+                "deliver completed",
+                "completed",
+            ],
+            answers={"ask": {"approved": True}},
+        )
+    ],
+    "WCP-30": [
+        Example(
+            workflow(
+                lasting("a", 10),
+                lasting("b", 30),
+                lasting("c", 20),
+                step("two", join=2),
+                ways="a > two; b > two; c > two",
+            ),
+            [
+                "a started",
+                "b started",
+                "c started",
+                "a completed",
+                "c completed",
+                "two started",
+                "two completed",
+                "b completed",
+                "completed",
+            ],
+        )
+    ],
+    "WCP-37": [
+        Example(
+            # No block structure: `early` joins half of one choice and all of another.
+            workflow(
+                choice("x", "${ input.x }"),
+                choice("y", "${ input.y }"),
+                lasting("a", 10),
+                lasting("b", 20),
+                lasting("c", 30),
+                step("early"),
+                step("late"),
+                ways="x:true > a > early; y:true > b > early; y:false > c > late; early > late",
+            ),
+            [
+                "x started",
+                "x completed true",
+                "y started",
+                "y completed false",
+                "b skipped",
+                "a started",
+                "c started",
+                "a completed",
+                "early started",
+                "early completed",
+                "c completed",
+                "late started",
+                "late completed",
+                "completed",
+            ],
+            input={"x": True, "y": False},
+        ),
+        Example(
+            workflow(
+                choice("x", "${ input.x }"),
+                choice("y", "${ input.y }"),
+                lasting("a", 10),
+                lasting("b", 20),
+                lasting("c", 30),
+                step("early"),
+                step("late"),
+                ways="x:true > a > early; y:true > b > early; y:false > c > late; early > late",
+            ),
+            [
+                "x started",
+                "x completed false",
+                "a skipped",
+                "y started",
+                "y completed false",
+                "b skipped",
+                "early skipped",
+                "c started",
+                "c completed",
+                "late started",
+                "late completed",
+                "completed",
+            ],
+            input={"x": False, "y": False},
+        ),
+    ],
+}  # fmt: skip
+
+
+def played(pattern: str, example: Example) -> Play:
+    definition = {**example.definition, "name": NAMES[pattern]}
+    return Play(compile_workflow(definition, built_in_registry()), example.input)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "example"),
+    [
+        pytest.param(pattern, example, id=f"{pattern} {NAMES[pattern]}")
+        for pattern, examples in EXAMPLES.items()
+        for example in examples
+    ],
+)
+async def test_the_pattern_writes_its_events(pattern: str, example: Example) -> None:
+    play = played(pattern, example)
+    await play.to_end(example.answers)
+    assert play.trace == example.expected
+
+
+async def test_cancel_case() -> None:
+    """WCP-20. Somebody from outside withdraws the whole execution."""
+    play = played("WCP-20", Example(workflow(lasting("a", 3000), step("b"), ways="a > b"), []))
+    play.begin()
+    await play.until(lambda: "a started" in play.trace)
+    play.cancel("withdrawn")
+    await play.finish()
+    assert play.trace == [
+        "a started",
+        "cancelRequested",
+        "b cancelled request",
+        "a cancelled request",
+        "cancelled",
+    ]
+
+
+def test_the_covered_patterns_are_these() -> None:
+    within_reach = {pattern["id"] for pattern in CATALOGUE["patterns"] if pattern["expressible"] == "yes"}
+    covered = {*EXAMPLES, "WCP-20"}
+    assert sorted(covered, key=number) == [
+        "WCP-1",
+        "WCP-2",
+        "WCP-3",
+        "WCP-4",
+        "WCP-5",
+        "WCP-6",
+        "WCP-7",
+        "WCP-9",
+        "WCP-11",
+        "WCP-13",
+        "WCP-14",
+        "WCP-20",
+        "WCP-24",
+        "WCP-30",
+        "WCP-37",
+    ]
+    assert covered | set(NOT_YET) == within_reach
+    assert not covered & set(NOT_YET)
+
+
+def test_the_docs_tell_of_every_pattern() -> None:
+    page = (ROOT / "docs/patterns.md").read_text()
+    for pattern, name in NAMES.items():
+        assert f"| {pattern} | {name} |" in page
+    for pattern in CATALOGUE["patterns"]:
+        row = next(line for line in page.splitlines() if line.startswith(f"| {pattern['id']} |"))
+        told = row.split("|")[3].strip()
+        if pattern["expressible"] == "yes":
+            assert told == ("not yet" if pattern["id"] in NOT_YET else "yes"), row
+        else:
+            assert told == pattern["expressible"], row
+
+
+def number(pattern: str) -> int:
+    return int(pattern.partition("-")[2])
