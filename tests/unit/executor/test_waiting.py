@@ -1,0 +1,79 @@
+"""Why an execution does not run, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.executor.persistence.contract import ExecutionRecord
+from services.executor.waiting import Queue, waiting_reason
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RECORD = ExecutionRecord(
+    id="x",  # type: ignore[arg-type]
+    namespace="default",
+    workflow_id="",
+    workflow_name="",
+    workflow_version=0,
+    status="running",
+    mode="queued",
+    requested_mode="auto",
+    pending_control=None,
+    created_at=NOW,
+    started_at=None,
+    completed_at=None,
+    definition_hash="",
+    input_hash="",
+    priority=5,
+    tags=(),
+    error=None,
+    result=None,
+    complexity=b"",
+    waits=None,
+    epoch=0,
+    last_sequence=1,
+    wake_at=None,
+    deadline_at=None,
+    retry_of="",
+    root_id="x",
+    lease_owner="",
+    lease_expires_at=None,
+    pending_since=None,
+)
+PERSON = {"nodeId": "ok", "kind": "person", "until": "2026-01-02T00:00:00Z"}
+TIMER = {"nodeId": "t", "kind": "timer", "until": "2026-01-01T01:00:00Z"}
+
+CASES: list[tuple[str, dict[str, Any], Queue | None, tuple[Any, ...] | None]] = [
+    ("running", {}, None, None),
+    ("ended", {"status": "failed"}, None, None),
+    ("queued", {"status": "pending"}, Queue(3, 1), ("queued", 3, ())),
+    ("no worker", {"status": "pending"}, Queue(1, 0), ("noWorker", 1, ())),
+    ("paused", {"status": "paused"}, None, ("paused", 0, ())),
+    ("a person", {"status": "waiting", "waits": [PERSON]}, None, ("person", 0, ("ok",))),
+    ("a timer", {"status": "waiting", "waits": [TIMER]}, None, ("timer", 0, ("t",))),
+    (
+        "a person first",
+        {"status": "waiting", "waits": [TIMER, PERSON]},
+        None,
+        ("person", 0, ("ok",)),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "queue", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_reason(change: dict[str, Any], queue: Queue | None, expected: tuple[Any, ...] | None) -> None:
+    reason = waiting_reason(replace(RECORD, **change), queue)
+    found = None if reason is None else (reason.kind, reason.queue_position, reason.node_ids)
+    assert found == expected
+    assert reason is None or reason.explanation.endswith(".")
+
+
+def test_a_person_s_deadline_is_told() -> None:
+    reason = waiting_reason(replace(RECORD, status="waiting", waits=[PERSON]), None)
+    assert reason is not None
+    assert reason.until == datetime(2026, 1, 2, tzinfo=UTC)
