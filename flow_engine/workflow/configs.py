@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,9 +61,7 @@ def compile_rest(value: JsonValue) -> tuple[Template, list[tuple[Keys, Expressio
     try:
         return compile_template(value), []
     except TemplateErrors as errors:
-        rest = value
-        for place, _ in errors.errors:
-            rest = _replaced(rest, place, None)
+        rest = _replaced(value, {place: None for place, _ in errors.errors})
         return compile_template(rest), errors.errors
 
 
@@ -117,14 +116,14 @@ def _check_fields(
     """Validate all fields, and blame those only whose value, or at least whose type, is known."""
     evaluated = compiled.template.expressions
     constant = not evaluated and not broken
-    sample: Any = compiled.template.render({}) if constant else prepared
+    samples: dict[Keys, JsonValue] = {}
     gives: dict[Keys, str] = {}
     for place, expression in evaluated:
         alone = _at(prepared, place) == f"${{{expression.source}}}"
         if known := _SAMPLES.get(kind_of(expression) if alone else "string"):
-            gives[place], value = known
-            sample = _replaced(sample, place, value)
+            gives[place], samples[place] = known
     unknown = [*broken, *(place for place, _ in evaluated)]
+    sample = compiled.template.render({}) if constant else _replaced(prepared, samples)
     try:
         config = model.model_validate(sample)
     except ValidationError as error:
@@ -151,10 +150,16 @@ def _at(value: Any, place: Keys) -> Any:
     return value
 
 
-def _replaced(value: Any, place: Keys, new: JsonValue) -> Any:
-    """`value` with `new` at a place; what lies above it is copied."""
-    if not place:
-        return new
+def _replaced(value: Any, new: Mapping[Keys, JsonValue]) -> Any:
+    """`value` with other values at some places; what lies above them is copied, once."""
+    if () in new:
+        return new[()]
+    if not new:
+        return value
+    below: dict[str | int, dict[Keys, JsonValue]] = defaultdict(dict)
+    for (key, *rest), replacement in new.items():
+        below[key][tuple(rest)] = replacement
     copy = value.copy()
-    copy[place[0]] = _replaced(value[place[0]], place[1:], new)
+    for key, replacements in below.items():
+        copy[key] = _replaced(value[key], replacements)
     return copy

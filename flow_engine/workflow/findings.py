@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
 
@@ -11,7 +11,9 @@ from flow_engine.errors import Problem
 from flow_engine.payload import JsonValue
 from flow_engine.workflow import pointers
 
-MAX_GUESSED_AMONG = 100
+MAX_LOOKED_AT = 4000
+MAX_COMPARED = 100
+"""Of the names that a misspelt one is held against: the hint is worth no more."""
 
 
 class Enough(Exception):
@@ -50,8 +52,12 @@ class Findings:
 def near_miss(name: str, known: Iterable[str]) -> str:
     """The hint for a name that is probably misspelt; empty without a likely one."""
     name = name[:200]
-    alike = (other for other in known if abs(len(other) - len(name)) <= 2 and _same_end(name, other))
-    likely = get_close_matches(name, list(islice(alike, MAX_GUESSED_AMONG)), n=1, cutoff=0.7)
+    alike = (
+        other
+        for other in islice(known, MAX_LOOKED_AT)
+        if abs(len(other) - len(name)) <= 2 and _same_end(name, other)
+    )
+    likely = get_close_matches(name, list(islice(alike, MAX_COMPARED)), n=1, cutoff=0.7)
     return f"did you mean {likely[0]!r}?" if likely else ""
 
 
@@ -68,9 +74,9 @@ def quoted(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def listed(names: Iterable[str], limit: int = 12) -> str:
+def listed(names: Collection[str], limit: int = 12) -> str:
     """`'a', 'b' or 'c'`"""
-    shown = [f"{name!r}" for name in names]
-    if len(shown) > limit:
-        return f"{', '.join(shown[:limit])} and {len(shown) - limit} more"
+    shown = [quoted(name) for name in islice(names, limit)]
+    if len(names) > limit:
+        return f"{', '.join(shown)} and {len(names) - limit} more"
     return " or ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

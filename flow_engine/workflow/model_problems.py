@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -15,6 +16,9 @@ from flow_engine.workflow import pointers
 from flow_engine.workflow.findings import listed, near_miss, quoted
 
 Keys = tuple[str | int, ...]
+
+MAX_ERRORS = 2000
+"""Of one object: no answer lists more problems."""
 
 _EXPECTED = {
     "string_type": "a string",
@@ -49,7 +53,7 @@ def problems_of(
     they cannot be wrong; gives: those of them whose type is known, in words.
     """
     found: dict[str, Problem] = {}
-    for details in error.errors(include_url=False, include_input=False):
+    for details in islice(error.errors(include_url=False, include_input=False), MAX_ERRORS):
         problem = _problem(details, raw, path, model, unknown, gives)
         if problem is None:
             continue

@@ -14,6 +14,8 @@ from flow_engine.workflow.reading import Draft, DraftEdge
 
 Scope = str | None  # id of the container; None is the top
 
+MAX_CONTAINER_DEPTH = 32
+
 
 @dataclass(slots=True)
 class Structure:
@@ -21,6 +23,7 @@ class Structure:
 
     nodes: dict[str, Draft]
     parents: dict[str, Scope] = field(default_factory=dict)
+    members: dict[Scope, list[str]] = field(default_factory=lambda: defaultdict(list))  # declaration order
     incoming: dict[str, list[DraftEdge]] = field(default_factory=lambda: defaultdict(list))
     outgoing: dict[str, list[DraftEdge]] = field(default_factory=lambda: defaultdict(list))
     cyclic: set[Scope] = field(default_factory=set)
@@ -42,9 +45,6 @@ class Structure:
             parent = self.parents[parent]
         return tuple(reversed(found))
 
-    def members(self, scope: Scope) -> list[str]:
-        return [node_id for node_id, parent in self.parents.items() if parent == scope]
-
     def may_be_upstream(self, source: str, node_id: str) -> bool:
         """Whether a way leads from `source` to `node_id`, both in one scope.
 
@@ -60,7 +60,7 @@ class Structure:
 
     def _find_ancestors(self, scope: Scope) -> None:
         """The nodes before each node, as bits of one integer."""
-        order = topological(self.members(scope), self.outgoing, self.incoming)
+        order = topological(self.members[scope], self.outgoing, self.incoming)
         bits = {node_id: bit for bit, node_id in enumerate(order, 1)}
         above: dict[str, int] = {}
         loose = 0
@@ -118,17 +118,56 @@ def connect(drafts: Iterable[Draft], edges: Iterable[DraftEdge], findings: Findi
 
 
 def _place_in_containers(structure: Structure, findings: Findings) -> None:
-    for node_id, draft in structure.nodes.items():
-        structure.parents[node_id] = parent = _parent(draft, structure, findings)
-        if parent is None and draft.definition.parent_id is not None:
+    parents = {node_id: _parent(draft, structure, findings) for node_id, draft in structure.nodes.items()}
+    for node_id in _break_circles(parents):
+        path = structure.nodes[node_id].path_of("parentId")
+        findings.add(path, "PARENT_CYCLE", f"node {quoted(node_id)} lies inside itself")
+    for node_id, depth in _depths(parents).items():
+        if depth == MAX_CONTAINER_DEPTH + 1:
+            message = f"containers stand in one another more than {MAX_CONTAINER_DEPTH} deep"
+            findings.add(structure.nodes[node_id].path_of("parentId"), "CONTAINERS_TOO_DEEP", message)
+        if depth > MAX_CONTAINER_DEPTH:
+            parents[node_id] = None
+    for node_id, parent in parents.items():
+        structure.members[parent].append(node_id)
+        if parent is None and structure.nodes[node_id].definition.parent_id is not None:
             structure.misplaced.add(node_id)
-    for node_id, draft in structure.nodes.items():
-        if _inside_itself(node_id, structure.parents):
-            findings.add(
-                draft.path_of("parentId"), "PARENT_CYCLE", f"node {quoted(node_id)} lies inside itself"
-            )
-            structure.parents[node_id] = None
-            structure.misplaced.add(node_id)
+    structure.parents = parents
+
+
+def _break_circles(parents: dict[str, Scope]) -> list[str]:
+    """Take one node out of each circle of containers. Returns these nodes."""
+    taken_out: list[str] = []
+    done: set[str] = set()
+    for start in parents:
+        way: list[str] = []
+        on_way: set[str] = set()
+        here: Scope = start
+        while here is not None and here not in done and here not in on_way:
+            way.append(here)
+            on_way.add(here)
+            here = parents[here]
+        if here in on_way:
+            taken_out.append(str(here))
+            parents[str(here)] = None
+        done |= on_way
+    return taken_out
+
+
+def _depths(parents: Mapping[str, Scope]) -> dict[str, int]:
+    """How many containers are around each node."""
+    depths: dict[str, int] = {}
+    for node_id in parents:
+        way: list[str] = []
+        here: Scope = node_id
+        while here is not None and here not in depths:
+            way.append(here)
+            here = parents[here]
+        depth = -1 if here is None else depths[here]
+        for found in reversed(way):
+            depth += 1
+            depths[found] = depth
+    return depths
 
 
 def _parent(draft: Draft, structure: Structure, findings: Findings) -> Scope:
@@ -146,17 +185,6 @@ def _parent(draft: Draft, structure: Structure, findings: Findings) -> Scope:
         findings.add(path, "PARENT_NOT_CONTAINER", message, "containers are loops, such as logic.foreach")
         return None
     return parent_id
-
-
-def _inside_itself(node_id: str, parents: Mapping[str, Scope]) -> bool:
-    seen: set[str] = set()
-    parent = parents[node_id]
-    while parent is not None and parent not in seen:
-        if parent == node_id:
-            return True
-        seen.add(parent)
-        parent = parents[parent]
-    return False
 
 
 def _fits(edge: DraftEdge, structure: Structure, findings: Findings) -> bool:
@@ -196,32 +224,59 @@ def _check_handle(edge: DraftEdge, source: Draft, findings: Findings) -> None:
 
 
 def _refuse_cycles(structure: Structure, findings: Findings) -> None:
-    scopes: dict[Scope, list[str]] = defaultdict(list)
-    for node_id, scope in structure.parents.items():
-        scopes[scope].append(node_id)
-    for scope, members in scopes.items():
+    for scope, members in structure.members.items():
         order = topological(members, structure.outgoing, structure.incoming)
-        if len(order) < len(members):
-            structure.cyclic.add(scope)
-            for cycle in _cycles([node_id for node_id in members if node_id not in set(order)], structure):
-                way = " → ".join(quoted(edge.source, 30) for edge in cycle[:8]) + (
-                    " → …" if len(cycle) > 8 else ""
-                )
-                message = f"the edges go in a circle: {way} → {quoted(cycle[0].source, 30)}"
-                findings.add(cycle[-1].path, "CYCLE", message, "repeat nodes by a loop node around them")
+        if len(order) == len(members):
+            continue
+        structure.cyclic.add(scope)
+        sound = set(order)
+        for knot in _knots([node_id for node_id in members if node_id not in sound], structure):
+            cycle = _way_back(knot, structure)
+            way = " → ".join(quoted(edge.source, 30) for edge in cycle[:8]) + (
+                " → …" if len(cycle) > 8 else ""
+            )
+            message = f"the edges go in a circle: {way} → {quoted(cycle[0].source, 30)}"
+            findings.add(cycle[-1].path, "CYCLE", message, "repeat nodes by a loop node around them")
 
 
-def _cycles(suspects: Sequence[str], structure: Structure) -> Iterable[list[DraftEdge]]:
-    """One cycle out of each knot of cycles, the declared-first node at its start; edges in order."""
-    left = set(suspects)
+def _knots(suspects: Sequence[str], structure: Structure) -> Iterable[list[str]]:
+    """Nodes that all lead to one another, more than one: Tarjan's algorithm, without recursion."""
+    declared = {node_id: position for position, node_id in enumerate(suspects)}
+    found: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
     for start in suspects:
-        if start in left and (cycle := _way_back(start, left, structure)):
-            yield cycle
-            left -= _knot(start, left, structure)
+        ahead = [] if start in found else [(start, iter(structure.outgoing.get(start, ())))]
+        while ahead:
+            node_id, edges = ahead[-1]
+            if node_id not in found:
+                found[node_id] = lowest[node_id] = len(found)
+                stack.append(node_id)
+                on_stack.add(node_id)
+            for edge in edges:
+                if edge.target not in found and edge.target in declared:
+                    ahead.append((edge.target, iter(structure.outgoing.get(edge.target, ()))))
+                    break
+                if edge.target in on_stack:
+                    lowest[node_id] = min(lowest[node_id], found[edge.target])
+            else:
+                ahead.pop()
+                if ahead:
+                    above = ahead[-1][0]
+                    lowest[above] = min(lowest[above], lowest[node_id])
+                if lowest[node_id] == found[node_id]:
+                    knot = [stack.pop()]
+                    while knot[-1] != node_id:
+                        knot.append(stack.pop())
+                    on_stack.difference_update(knot)
+                    if len(knot) > 1:
+                        yield sorted(knot, key=declared.__getitem__)
 
 
-def _way_back(start: str, within: set[str], structure: Structure) -> list[DraftEdge]:
-    """The shortest way from `start` to itself; empty when there is none."""
+def _way_back(knot: Sequence[str], structure: Structure) -> list[DraftEdge]:
+    """The shortest way from the first node of the knot to itself."""
+    start, within = knot[0], set(knot)
     came_by: dict[str, DraftEdge] = {}
     ahead = [start]
     for node_id in ahead:
@@ -234,24 +289,7 @@ def _way_back(start: str, within: set[str], structure: Structure) -> list[DraftE
             if edge.target in within and edge.target not in came_by:
                 came_by[edge.target] = edge
                 ahead.append(edge.target)
-    return []
-
-
-def _knot(start: str, within: set[str], structure: Structure) -> set[str]:
-    """The nodes that `start` leads to and that lead back to it."""
-    forward, backward = {start}, {start}
-    for found, edges, end in (
-        (forward, structure.outgoing, "target"),
-        (backward, structure.incoming, "source"),
-    ):
-        ahead = [start]
-        while ahead:
-            for edge in edges.get(ahead.pop(), ()):
-                node_id: str = getattr(edge, end)
-                if node_id in within and node_id not in found:
-                    found.add(node_id)
-                    ahead.append(node_id)
-    return forward & backward
+    raise AssertionError("a knot leads back to each of its nodes")
 
 
 def _check_node(draft: Draft, structure: Structure, findings: Findings) -> None:

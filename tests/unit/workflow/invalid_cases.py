@@ -336,6 +336,11 @@ GRAPH = [
         ("/nodes/0/parentId", "PARENT_CYCLE"),
     ),
     workflow(
+        "containers thirty-four deep",
+        nodes(*[loop(f"l{i}", **({"parentId": f"l{i - 1}"} if i else {})) for i in range(36)]),
+        ("/nodes/33/parentId", "CONTAINERS_TOO_DEEP"),
+    ),
+    workflow(
         "edge into a container",
         nodes(loop(), noop("in", parentId="loop"), noop("out"), edges=[edge("out", "in")]),
         ("/edges/0", "CROSSES_CONTAINER"),
