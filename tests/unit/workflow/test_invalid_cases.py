@@ -34,7 +34,7 @@ def test_a_wrong_definition_is_refused_with_all_its_problems(case: InvalidCase) 
 
     assert [(problem.path, problem.code) for problem in problems] == list(case.problems)
     assert any(case.hint in problem.hint for problem in problems)
-    assert spent / 2 < 0.1  # it was checked twice
+    assert spent / 2 < (0.1 if len(case.text) < 50_000 else 1)  # it was checked twice
     for problem in problems:
         assert problem.message
         assert not re.search(

@@ -434,6 +434,36 @@ def test_more_problems_than_an_answer_holds_are_counted(types: NodeRegistry) -> 
     assert problems[-1] == Problem("", "TOO_MANY_PROBLEMS", "and at least 11 problems more")
 
 
+def test_more_expressions_than_a_definition_may_hold_are_refused_unread(types: NodeRegistry) -> None:
+    document = nodes(data("a", ["${ 1 }"] * 30))
+    (problem,) = validate_workflow(document, types, WorkflowLimits(max_expressions=29))
+    assert (problem.path, problem.code) == ("", "TOO_MANY_EXPRESSIONS")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        nodes(noop("a", **{f"f{i}": 1 for i in range(30_000)})),
+        nodes(
+            *[noop(f"n{i}") for i in range(3000)],
+            edges=[edge(f"n{i + 1}", f"n{i}") for i in range(2999)] + [edge("n0", "n1")],
+        ),
+        nodes(*[loop(f"l{i}", parentId=f"l{i - 1}") for i in range(3000)]),
+        nodes(data("a", {f"k{i}": "${ + }" for i in range(3000)})),
+        nodes({"id": "a", "type": "logic.foreach", "config": {f"k{i}": "x${ input }" for i in range(5000)}}),
+        nodes(
+            data("a", {f"k{i}": 1 for i in range(20_000)}),
+            *[data(f"b{i}", "${ nodes.a.output.v.x }") for i in range(300)],
+        ),
+    ],
+    ids=["fields", "cycle with a tail", "containers", "expressions", "texts", "references"],
+)
+def test_no_mistake_takes_long_to_refuse(document: Any, types: NodeRegistry) -> None:
+    begun = time.process_time()
+    assert validate_workflow(document, types)
+    assert time.process_time() - begun < 2  # usually below 0.2 s; a slip to quadratic work takes far longer
+
+
 def test_the_exception_carries_the_problems_in_document_order(types: NodeRegistry) -> None:
     document = {"edges": [edge("a", "x")], "nodes": [noop(timeoutMs=0)]}
     with pytest.raises(InvalidWorkflow) as caught:
