@@ -20,7 +20,7 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
 
 async def executor_serves(address: str) -> bool:
     """grpc.health.v1, for the server as a whole."""
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its type stubs lack the methods
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)

@@ -92,8 +92,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A stack for tests that leave it as it was; it runs the examples."""
-    with running(tmp_path_factory.mktemp("up") / "data", "--examples", "--workers", "2") as stack:
+    """A stack for tests that leave it as it was; it runs the examples, and heeds no proxy."""
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    folder = tmp_path_factory.mktemp("up") / "data"
+    with running(folder, "--examples", "--workers", "2", **proxies) as stack:
         stack.examples = [stack.line() for _ in NAMES]
         yield stack
 
