@@ -45,6 +45,21 @@ class PendingControl(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PENDING_CONTROL_UNSPECIFIED: _ClassVar[PendingControl]
     PENDING_CONTROL_PAUSE: _ClassVar[PendingControl]
     PENDING_CONTROL_CANCEL: _ClassVar[PendingControl]
+
+class ControlAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTROL_ACTION_UNSPECIFIED: _ClassVar[ControlAction]
+    CONTROL_ACTION_PAUSE: _ClassVar[ControlAction]
+    CONTROL_ACTION_RESUME: _ClassVar[ControlAction]
+    CONTROL_ACTION_CANCEL: _ClassVar[ControlAction]
+    CONTROL_ACTION_RETRY: _ClassVar[ControlAction]
+
+class ControlEffect(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTROL_EFFECT_UNSPECIFIED: _ClassVar[ControlEffect]
+    CONTROL_EFFECT_DONE: _ClassVar[ControlEffect]
+    CONTROL_EFFECT_ACCEPTED: _ClassVar[ControlEffect]
+    CONTROL_EFFECT_REFUSED: _ClassVar[ControlEffect]
 EXECUTION_STATUS_UNSPECIFIED: ExecutionStatus
 EXECUTION_STATUS_PENDING: ExecutionStatus
 EXECUTION_STATUS_RUNNING: ExecutionStatus
@@ -68,6 +83,15 @@ STEP_STATUS_CANCELLED: StepStatus
 PENDING_CONTROL_UNSPECIFIED: PendingControl
 PENDING_CONTROL_PAUSE: PendingControl
 PENDING_CONTROL_CANCEL: PendingControl
+CONTROL_ACTION_UNSPECIFIED: ControlAction
+CONTROL_ACTION_PAUSE: ControlAction
+CONTROL_ACTION_RESUME: ControlAction
+CONTROL_ACTION_CANCEL: ControlAction
+CONTROL_ACTION_RETRY: ControlAction
+CONTROL_EFFECT_UNSPECIFIED: ControlEffect
+CONTROL_EFFECT_DONE: ControlEffect
+CONTROL_EFFECT_ACCEPTED: ControlEffect
+CONTROL_EFFECT_REFUSED: ControlEffect
 
 class ExecutionError(_message.Message):
     __slots__ = ("code", "message", "node_id", "iteration", "details_json")
@@ -162,18 +186,20 @@ class Progress(_message.Message):
     def __init__(self, completed_steps: _Optional[int] = ..., total_steps: _Optional[int] = ..., percent: _Optional[float] = ...) -> None: ...
 
 class WaitingReason(_message.Message):
-    __slots__ = ("kind", "explanation", "until_time", "node_ids", "queue_position")
+    __slots__ = ("kind", "explanation", "until_time", "node_ids", "queue_position", "queue_oldest_age")
     KIND_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
     NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_OLDEST_AGE_FIELD_NUMBER: _ClassVar[int]
     kind: str
     explanation: str
     until_time: _timestamp_pb2.Timestamp
     node_ids: _containers.RepeatedScalarFieldContainer[str]
     queue_position: int
-    def __init__(self, kind: _Optional[str] = ..., explanation: _Optional[str] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., node_ids: _Optional[_Iterable[str]] = ..., queue_position: _Optional[int] = ...) -> None: ...
+    queue_oldest_age: _duration_pb2.Duration
+    def __init__(self, kind: _Optional[str] = ..., explanation: _Optional[str] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., node_ids: _Optional[_Iterable[str]] = ..., queue_position: _Optional[int] = ..., queue_oldest_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Execution(_message.Message):
     __slots__ = ("id", "workflow_id", "workflow_name", "status", "mode", "pending_control", "created_time", "started_time", "completed_time", "complexity", "output_json", "error", "steps", "steps_next_page_token", "tags", "priority", "retry_of", "root_id", "last_sequence", "progress", "waiting_reason", "deadline_time", "definition_hash", "input_json", "workflow_version", "definition_json", "epoch")
@@ -471,6 +497,68 @@ class RetryExecutionResponse(_message.Message):
     execution: Execution
     def __init__(self, execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
 
+class ExecutionFilter(_message.Message):
+    __slots__ = ("workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time")
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    workflow_id: str
+    statuses: _containers.RepeatedScalarFieldContainer[ExecutionStatus]
+    mode: ExecutionMode
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    created_after_time: _timestamp_pb2.Timestamp
+    created_before_time: _timestamp_pb2.Timestamp
+    def __init__(self, workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ControlExecutionsRequest(_message.Message):
+    __slots__ = ("action", "filter", "dry_run", "reason", "page_size", "page_token")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    action: ControlAction
+    filter: ExecutionFilter
+    dry_run: bool
+    reason: str
+    page_size: int
+    page_token: str
+    def __init__(self, action: _Optional[_Union[ControlAction, str]] = ..., filter: _Optional[_Union[ExecutionFilter, _Mapping]] = ..., dry_run: _Optional[bool] = ..., reason: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ControlledExecution(_message.Message):
+    __slots__ = ("execution_id", "status", "effect", "reason", "message", "retry_execution_id")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    status: ExecutionStatus
+    effect: ControlEffect
+    reason: str
+    message: str
+    retry_execution_id: str
+    def __init__(self, execution_id: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., effect: _Optional[_Union[ControlEffect, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., retry_execution_id: _Optional[str] = ...) -> None: ...
+
+class ControlExecutionsResponse(_message.Message):
+    __slots__ = ("executions", "done_count", "accepted_count", "refused_count", "next_page_token")
+    EXECUTIONS_FIELD_NUMBER: _ClassVar[int]
+    DONE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    executions: _containers.RepeatedCompositeFieldContainer[ControlledExecution]
+    done_count: int
+    accepted_count: int
+    refused_count: int
+    next_page_token: str
+    def __init__(self, executions: _Optional[_Iterable[_Union[ControlledExecution, _Mapping]]] = ..., done_count: _Optional[int] = ..., accepted_count: _Optional[int] = ..., refused_count: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class SubmitInputRequest(_message.Message):
     __slots__ = ("execution_id", "node_id", "iteration", "input_json")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -488,6 +576,32 @@ class SubmitInputResponse(_message.Message):
     EXECUTION_FIELD_NUMBER: _ClassVar[int]
     execution: Execution
     def __init__(self, execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
+
+class SubmitCallbackRequest(_message.Message):
+    __slots__ = ("token", "payload_json")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_JSON_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    payload_json: str
+    def __init__(self, token: _Optional[str] = ..., payload_json: _Optional[str] = ...) -> None: ...
+
+class SubmitCallbackResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetValueRequest(_message.Message):
+    __slots__ = ("execution_id", "hash")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    hash: str
+    def __init__(self, execution_id: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
+
+class GetValueResponse(_message.Message):
+    __slots__ = ("value_json",)
+    VALUE_JSON_FIELD_NUMBER: _ClassVar[int]
+    value_json: str
+    def __init__(self, value_json: _Optional[str] = ...) -> None: ...
 
 class AnalyzeWorkflowRequest(_message.Message):
     __slots__ = ("spec",)

@@ -95,10 +95,25 @@ class ExecutionServiceStub:
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.RetryExecutionRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_execution__pb2.RetryExecutionResponse.FromString,
                 _registered_method=True)
+        self.ControlExecutions = channel.unary_unary(
+                '/flow_engine.v1.ExecutionService/ControlExecutions',
+                request_serializer=flow__engine_dot_v1_dot_execution__pb2.ControlExecutionsRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_execution__pb2.ControlExecutionsResponse.FromString,
+                _registered_method=True)
         self.SubmitInput = channel.unary_unary(
                 '/flow_engine.v1.ExecutionService/SubmitInput',
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.SubmitInputRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_execution__pb2.SubmitInputResponse.FromString,
+                _registered_method=True)
+        self.SubmitCallback = channel.unary_unary(
+                '/flow_engine.v1.ExecutionService/SubmitCallback',
+                request_serializer=flow__engine_dot_v1_dot_execution__pb2.SubmitCallbackRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_execution__pb2.SubmitCallbackResponse.FromString,
+                _registered_method=True)
+        self.GetValue = channel.unary_unary(
+                '/flow_engine.v1.ExecutionService/GetValue',
+                request_serializer=flow__engine_dot_v1_dot_execution__pb2.GetValueRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_execution__pb2.GetValueResponse.FromString,
                 _registered_method=True)
         self.AnalyzeWorkflow = channel.unary_unary(
                 '/flow_engine.v1.ExecutionService/AnalyzeWorkflow',
@@ -205,8 +220,30 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ControlExecutions(self, request, context):
+        """Pauses, resumes, cancels or retries the executions that a filter finds, a
+        page a call, newest first. Safe to repeat; a dry run only says what would be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitInput(self, request, context):
         """Answers a step that waits for a person or an outside system.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitCallback(self, request, context):
+        """What an outside system reports to a wait.callback, by the token of its URL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetValue(self, request, context):
+        """Gives a value above 4 KiB that an execution's history names by its hash.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,10 +328,25 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     request_deserializer=flow__engine_dot_v1_dot_execution__pb2.RetryExecutionRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_execution__pb2.RetryExecutionResponse.SerializeToString,
             ),
+            'ControlExecutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ControlExecutions,
+                    request_deserializer=flow__engine_dot_v1_dot_execution__pb2.ControlExecutionsRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_execution__pb2.ControlExecutionsResponse.SerializeToString,
+            ),
             'SubmitInput': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitInput,
                     request_deserializer=flow__engine_dot_v1_dot_execution__pb2.SubmitInputRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_execution__pb2.SubmitInputResponse.SerializeToString,
+            ),
+            'SubmitCallback': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitCallback,
+                    request_deserializer=flow__engine_dot_v1_dot_execution__pb2.SubmitCallbackRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_execution__pb2.SubmitCallbackResponse.SerializeToString,
+            ),
+            'GetValue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetValue,
+                    request_deserializer=flow__engine_dot_v1_dot_execution__pb2.GetValueRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_execution__pb2.GetValueResponse.SerializeToString,
             ),
             'AnalyzeWorkflow': grpc.unary_unary_rpc_method_handler(
                     servicer.AnalyzeWorkflow,
@@ -626,6 +678,33 @@ class ExecutionService:
             _registered_method=True)
 
     @staticmethod
+    def ControlExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/ControlExecutions',
+            flow__engine_dot_v1_dot_execution__pb2.ControlExecutionsRequest.SerializeToString,
+            flow__engine_dot_v1_dot_execution__pb2.ControlExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SubmitInput(request,
             target,
             options=(),
@@ -642,6 +721,60 @@ class ExecutionService:
             '/flow_engine.v1.ExecutionService/SubmitInput',
             flow__engine_dot_v1_dot_execution__pb2.SubmitInputRequest.SerializeToString,
             flow__engine_dot_v1_dot_execution__pb2.SubmitInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitCallback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/SubmitCallback',
+            flow__engine_dot_v1_dot_execution__pb2.SubmitCallbackRequest.SerializeToString,
+            flow__engine_dot_v1_dot_execution__pb2.SubmitCallbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetValue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/GetValue',
+            flow__engine_dot_v1_dot_execution__pb2.GetValueRequest.SerializeToString,
+            flow__engine_dot_v1_dot_execution__pb2.GetValueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,8 +65,16 @@ class ExecutionServiceStub:
     """Starts a new queued execution that keeps the finished steps of a failed
     or cancelled one. While such a retry is live, gives that one.
     """
+    ControlExecutions: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ControlExecutionsRequest, _execution_pb2.ControlExecutionsResponse]
+    """Pauses, resumes, cancels or retries the executions that a filter finds, a
+    page a call, newest first. Safe to repeat; a dry run only says what would be.
+    """
     SubmitInput: _grpc.UnaryUnaryMultiCallable[_execution_pb2.SubmitInputRequest, _execution_pb2.SubmitInputResponse]
     """Answers a step that waits for a person or an outside system."""
+    SubmitCallback: _grpc.UnaryUnaryMultiCallable[_execution_pb2.SubmitCallbackRequest, _execution_pb2.SubmitCallbackResponse]
+    """What an outside system reports to a wait.callback, by the token of its URL."""
+    GetValue: _grpc.UnaryUnaryMultiCallable[_execution_pb2.GetValueRequest, _execution_pb2.GetValueResponse]
+    """Gives a value above 4 KiB that an execution's history names by its hash."""
     AnalyzeWorkflow: _grpc.UnaryUnaryMultiCallable[_execution_pb2.AnalyzeWorkflowRequest, _execution_pb2.AnalyzeWorkflowResponse]
     """Says which mode a workflow would get, and why. Starts nothing."""
     ValidateWorkflow: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ValidateWorkflowRequest, _execution_pb2.ValidateWorkflowResponse]
@@ -111,8 +119,16 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Starts a new queued execution that keeps the finished steps of a failed
     or cancelled one. While such a retry is live, gives that one.
     """
+    ControlExecutions: _aio.UnaryUnaryMultiCallable[_execution_pb2.ControlExecutionsRequest, _execution_pb2.ControlExecutionsResponse]  # type: ignore[assignment]
+    """Pauses, resumes, cancels or retries the executions that a filter finds, a
+    page a call, newest first. Safe to repeat; a dry run only says what would be.
+    """
     SubmitInput: _aio.UnaryUnaryMultiCallable[_execution_pb2.SubmitInputRequest, _execution_pb2.SubmitInputResponse]  # type: ignore[assignment]
     """Answers a step that waits for a person or an outside system."""
+    SubmitCallback: _aio.UnaryUnaryMultiCallable[_execution_pb2.SubmitCallbackRequest, _execution_pb2.SubmitCallbackResponse]  # type: ignore[assignment]
+    """What an outside system reports to a wait.callback, by the token of its URL."""
+    GetValue: _aio.UnaryUnaryMultiCallable[_execution_pb2.GetValueRequest, _execution_pb2.GetValueResponse]  # type: ignore[assignment]
+    """Gives a value above 4 KiB that an execution's history names by its hash."""
     AnalyzeWorkflow: _aio.UnaryUnaryMultiCallable[_execution_pb2.AnalyzeWorkflowRequest, _execution_pb2.AnalyzeWorkflowResponse]  # type: ignore[assignment]
     """Says which mode a workflow would get, and why. Starts nothing."""
     ValidateWorkflow: _aio.UnaryUnaryMultiCallable[_execution_pb2.ValidateWorkflowRequest, _execution_pb2.ValidateWorkflowResponse]  # type: ignore[assignment]
@@ -222,12 +238,38 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ControlExecutions(
+        self,
+        request: _execution_pb2.ControlExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.ControlExecutionsResponse, _abc.Awaitable[_execution_pb2.ControlExecutionsResponse]]:
+        """Pauses, resumes, cancels or retries the executions that a filter finds, a
+        page a call, newest first. Safe to repeat; a dry run only says what would be.
+        """
+
+    @_abc_1.abstractmethod
     def SubmitInput(
         self,
         request: _execution_pb2.SubmitInputRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_pb2.SubmitInputResponse, _abc.Awaitable[_execution_pb2.SubmitInputResponse]]:
         """Answers a step that waits for a person or an outside system."""
+
+    @_abc_1.abstractmethod
+    def SubmitCallback(
+        self,
+        request: _execution_pb2.SubmitCallbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.SubmitCallbackResponse, _abc.Awaitable[_execution_pb2.SubmitCallbackResponse]]:
+        """What an outside system reports to a wait.callback, by the token of its URL."""
+
+    @_abc_1.abstractmethod
+    def GetValue(
+        self,
+        request: _execution_pb2.GetValueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.GetValueResponse, _abc.Awaitable[_execution_pb2.GetValueResponse]]:
+        """Gives a value above 4 KiB that an execution's history names by its hash."""
 
     @_abc_1.abstractmethod
     def AnalyzeWorkflow(

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66low_engine/v1/worker.proto\x12\x0e\x66low_engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x01\n\x0eSessionRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x14\n\x05slots\x18\x02 \x01(\x05R\x05slots\x12\x1d\n\nfree_slots\x18\x03 \x01(\x05R\tfreeSlots\x12\x1a\n\x08hostname\x18\x04 \x01(\tR\x08hostname\x12\x1d\n\nprocess_id\x18\x05 \x01(\x05R\tprocessId\x12\x18\n\x07version\x18\x06 \x01(\tR\x07version\"@\n\x0fSessionResponse\x12-\n\x06nudges\x18\x01 \x03(\x0b\x32\x15.flow_engine.v1.NudgeR\x06nudges\"k\n\x05Nudge\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\x12)\n\x10\x66oreign_sequence\x18\x03 \x01(\x03R\x0f\x66oreignSequence\"\x8d\x01\n\x10\x43laimNextRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x19\n\x08\x63laim_id\x18\x02 \x01(\tR\x07\x63laimId\x12\x1d\n\nfree_slots\x18\x03 \x01(\x05R\tfreeSlots\x12\"\n\x0c\x63\x61pabilities\x18\x04 \x03(\tR\x0c\x63\x61pabilities\"U\n\x11\x43laimNextResponse\x12@\n\nexecutions\x18\x01 \x03(\x0b\x32 .flow_engine.v1.ClaimedExecutionR\nexecutions\"\xdd\x03\n\x10\x43laimedExecution\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\x12\x1b\n\treport_no\x18\x03 \x01(\x03R\x08reportNo\x12\'\n\x0f\x64\x65\x66inition_hash\x18\x04 \x01(\tR\x0e\x64\x65\x66initionHash\x12\x1a\n\x08snapshot\x18\x05 \x01(\x0cR\x08snapshot\x12\x34\n\x07\x62\x61tches\x18\x06 \x03(\x0b\x32\x1a.flow_engine.v1.EventBatchR\x07\x62\x61tches\x12#\n\rlast_sequence\x18\x07 \x01(\x03R\x0clastSequence\x12?\n\rdatabase_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\x12?\n\rdeadline_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x65\x61\x64lineTime\x12/\n\x05lease\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationR\x05lease\x12 \n\x0bquarantined\x18\x0b \x01(\x08R\x0bquarantined\"g\n\rReportRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x39\n\x07reports\x18\x02 \x03(\x0b\x32\x1f.flow_engine.v1.ExecutionReportR\x07reports\"\x94\x03\n\x0f\x45xecutionReport\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\x12\x1b\n\treport_no\x18\x03 \x01(\x03R\x08reportNo\x12#\n\rseen_sequence\x18\x04 \x01(\x03R\x0cseenSequence\x12\x1f\n\x0b\x65vents_json\x18\x05 \x01(\x0cR\neventsJson\x12\x1f\n\x0b\x65vent_count\x18\x06 \x01(\x05R\neventCount\x12\x33\n\x08payloads\x18\x07 \x03(\x0b\x32\x17.flow_engine.v1.PayloadR\x08payloads\x12!\n\x0crequire_seen\x18\x08 \x01(\x08R\x0brequireSeen\x12/\n\x07give_up\x18\t \x01(\x0b\x32\x16.flow_engine.v1.GiveUpR\x06giveUp\x12\x1a\n\x08snapshot\x18\n \x01(\x0cR\x08snapshot\x12\x1f\n\x0bhas_outcome\x18\x0b \x01(\x08R\nhasOutcome\"<\n\x07Payload\x12\x12\n\x04hash\x18\x01 \x01(\tR\x04hash\x12\x1d\n\nvalue_json\x18\x02 \x01(\x0cR\tvalueJson\"\xf8\x01\n\x06GiveUp\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x37\n\twake_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08wakeTime\x12\x1d\n\nwake_timer\x18\x03 \x01(\tR\twakeTimer\x12\x1f\n\x0b\x61ll_waiting\x18\x04 \x01(\x08R\nallWaiting\x12\x1f\n\x0bresult_json\x18\x05 \x01(\x0cR\nresultJson\x12\x1d\n\nerror_json\x18\x06 \x01(\x0cR\terrorJson\x12\x1d\n\nwaits_json\x18\x07 \x01(\x0cR\twaitsJson\"\x89\x01\n\x0eReportResponse\x12\x35\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.flow_engine.v1.ReportReplyR\x07replies\x12@\n\nexecutions\x18\x02 \x03(\x0b\x32 .flow_engine.v1.ClaimedExecutionR\nexecutions\"\xca\x01\n\x0bReportReply\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x18\n\x07outcome\x18\x02 \x01(\tR\x07outcome\x12%\n\x0e\x66irst_sequence\x18\x03 \x01(\x03R\rfirstSequence\x12#\n\rlast_sequence\x18\x04 \x01(\x03R\x0clastSequence\x12\x32\n\x06unseen\x18\x05 \x03(\x0b\x32\x1a.flow_engine.v1.EventBatchR\x06unseen\"T\n\nEventBatch\x12%\n\x0e\x66irst_sequence\x18\x01 \x01(\x03R\rfirstSequence\x12\x1f\n\x0b\x65vents_json\x18\x02 \x01(\x0cR\neventsJson\"`\n\x12RenewLeasesRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12-\n\x06leases\x18\x02 \x03(\x0b\x32\x15.flow_engine.v1.LeaseR\x06leases\"@\n\x05Lease\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\"C\n\x13RenewLeasesResponse\x12,\n\x12lost_execution_ids\x18\x01 \x03(\tR\x10lostExecutionIds\"\\\n\x0eReleaseRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12-\n\x06leases\x18\x02 \x03(\x0b\x32\x15.flow_engine.v1.LeaseR\x06leases\"\x11\n\x0fReleaseResponse\"?\n\x14GetDefinitionRequest\x12\'\n\x0f\x64\x65\x66inition_hash\x18\x01 \x01(\tR\x0e\x64\x65\x66initionHash\"@\n\x15GetDefinitionResponse\x12\'\n\x0f\x64\x65\x66inition_json\x18\x01 \x01(\x0cR\x0e\x64\x65\x66initionJson\"?\n\x11GetPayloadRequest\x12\x12\n\x04hash\x18\x01 \x01(\tR\x04hash\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\"T\n\x12GetPayloadResponse\x12\x1d\n\nvalue_json\x18\x01 \x01(\x0cR\tvalueJson\x12\x1f\n\x0btotal_bytes\x18\x02 \x01(\x03R\ntotalBytes2\xd1\x04\n\rWorkerService\x12N\n\x07Session\x12\x1e.flow_engine.v1.SessionRequest\x1a\x1f.flow_engine.v1.SessionResponse(\x01\x30\x01\x12P\n\tClaimNext\x12 .flow_engine.v1.ClaimNextRequest\x1a!.flow_engine.v1.ClaimNextResponse\x12G\n\x06Report\x12\x1d.flow_engine.v1.ReportRequest\x1a\x1e.flow_engine.v1.ReportResponse\x12V\n\x0bRenewLeases\x12\".flow_engine.v1.RenewLeasesRequest\x1a#.flow_engine.v1.RenewLeasesResponse\x12J\n\x07Release\x12\x1e.flow_engine.v1.ReleaseRequest\x1a\x1f.flow_engine.v1.ReleaseResponse\x12\\\n\rGetDefinition\x12$.flow_engine.v1.GetDefinitionRequest\x1a%.flow_engine.v1.GetDefinitionResponse\x12S\n\nGetPayload\x12!.flow_engine.v1.GetPayloadRequest\x1a\".flow_engine.v1.GetPayloadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66low_engine/v1/worker.proto\x12\x0e\x66low_engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x01\n\x0eSessionRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x14\n\x05slots\x18\x02 \x01(\x05R\x05slots\x12\x1d\n\nfree_slots\x18\x03 \x01(\x05R\tfreeSlots\x12\x1a\n\x08hostname\x18\x04 \x01(\tR\x08hostname\x12\x1d\n\nprocess_id\x18\x05 \x01(\x05R\tprocessId\x12\x18\n\x07version\x18\x06 \x01(\tR\x07version\"@\n\x0fSessionResponse\x12-\n\x06nudges\x18\x01 \x03(\x0b\x32\x15.flow_engine.v1.NudgeR\x06nudges\"k\n\x05Nudge\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\x12)\n\x10\x66oreign_sequence\x18\x03 \x01(\x03R\x0f\x66oreignSequence\"\x8d\x01\n\x10\x43laimNextRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x19\n\x08\x63laim_id\x18\x02 \x01(\tR\x07\x63laimId\x12\x1d\n\nfree_slots\x18\x03 \x01(\x05R\tfreeSlots\x12\"\n\x0c\x63\x61pabilities\x18\x04 \x03(\tR\x0c\x63\x61pabilities\"U\n\x11\x43laimNextResponse\x12@\n\nexecutions\x18\x01 \x03(\x0b\x32 .flow_engine.v1.ClaimedExecutionR\nexecutions\"\xa3\x04\n\x10\x43laimedExecution\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\x12\x1b\n\treport_no\x18\x03 \x01(\x03R\x08reportNo\x12\'\n\x0f\x64\x65\x66inition_hash\x18\x04 \x01(\tR\x0e\x64\x65\x66initionHash\x12\x1a\n\x08snapshot\x18\x05 \x01(\x0cR\x08snapshot\x12\x34\n\x07\x62\x61tches\x18\x06 \x03(\x0b\x32\x1a.flow_engine.v1.EventBatchR\x07\x62\x61tches\x12#\n\rlast_sequence\x18\x07 \x01(\x03R\x0clastSequence\x12?\n\rdatabase_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\x12?\n\rdeadline_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x65\x61\x64lineTime\x12/\n\x05lease\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationR\x05lease\x12 \n\x0bquarantined\x18\x0b \x01(\x08R\x0bquarantined\x12!\n\x0c\x63\x61llback_url\x18\x0c \x01(\tR\x0b\x63\x61llbackUrl\x12!\n\x0c\x63\x61llback_key\x18\r \x01(\x0cR\x0b\x63\x61llbackKey\"g\n\rReportRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x39\n\x07reports\x18\x02 \x03(\x0b\x32\x1f.flow_engine.v1.ExecutionReportR\x07reports\"\x94\x03\n\x0f\x45xecutionReport\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\x12\x1b\n\treport_no\x18\x03 \x01(\x03R\x08reportNo\x12#\n\rseen_sequence\x18\x04 \x01(\x03R\x0cseenSequence\x12\x1f\n\x0b\x65vents_json\x18\x05 \x01(\x0cR\neventsJson\x12\x1f\n\x0b\x65vent_count\x18\x06 \x01(\x05R\neventCount\x12\x33\n\x08payloads\x18\x07 \x03(\x0b\x32\x17.flow_engine.v1.PayloadR\x08payloads\x12!\n\x0crequire_seen\x18\x08 \x01(\x08R\x0brequireSeen\x12/\n\x07give_up\x18\t \x01(\x0b\x32\x16.flow_engine.v1.GiveUpR\x06giveUp\x12\x1a\n\x08snapshot\x18\n \x01(\x0cR\x08snapshot\x12\x1f\n\x0bhas_outcome\x18\x0b \x01(\x08R\nhasOutcome\"<\n\x07Payload\x12\x12\n\x04hash\x18\x01 \x01(\tR\x04hash\x12\x1d\n\nvalue_json\x18\x02 \x01(\x0cR\tvalueJson\"\xf8\x01\n\x06GiveUp\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x37\n\twake_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08wakeTime\x12\x1d\n\nwake_timer\x18\x03 \x01(\tR\twakeTimer\x12\x1f\n\x0b\x61ll_waiting\x18\x04 \x01(\x08R\nallWaiting\x12\x1f\n\x0bresult_json\x18\x05 \x01(\x0cR\nresultJson\x12\x1d\n\nerror_json\x18\x06 \x01(\x0cR\terrorJson\x12\x1d\n\nwaits_json\x18\x07 \x01(\x0cR\twaitsJson\"\x89\x01\n\x0eReportResponse\x12\x35\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.flow_engine.v1.ReportReplyR\x07replies\x12@\n\nexecutions\x18\x02 \x03(\x0b\x32 .flow_engine.v1.ClaimedExecutionR\nexecutions\"\xca\x01\n\x0bReportReply\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x18\n\x07outcome\x18\x02 \x01(\tR\x07outcome\x12%\n\x0e\x66irst_sequence\x18\x03 \x01(\x03R\rfirstSequence\x12#\n\rlast_sequence\x18\x04 \x01(\x03R\x0clastSequence\x12\x32\n\x06unseen\x18\x05 \x03(\x0b\x32\x1a.flow_engine.v1.EventBatchR\x06unseen\"T\n\nEventBatch\x12%\n\x0e\x66irst_sequence\x18\x01 \x01(\x03R\rfirstSequence\x12\x1f\n\x0b\x65vents_json\x18\x02 \x01(\x0cR\neventsJson\"`\n\x12RenewLeasesRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12-\n\x06leases\x18\x02 \x03(\x0b\x32\x15.flow_engine.v1.LeaseR\x06leases\"@\n\x05Lease\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x03R\x05\x65poch\"C\n\x13RenewLeasesResponse\x12,\n\x12lost_execution_ids\x18\x01 \x03(\tR\x10lostExecutionIds\"\\\n\x0eReleaseRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12-\n\x06leases\x18\x02 \x03(\x0b\x32\x15.flow_engine.v1.LeaseR\x06leases\"\x11\n\x0fReleaseResponse\"?\n\x14GetDefinitionRequest\x12\'\n\x0f\x64\x65\x66inition_hash\x18\x01 \x01(\tR\x0e\x64\x65\x66initionHash\"@\n\x15GetDefinitionResponse\x12\'\n\x0f\x64\x65\x66inition_json\x18\x01 \x01(\x0cR\x0e\x64\x65\x66initionJson\"?\n\x11GetPayloadRequest\x12\x12\n\x04hash\x18\x01 \x01(\tR\x04hash\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\"T\n\x12GetPayloadResponse\x12\x1d\n\nvalue_json\x18\x01 \x01(\x0cR\tvalueJson\x12\x1f\n\x0btotal_bytes\x18\x02 \x01(\x03R\ntotalBytes2\xd1\x04\n\rWorkerService\x12N\n\x07Session\x12\x1e.flow_engine.v1.SessionRequest\x1a\x1f.flow_engine.v1.SessionResponse(\x01\x30\x01\x12P\n\tClaimNext\x12 .flow_engine.v1.ClaimNextRequest\x1a!.flow_engine.v1.ClaimNextResponse\x12G\n\x06Report\x12\x1d.flow_engine.v1.ReportRequest\x1a\x1e.flow_engine.v1.ReportResponse\x12V\n\x0bRenewLeases\x12\".flow_engine.v1.RenewLeasesRequest\x1a#.flow_engine.v1.RenewLeasesResponse\x12J\n\x07Release\x12\x1e.flow_engine.v1.ReleaseRequest\x1a\x1f.flow_engine.v1.ReleaseResponse\x12\\\n\rGetDefinition\x12$.flow_engine.v1.GetDefinitionRequest\x1a%.flow_engine.v1.GetDefinitionResponse\x12S\n\nGetPayload\x12!.flow_engine.v1.GetPayloadRequest\x1a\".flow_engine.v1.GetPayloadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,39 +44,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMNEXTRESPONSE']._serialized_start=617
   _globals['_CLAIMNEXTRESPONSE']._serialized_end=702
   _globals['_CLAIMEDEXECUTION']._serialized_start=705
-  _globals['_CLAIMEDEXECUTION']._serialized_end=1182
-  _globals['_REPORTREQUEST']._serialized_start=1184
-  _globals['_REPORTREQUEST']._serialized_end=1287
-  _globals['_EXECUTIONREPORT']._serialized_start=1290
-  _globals['_EXECUTIONREPORT']._serialized_end=1694
-  _globals['_PAYLOAD']._serialized_start=1696
-  _globals['_PAYLOAD']._serialized_end=1756
-  _globals['_GIVEUP']._serialized_start=1759
-  _globals['_GIVEUP']._serialized_end=2007
-  _globals['_REPORTRESPONSE']._serialized_start=2010
-  _globals['_REPORTRESPONSE']._serialized_end=2147
-  _globals['_REPORTREPLY']._serialized_start=2150
-  _globals['_REPORTREPLY']._serialized_end=2352
-  _globals['_EVENTBATCH']._serialized_start=2354
-  _globals['_EVENTBATCH']._serialized_end=2438
-  _globals['_RENEWLEASESREQUEST']._serialized_start=2440
-  _globals['_RENEWLEASESREQUEST']._serialized_end=2536
-  _globals['_LEASE']._serialized_start=2538
-  _globals['_LEASE']._serialized_end=2602
-  _globals['_RENEWLEASESRESPONSE']._serialized_start=2604
-  _globals['_RENEWLEASESRESPONSE']._serialized_end=2671
-  _globals['_RELEASEREQUEST']._serialized_start=2673
-  _globals['_RELEASEREQUEST']._serialized_end=2765
-  _globals['_RELEASERESPONSE']._serialized_start=2767
-  _globals['_RELEASERESPONSE']._serialized_end=2784
-  _globals['_GETDEFINITIONREQUEST']._serialized_start=2786
-  _globals['_GETDEFINITIONREQUEST']._serialized_end=2849
-  _globals['_GETDEFINITIONRESPONSE']._serialized_start=2851
-  _globals['_GETDEFINITIONRESPONSE']._serialized_end=2915
-  _globals['_GETPAYLOADREQUEST']._serialized_start=2917
-  _globals['_GETPAYLOADREQUEST']._serialized_end=2980
-  _globals['_GETPAYLOADRESPONSE']._serialized_start=2982
-  _globals['_GETPAYLOADRESPONSE']._serialized_end=3066
-  _globals['_WORKERSERVICE']._serialized_start=3069
-  _globals['_WORKERSERVICE']._serialized_end=3662
+  _globals['_CLAIMEDEXECUTION']._serialized_end=1252
+  _globals['_REPORTREQUEST']._serialized_start=1254
+  _globals['_REPORTREQUEST']._serialized_end=1357
+  _globals['_EXECUTIONREPORT']._serialized_start=1360
+  _globals['_EXECUTIONREPORT']._serialized_end=1764
+  _globals['_PAYLOAD']._serialized_start=1766
+  _globals['_PAYLOAD']._serialized_end=1826
+  _globals['_GIVEUP']._serialized_start=1829
+  _globals['_GIVEUP']._serialized_end=2077
+  _globals['_REPORTRESPONSE']._serialized_start=2080
+  _globals['_REPORTRESPONSE']._serialized_end=2217
+  _globals['_REPORTREPLY']._serialized_start=2220
+  _globals['_REPORTREPLY']._serialized_end=2422
+  _globals['_EVENTBATCH']._serialized_start=2424
+  _globals['_EVENTBATCH']._serialized_end=2508
+  _globals['_RENEWLEASESREQUEST']._serialized_start=2510
+  _globals['_RENEWLEASESREQUEST']._serialized_end=2606
+  _globals['_LEASE']._serialized_start=2608
+  _globals['_LEASE']._serialized_end=2672
+  _globals['_RENEWLEASESRESPONSE']._serialized_start=2674
+  _globals['_RENEWLEASESRESPONSE']._serialized_end=2741
+  _globals['_RELEASEREQUEST']._serialized_start=2743
+  _globals['_RELEASEREQUEST']._serialized_end=2835
+  _globals['_RELEASERESPONSE']._serialized_start=2837
+  _globals['_RELEASERESPONSE']._serialized_end=2854
+  _globals['_GETDEFINITIONREQUEST']._serialized_start=2856
+  _globals['_GETDEFINITIONREQUEST']._serialized_end=2919
+  _globals['_GETDEFINITIONRESPONSE']._serialized_start=2921
+  _globals['_GETDEFINITIONRESPONSE']._serialized_end=2985
+  _globals['_GETPAYLOADREQUEST']._serialized_start=2987
+  _globals['_GETPAYLOADREQUEST']._serialized_end=3050
+  _globals['_GETPAYLOADRESPONSE']._serialized_start=3052
+  _globals['_GETPAYLOADRESPONSE']._serialized_end=3136
+  _globals['_WORKERSERVICE']._serialized_start=3139
+  _globals['_WORKERSERVICE']._serialized_end=3732
 # @@protoc_insertion_point(module_scope)

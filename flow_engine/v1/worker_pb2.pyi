@@ -61,7 +61,7 @@ class ClaimNextResponse(_message.Message):
     def __init__(self, executions: _Optional[_Iterable[_Union[ClaimedExecution, _Mapping]]] = ...) -> None: ...
 
 class ClaimedExecution(_message.Message):
-    __slots__ = ("execution_id", "epoch", "report_no", "definition_hash", "snapshot", "batches", "last_sequence", "database_time", "deadline_time", "lease", "quarantined")
+    __slots__ = ("execution_id", "epoch", "report_no", "definition_hash", "snapshot", "batches", "last_sequence", "database_time", "deadline_time", "lease", "quarantined", "callback_url", "callback_key")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPORT_NO_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,8 @@ class ClaimedExecution(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_URL_FIELD_NUMBER: _ClassVar[int]
+    CALLBACK_KEY_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     epoch: int
     report_no: int
@@ -84,7 +86,9 @@ class ClaimedExecution(_message.Message):
     deadline_time: _timestamp_pb2.Timestamp
     lease: _duration_pb2.Duration
     quarantined: bool
-    def __init__(self, execution_id: _Optional[str] = ..., epoch: _Optional[int] = ..., report_no: _Optional[int] = ..., definition_hash: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., batches: _Optional[_Iterable[_Union[EventBatch, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., database_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., quarantined: _Optional[bool] = ...) -> None: ...
+    callback_url: str
+    callback_key: bytes
+    def __init__(self, execution_id: _Optional[str] = ..., epoch: _Optional[int] = ..., report_no: _Optional[int] = ..., definition_hash: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., batches: _Optional[_Iterable[_Union[EventBatch, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., database_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., quarantined: _Optional[bool] = ..., callback_url: _Optional[str] = ..., callback_key: _Optional[bytes] = ...) -> None: ...
 
 class ReportRequest(_message.Message):
     __slots__ = ("worker_id", "reports")
