@@ -66,13 +66,14 @@ class Executor:
             executor_lease_seconds=settings.immediate_lease_seconds,
         )
         self._notifications = Notifications()
-        # On SQLite there is no other executor to tell.
-        self._hints = (
-            None if settings.sqlite else RedisHints(settings.redis_url, self.owner, self._notifications)
-        )
+        self._sessions = Sessions(clock)
+        self._hints: RedisHints | None = None
+        if not settings.sqlite:  # there, no other executor could be told
+            self._hints = RedisHints(
+                settings.redis_url, self.owner, self._notifications, self._workers_here, clock
+            )
         self.persistence = persistence = AnnouncingPersistence(self._store, self._committed)
         self._services = SharedServices()
-        self._sessions = Sessions(clock)
         self._database_clock = DatabaseClock(persistence, clock)
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
         means = Means(persistence, self._leases, self._database_clock, self._services, clock)
@@ -111,7 +112,7 @@ class Executor:
             self._notifications,
             self._watches,
             self._database_clock,
-            workers=lambda: len(self._sessions.worker_ids),
+            workers=self._workers,
             told=self._told,
         )
         health_servicer = health.HealthServicer()
@@ -195,6 +196,12 @@ class Executor:
             self._hints.tell(execution_ids)
         if pending:
             self._dispatcher.hint()
+
+    def _workers_here(self) -> int:
+        return len(self._sessions.worker_ids)
+
+    def _workers(self) -> int:
+        return self._workers_here() + (self._hints.workers_elsewhere if self._hints else 0)
 
     def _told(self, execution_id: ExecutionId) -> None:
         run = self._immediate.find(execution_id)

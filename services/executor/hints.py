@@ -1,4 +1,5 @@
-"""Tells other executors of commits, over Redis, so that their watchers look at once.
+"""Tells other executors over Redis what was committed, so that their watchers look at once, and how
+many workers are here, so that all can tell why an execution waits.
 
 Only hints: each executor also looks by itself once a second. Losing all of them costs that second.
 """
@@ -7,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import redis.asyncio as redis
 import structlog
 from redis.exceptions import RedisError
 
+from flow_engine.clock import Clock
 from flow_engine.ids import ExecutionId
 from services.executor.notifications import Notifications
 
@@ -22,20 +24,37 @@ CHANNEL = "flow:committed"
 MAX_IDS = 500
 """A message tells of at most this many; nobody watches more that only hints could help."""
 LONGEST_PAUSE_SECONDS = 5.0
+PRESENCE_SECONDS = 2.0
+"""Between two words about workers; who has not been heard of for three times that is gone."""
 
 
 class RedisHints:
-    """Publishes what this executor committed and listens to what others did."""
+    """Publishes what this executor committed and listens to what others did. workers: alive here."""
 
-    def __init__(self, redis_url: str, sender: str, notifications: Notifications) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        sender: str,
+        notifications: Notifications,
+        workers: Callable[[], int],
+        clock: Clock,
+    ) -> None:
         self._redis = redis.Redis.from_url(
             redis_url, socket_timeout=3.0, socket_connect_timeout=2.0, health_check_interval=15
         )
         self._sender = sender
         self._notifications = notifications
+        self._workers = workers
+        self._clock = clock
+        self._elsewhere: dict[str, tuple[int, float]] = {}  # workers, and when that was said, by executor
         self._committed: dict[ExecutionId, None] = {}
         self._fresh = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def workers_elsewhere(self) -> int:
+        oldest = self._clock.monotonic() - 3 * PRESENCE_SECONDS
+        return sum(workers for workers, at in self._elsewhere.values() if at >= oldest)
 
     def tell(self, execution_ids: Collection[ExecutionId]) -> None:
         """Never blocks. What comes while a message is on its way goes with the next."""
@@ -56,11 +75,13 @@ class RedisHints:
 
     async def _publish(self) -> None:
         while True:
-            await self._fresh.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._fresh.wait(), PRESENCE_SECONDS)
             self._fresh.clear()
             committed, self._committed = self._committed, {}
+            words = [self._sender, str(self._workers()), *committed]
             with contextlib.suppress(RedisError, OSError):
-                await self._redis.publish(CHANNEL, " ".join([self._sender, *committed]))
+                await self._redis.publish(CHANNEL, " ".join(words))
 
     async def _listen(self) -> None:
         pause = 0.1
@@ -78,7 +99,9 @@ class RedisHints:
 
     def _hear(self, message: dict[str, object] | None) -> None:
         data = message.get("data") if message else None
-        if isinstance(data, bytes):
-            sender, *execution_ids = data.decode(errors="replace").split(" ")
-            if sender != self._sender:
-                self._notifications.notify([ExecutionId(id_) for id_ in execution_ids])
+        if not isinstance(data, bytes):
+            return
+        sender, workers, *execution_ids = [*data.decode(errors="replace").split(" "), "0"]
+        if sender != self._sender and workers.isdecimal():
+            self._elsewhere[sender] = int(workers), self._clock.monotonic()
+            self._notifications.notify([ExecutionId(id_) for id_ in execution_ids])
