@@ -20,24 +20,13 @@ from pydantic import (
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.http_body import is_json, is_text, text_of
 from flow_engine.nodes.http_exchange import EXCHANGE_ERRORS, MAX_REDIRECTS, exchange, refused
+from flow_engine.nodes.http_url import fetchable
 from flow_engine.nodes.untrusted_json import InvalidJson, parse_json
 from flow_engine.payload import JsonValue, encode
 
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_RESPONSE_BYTES = 8 << 20
 Scalar = str | StrictBool | StrictInt | StrictFloat
-
-
-def _fetchable(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError("this is no URL") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError("the URL must begin with http:// or https:// and name a host")
-    if parsed.userinfo:
-        raise ValueError("credentials do not belong into the URL; use `auth`")
-    return url
 
 
 def _header_safe(headers: dict[str, Scalar]) -> dict[str, Scalar]:
@@ -74,7 +63,7 @@ class HttpRequestConfig(NodeConfig):
         Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
     ] = Field(default="GET", description="HTTP method.")
-    url: Annotated[str, AfterValidator(_fetchable)] = Field(
+    url: Annotated[str, AfterValidator(fetchable)] = Field(
         min_length=1, max_length=8192, description="Where to send it: an http or https URL."
     )
     headers: Annotated[dict[str, Scalar], AfterValidator(_header_safe)] = Field(

@@ -17,6 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from flow_engine.nodes.ai_chat import AiChat
+from flow_engine.nodes.ai_extract import AiExtract
 from flow_engine.nodes.contract import Effect, NodeConfig, NodeType
 from flow_engine.nodes.data_format import DataFormat
 from flow_engine.nodes.data_hash import DataHash
@@ -45,6 +47,8 @@ from flow_engine.payload import JsonValue
 ENTRY_POINT_GROUP = "flow_engine.nodes"
 
 BUILT_IN: tuple[type[NodeType[Any]], ...] = (
+    AiChat,
+    AiExtract,
     DataFormat,
     DataHash,
     DataMerge,
