@@ -41,6 +41,7 @@ from flow_engine.nodes.logic_foreach import LogicForeach
 from flow_engine.nodes.logic_if import LogicIf
 from flow_engine.nodes.logic_switch import LogicSwitch
 from flow_engine.nodes.logic_wait_until import LogicWaitUntil
+from flow_engine.nodes.redis_publish import RedisPublish
 from flow_engine.nodes.wait_callback import WaitCallback
 from flow_engine.payload import JsonValue
 
@@ -70,6 +71,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     LogicIf,
     LogicSwitch,
     LogicWaitUntil,
+    RedisPublish,
     WaitCallback,
 )
 
