@@ -1,0 +1,53 @@
+"""Bells: rung in order, kept when Redis is down."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from flow_engine.errors import Unavailable
+from flow_engine.queue import STREAMS, stream_of
+from services.executor.dispatcher import BATCH, Dispatcher
+from tests.unit.executor.stand_ins import stand_in
+from tests.unit.executor.test_sweeper import Bells
+
+
+class Outbox:
+    def __init__(self, bells: int) -> None:
+        self.bells = [(f"e{number}", number % 10) for number in range(bells)]
+
+    async def take_bells(self, limit: int) -> list[tuple[str, int]]:
+        return self.bells[:limit]
+
+    async def bells_rung(self, execution_ids: Collection[str]) -> None:
+        self.bells = [bell for bell in self.bells if bell[0] not in execution_ids]
+
+
+async def test_every_due_bell_rings_and_leaves_the_outbox() -> None:
+    outbox = stand_in(Outbox(2 * BATCH + 1))
+    bells = stand_in(Bells())
+    await Dispatcher(outbox, bells, 1.0).turn()
+    assert bells.rung == [(f"e{number}", number % 10) for number in range(2 * BATCH + 1)]
+    assert outbox.bells == []
+
+
+async def test_what_could_not_ring_stays() -> None:
+    outbox = stand_in(Outbox(3))
+    bells = stand_in(Bells())
+    bells.is_down = True
+    dispatcher = Dispatcher(outbox, bells, 1.0)
+    with pytest.raises(Unavailable):
+        await dispatcher.turn()
+    assert len(outbox.bells) == 3
+    bells.is_down = False
+    await dispatcher.turn()
+    assert outbox.bells == []
+
+
+def test_each_priority_has_its_stream() -> None:
+    assert [stream_of(priority) for priority in (0, 3, 4, 6, 7, 9)] == [
+        *[STREAMS[0]] * 2,
+        *[STREAMS[1]] * 2,
+        *[STREAMS[2]] * 2,
+    ]
