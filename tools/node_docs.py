@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flow_engine.nodes.markdown import nodes_markdown
 from flow_engine.nodes.registry import built_in_registry
+from tools import workflow_schema
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "nodes.md"
 
@@ -22,6 +23,7 @@ def main() -> int:
             print("docs/nodes.md is stale; run: python -m tools.node_docs", file=sys.stderr)
         return 0 if fresh else 1
     PAGE.write_text(page)
+    workflow_schema.FILE.write_text(workflow_schema.text())  # it names every type too
     return 0
 
 

@@ -91,12 +91,11 @@ class _Config:
     def defer(self, container: Any, steps: Keys, place: Keys, names: frozenset[str]) -> None:
         """Replace what `steps` lead to by its compiled template, copying what lies above it."""
         step, *rest = steps
-        keys: Sequence[str | int] = [step]
-        if step == "*":
-            keys = range(len(container)) if isinstance(container, list) else ()
+        if isinstance(container, list):
+            keys: Sequence[str | int] = range(len(container)) if step == "*" else ()
+        else:
+            keys = (step,) if step in container else ()
         for key in keys:
-            if isinstance(container, dict) and key not in container:
-                continue
             here, value = (*place, key), container[key]
             if not rest:
                 container[key] = self.compile(value, here, names)

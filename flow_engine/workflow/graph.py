@@ -52,6 +52,7 @@ class GraphNode:
     retry: RetryPolicy | None  # its own; None: the workflow's or the options'
     timeout_ms: int | None
     at_most_once: bool
+    cancels: tuple[str, ...] = ()  # nodes all of whose paths lead only to it, to be cancelled when it starts
 
 
 @dataclass(frozen=True, slots=True)

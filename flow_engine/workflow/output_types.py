@@ -64,6 +64,8 @@ def follow(schema: Any, keys: Sequence[str | int]) -> Mapping[str, Any] | Absent
 
 def _field(schema: Mapping[str, Any], key: str) -> Any:
     fields = schema.get("properties", {})
+    if not isinstance(fields, Mapping):
+        return ANYTHING
     if key in fields:
         return fields[key]
     rest = schema.get("additionalProperties", ANYTHING)

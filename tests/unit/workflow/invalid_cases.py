@@ -492,6 +492,11 @@ EXPRESSIONS = [
         ("/concurrency/key", "UNKNOWN_VARIABLE"),
     ),
     workflow(
+        "case that is a list",
+        nodes({"id": "a", "type": "logic.switch", "config": {"cases": [[]]}}),
+        ("/nodes/0/config/cases/0", "WRONG_TYPE"),
+    ),
+    workflow(
         "bad expression in a case",
         nodes(
             {"id": "a", "type": "logic.switch", "config": {"cases": [{"when": "${ inptu }", "handle": "x"}]}}

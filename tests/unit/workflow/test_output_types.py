@@ -72,6 +72,11 @@ def test_the_kind_of_a_value_is_told_when_there_is_one(schema: Any, kind: str) -
     assert kind_of(schema) == kind
 
 
+def test_a_schema_that_is_none_tells_nothing() -> None:
+    document = nodes(data("a", "${ input.x }"), inputSchema={"type": "object", "properties": None})
+    assert [problem.code for problem in validate_workflow(document, BUILT_IN)] == ["INVALID_SCHEMA"]
+
+
 def declared(node_id: str, node_type: str, **config: Any) -> dict[str, Any]:
     return {"id": node_id, "type": node_type, "config": config}
 
