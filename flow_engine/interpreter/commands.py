@@ -41,6 +41,13 @@ class CancelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckCondition:
+    """A container without items is between two iterations: does another follow?"""
+
+    step: StepId
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteContainer:
     """Every iteration is over: put their outputs together."""
 
@@ -75,6 +82,7 @@ Command = (
     | ResumeNode
     | SkipNode
     | CancelStep
+    | CheckCondition
     | CompleteContainer
     | FailContainer
     | CompleteExecution

@@ -48,17 +48,16 @@ def next_command(state: ExecutionState, *, may_start: bool = True) -> c.Command 
         or _container_end(state)
         or _skip(state)
         or _execution_end(state)
-        or (_resumption(state) or _start(state) if may_start else None)
+        or (_condition(state) or _resumption(state) or _start(state) if may_start else None)
     )
 
 
 def _cancellation(state: ExecutionState) -> c.Command | None:
     while state.doomed:
-        step = state.doomed.popleft()
-        scope = state.scopes.get((step.node.parent_id, step.iteration))
-        if scope is not None and _is_cancelled(step, scope.closing):
+        step, reason = state.doomed.popleft()
+        if (step.node.parent_id, step.iteration) in state.scopes and _is_cancelled(step, reason):
             step.cancelling = True
-            return c.CancelStep(step.id, scope.closing)
+            return c.CancelStep(step.id, reason)
     return None
 
 
@@ -79,7 +78,7 @@ def _container_end(state: ExecutionState) -> c.Command | None:
         loop.ended = True
         if loop.failure is not None:
             return c.FailContainer(step.id, loop.failure)
-        if loop.closing:
+        if loop.closing and loop.closing != "enough":
             return c.CancelStep(step.id, loop.closing)
         return c.CompleteContainer(step.id)
     return None
@@ -103,6 +102,15 @@ def _execution_end(state: ExecutionState) -> c.Command | None:
     if top.failure is not None:
         return c.FailExecution(top.failure)
     return c.CompleteExecution()
+
+
+def _condition(state: ExecutionState) -> c.Command | None:
+    while state.undecided_loops:
+        step = state.undecided_loops.popleft()
+        loop = step.loop
+        if step.status == "running" and loop is not None and not (loop.open or loop.closing or loop.ended):
+            return c.CheckCondition(step.id)
+    return None
 
 
 def _resumption(state: ExecutionState) -> c.Command | None:

@@ -152,6 +152,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     items_ref: PayloadRef | None = None
     concurrency: int = 1
     collect_errors: bool = False
+    stop_after: int | None = None
 
 
 class StepStarted(StepEvent, frozen=True, kw_only=True, tag="step.started"):

@@ -39,7 +39,7 @@ from flow_engine.interpreter.journal import Entry, GiveUp, Journal, PayloadSourc
 from flow_engine.interpreter.state import ExecutionState, IterationResult, StepState, Stored
 from flow_engine.interpreter.steps import StepsView, encode_result
 from flow_engine.interpreter.values import Values
-from flow_engine.interpreter.visible import default_input, expression_scope
+from flow_engine.interpreter.visible import condition_scope, default_input, expression_scope
 from flow_engine.nodes.contract import (
     Completed,
     Effect,
@@ -101,6 +101,7 @@ class Runner:
         self._buffered_payloads: list[Payload] = []
         self._recorded = 0
         self._committed = 0
+        self._foreign = 0  # events of others that came with a commit
         self._committing = asyncio.Lock()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -204,6 +205,8 @@ class Runner:
                 self._record(e.StepSkipped(time=self._now(), node_id=node_id, iteration=iteration))
             case c.CancelStep(step_id, reason):
                 self._cancel(self.state.step(step_id), reason)
+            case c.CheckCondition(step_id):
+                await self._check_condition(self.state.step(step_id))
             case c.CompleteContainer(step_id):
                 await self._complete_container(self.state.step(step_id))
             case c.FailContainer(step_id, failure):
@@ -224,7 +227,7 @@ class Runner:
             return False
         if state.pause_requested:
             return await self._give_up("paused", e.ExecutionPaused(time=self._now()))
-        if state.has_ready or state.woken:
+        if state.has_ready or state.woken or state.undecided_loops:
             return await self._give_up("pending") if self._quiescing else True
         if not self._timers or self._timers[0][0] - time.monotonic() > SHORT_WAIT_SECONDS:
             return await self._give_up(
@@ -427,6 +430,7 @@ class Runner:
                     item_count=None if opening.items is None else len(opening.items),
                     concurrency=opening.concurrency,
                     collect_errors=opening.collect_errors,
+                    stop_after=opening.stop_after,
                     **(e.placed(items, "items") if items else {}),
                 )
                 if items is not None and len(items.text) > MAX_VALUE_BYTES:
@@ -437,22 +441,37 @@ class Runner:
         else:
             self._arm(step)
 
+    async def _check_condition(self, step: StepState) -> None:
+        """Between two iterations of a container without items: open another, or end it."""
+        assert step.loop is not None
+        scope = await self._scope(step.node.path, step.iteration, step.node.reads)
+        prepared = prepare(step.node, scope)
+        if isinstance(prepared, e.Failure):
+            self._settle_failure(step, prepared, None)
+            return
+        try:
+            inside = await condition_scope(scope, step, self._values)
+            goes_on = step.node.type.goes_on(prepared.config, inside, step.loop.next_index)
+        except NodeError as error:
+            self._settle_failure(step, error.failure, None)
+            return
+        if goes_on:
+            self.state.open_next_iteration(step)
+        else:
+            step.loop.ended = True
+            await self._complete_container(step)
+
     async def _complete_container(self, step: StepState) -> None:
         assert step.loop is not None
-        count = len(step.loop.results)
-        outputs = [await self._iteration_output(step.loop.results[index]) for index in range(count)]
-        self._settle(step, Completed(outputs))
+        results = [await self._iteration_result(result) for _, result in sorted(step.loop.results.items())]
+        prepared = prepare(step.node, await self._scope(step.node.path, step.iteration, step.node.reads))
+        if isinstance(prepared, e.Failure):
+            self._settle_failure(step, prepared, None)
+        else:
+            self._settle(step, step.node.type.fold(prepared.config, results))
 
-    async def _iteration_output(self, result: IterationResult) -> JsonValue:
-        if result.error is not None:
-            return {"error": {"code": result.error.code, "message": result.error.message}}
-        return await self._folded(result.sinks)
-
-    async def _folded(self, sinks: Sequence[tuple[str, Stored]]) -> JsonValue:
-        """SEMANTICS, end: the only sink's output; several: by node id; none: null."""
-        if len(sinks) == 1:
-            return await self._values.get(sinks[0][1])
-        return {node_id: await self._values.get(output) for node_id, output in sinks} or None
+    async def _iteration_result(self, result: IterationResult) -> JsonValue | e.Failure:
+        return result.error or await self._values.folded(result.sinks)
 
     async def _complete(self) -> None:
         try:
@@ -468,9 +487,11 @@ class Runner:
         await self._finish(e.ExecutionFailed(time=self._now(), error=failure), error=failure)
 
     async def _output(self) -> JsonValue:
-        if self.graph.output is not None:
+        if self.graph.output is not None and self.state.returned is None:
             return self.graph.output.render(await self._scope((), (), self.graph.output_reads))
-        return await self._folded(self.state.top.sinks())
+        if self.state.returned is not None:
+            return await self._values.get(self.state.returned)
+        return await self._values.folded(self.state.top.sinks())
 
     async def _finish(
         self, event: e.Event, *, output: Payload | None = None, error: e.Failure | None = None
@@ -499,7 +520,7 @@ class Runner:
             status,
             wake_at=wake_at,
             wake_timer=wake_timer,
-            all_waiting=bool(leaves) and not self.state.has_ready and not self.state.woken,
+            all_waiting=bool(leaves) and not (self.state.has_ready or self.state.woken or self.state.undecided_loops),
             waits=[_wait_shown(step) for step in leaves],
         )
         if await self._commit([*promoted, *events], give_up=give_up):
@@ -647,7 +668,10 @@ class Runner:
         Events of others come back with the receipt. False: they were not known, and
         nothing was written; `extra` is forgotten then.
         """
+        known = self._foreign
         async with self._committing:
+            if (require_seen or give_up is not None) and self._foreign != known:
+                return False  # the commit that was under way brought news: look again
             return await self._write(extra, require_seen, give_up, payloads)
 
     async def _write(
@@ -666,6 +690,7 @@ class Runner:
         except BaseException as error:
             self._drop(error)
             raise
+        self._foreign += len(receipt.unseen)
         for event in receipt.unseen:
             self._absorb(event)
         if not receipt.committed:

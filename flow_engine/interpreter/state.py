@@ -114,6 +114,16 @@ class LoopState:
     def all_done(self) -> bool:
         return not self.open and len(self.results) == self.plan.item_count
 
+    @property
+    def conditional(self) -> bool:
+        """A condition, not a list, says how often it runs; only the last result is kept."""
+        return self.plan.item_count is None
+
+    @property
+    def has_enough(self) -> bool:
+        wanted = self.plan.stop_after
+        return wanted is not None and sum(result.error is None for result in self.results.values()) >= wanted
+
 
 @dataclass(frozen=True, slots=True)
 class IterationResult:
@@ -131,7 +141,7 @@ class Scope:
     steps: dict[str, StepState] = field(default_factory=dict)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)  # node id: edges decided, taken
     open: dict[str, StepState] = field(default_factory=dict)
-    closing: str = ""  # siblingFailed, request, timeout
+    closing: str = ""  # siblingFailed, joinSatisfied, enough, returned, request, timeout
     failure: e.Failure | None = None
 
     @property
@@ -172,7 +182,9 @@ class ExecutionState:
         self.woken: deque[StepState] = deque()
         self.unreachable: deque[StepState] = deque()
         self.finished_loops: deque[StepState] = deque()
-        self.doomed: deque[StepState] = deque()  # undecided steps of scopes that close
+        self.undecided_loops: deque[StepState] = deque()  # between two iterations
+        self.returned: Stored | None = None  # the execution's output, where a node set it
+        self.doomed: deque[tuple[StepState, str]] = deque()  # undecided steps to be cancelled, and why
         self._ready: list[tuple[int, Iteration]] = []  # heap by declaration order
         self._order = list(graph.nodes.values())
         self._kept: dict[StepId, e.KeptStep] = {}
@@ -209,6 +221,15 @@ class ExecutionState:
             if scope is not None and not scope.closing and scope.steps[node.id].status == "ready":
                 return scope.steps[node.id]
         return None
+
+    def open_next_iteration(self, container: StepState) -> None:
+        """The condition of a container without items holds. Not a fact by itself: after a change of hands
+        it is asked again, about the same values."""
+        loop = container.loop
+        assert loop is not None
+        index, loop.next_index = loop.next_index, loop.next_index + 1
+        loop.open.add(index)
+        self._end_scope_if_over(self._open_scope(container.node.id, (*container.iteration, index)))
 
     def put_back(self, step: StepState) -> None:
         heapq.heappush(self._ready, (step.node.index, step.iteration))
@@ -313,6 +334,9 @@ class ExecutionState:
             case e.StepCompleted():
                 step.output = Stored.of(event.output, event.output_ref)
                 step.handle = event.handle
+                if step.node.type.ends_execution and not self.top.closing:
+                    self.returned = step.output
+                    self._close(self.top, "returned")
                 self._decide(scope, step, "completed")
             case e.StepFailed():
                 step.error, step.handled = event.error, event.handled
@@ -333,16 +357,26 @@ class ExecutionState:
         step.timed_out = False
         step.started_at = event.time
         self._keep_open(scope, step)
+        self._cancel_rest(scope, step)
         if event.loop is not None:
             step.loop = LoopState(event.loop, Stored.of(event.loop.items, event.loop.items_ref))
             self._open_iterations(step)
+
+    def _cancel_rest(self, scope: Scope, join: StepState) -> None:
+        """A join that has enough: what leads to nothing but it has become pointless."""
+        for node_id in join.node.cancels:
+            step = self._ensure_step(node_id, scope.iteration)
+            if step.loop is not None:
+                self._close_loop(step, "joinSatisfied")
+            elif not step.decided:
+                self.doomed.append((step, "joinSatisfied"))
 
     def _keep_open(self, scope: Scope, step: StepState) -> None:
         """The step is open; where its scope closes already, not for long."""
         scope.open[step.node.id] = step
         if scope.closing and step.status != "running":
             step.cancelling = False
-            self.doomed.append(step)
+            self.doomed.append((step, scope.closing))
 
     def _leave_running(self, step: StepState) -> None:
         if step.status in ("starting", "running") and not step.node.type.container:
@@ -430,6 +464,10 @@ class ExecutionState:
         loop = container.loop
         if loop is None or loop.closing or loop.opening:
             return
+        if loop.conditional:
+            if not loop.open:
+                self.undecided_loops.append(container)
+            return
         loop.opening = True
         count = loop.plan.item_count or 0
         while loop.next_index < count and len(loop.open) < loop.plan.concurrency and not loop.closing:
@@ -452,6 +490,8 @@ class ExecutionState:
             return
         index = scope.iteration[-1]
         loop.open.discard(index)
+        if loop.conditional:
+            loop.results.clear()
         if scope.failure is None:
             loop.results[index] = IterationResult(scope.sinks())
         elif loop.plan.collect_errors and not loop.closing:
@@ -459,6 +499,9 @@ class ExecutionState:
         elif not loop.closing:
             loop.failure = scope.failure
             self._close_loop(container, "siblingFailed")
+            return
+        if loop.has_enough and not loop.closing:
+            self._close_loop(container, "enough")
             return
         if not loop.closing:
             self._open_iterations(container)
@@ -475,7 +518,7 @@ class ExecutionState:
             if step.loop is not None:
                 self._close_loop(step, reason)
             elif not step.decided:
-                self.doomed.append(step)
+                self.doomed.append((step, reason))
 
     def _close_loop(self, container: StepState, reason: str) -> None:
         loop = container.loop
@@ -521,6 +564,7 @@ class ExecutionState:
         if container.loop is None:
             raise CorruptHistory(f"history shows node {node.id!r} inside a container that does not run")
         container.loop.open.add(iteration[-1])
+        container.loop.next_index = max(container.loop.next_index, iteration[-1] + 1)
         scope = self._open_scope(node.parent_id, iteration)
         if container.loop.closing:
             self._close(scope, container.loop.closing)

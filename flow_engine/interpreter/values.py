@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from flow_engine.interpreter.journal import PayloadSource
 from flow_engine.interpreter.state import Stored
@@ -42,6 +43,12 @@ class Values:
         value = decode(await self._source.payload(ref))
         self._remember(ref, value)
         return value
+
+    async def folded(self, sinks: Sequence[tuple[str, Stored]]) -> JsonValue:
+        """What a scope puts out. SEMANTICS, end: the only sink's output; several: by node id; none: null."""
+        if len(sinks) == 1:
+            return await self.get(sinks[0][1])
+        return {node_id: await self.get(output) for node_id, output in sinks} or None
 
     def _remember(self, ref: PayloadRef, value: JsonValue) -> None:
         if ref.hash not in self._cache:

@@ -52,9 +52,10 @@ async def expression_scope(
 
 async def default_input(state: ExecutionState, values: Values, step: StepState) -> JsonValue:
     """What a node without predecessors gets: the execution's input, or in a loop the item."""
-    if step.node.path:
-        variables = await _loop_variables(state, values, step.node.path, step.iteration)
-        return variables.get("item")
+    variables = await _loop_variables(state, values, step.node.path, step.iteration)
+    for name in ("item", "previous"):
+        if name in variables:
+            return variables[name]
     created = state.created
     assert created is not None
     return await values.get(Stored.of(created.input, created.input_ref))
@@ -88,9 +89,28 @@ async def _loop_variables(
     loops: dict[str, dict[str, JsonValue]] = {}
     for depth, container_id in enumerate(path):
         index = iteration[depth]
-        variables: dict[str, JsonValue] = {"index": index, "iteration": index}
         container = state.step((container_id, iteration[:depth]))
-        if container.loop is not None and container.loop.plan.item_count is not None:
-            variables["item"] = (await values.get(container.loop.items))[index]
-        loops[container_id] = variables
-    return {"loops": loops, **loops[path[-1]]}
+        if container.node.type.loop_variables:
+            loops[container_id] = await _variables_of(container, values, index)
+    innermost = next((loops[container_id] for container_id in reversed(path) if container_id in loops), {})
+    return {"loops": loops, **innermost}
+
+
+async def _variables_of(container: StepState, values: Values, index: int) -> dict[str, JsonValue]:
+    loop = container.loop
+    variables: dict[str, JsonValue] = {"index": index, "iteration": index}
+    if loop is None:
+        return variables
+    if loop.conditional:
+        last = loop.results.get(index - 1)
+        variables["previous"] = await values.folded(last.sinks) if last is not None else None
+    else:
+        variables["item"] = (await values.get(loop.items))[index]
+    return variables
+
+
+async def condition_scope(scope: dict[str, Any], container: StepState, values: Values) -> dict[str, Any]:
+    """What the condition of a container without items sees: what the container sees, and its iterations."""
+    loop = container.loop
+    assert loop is not None
+    return {**scope, **await _variables_of(container, values, loop.next_index)}

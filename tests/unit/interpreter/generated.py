@@ -18,6 +18,7 @@ Node = dict[str, Any]
 
 @st.composite
 def definitions(draw: st.DrawFn, *, handled: bool = True) -> dict[str, Any]:
+    """handled: no failure fails a scope, and the result depends on no timing."""
     nodes: list[Node] = []
     edges: list[dict[str, str]] = []
     _scope(draw, nodes, edges, parent=None, size=draw(st.integers(1, 7)), handled=handled)
@@ -27,6 +28,18 @@ def definitions(draw: st.DrawFn, *, handled: bool = True) -> dict[str, Any]:
         "edges": edges,
         "maxParallel": draw(st.sampled_from([1, 2, 64])),
     }
+
+
+@st.composite
+def wild_definitions(draw: st.DrawFn) -> dict[str, Any]:
+    """With time-outs and steps that must not run twice: the result depends on timing, but there is one."""
+    definition: dict[str, Any] = draw(definitions(handled=False))
+    for node in definition["nodes"]:
+        if draw(st.booleans()):
+            node["timeoutMs"] = draw(st.sampled_from([1, 40, 300, 7000]))
+        if draw(st.booleans()) and node["type"] != "logic.foreach":
+            node["atMostOnce"] = True
+    return definition
 
 
 def _scope(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from flow_engine.errors import LeaseLost
 from flow_engine.interpreter import events as e
 from flow_engine.interpreter.journal import Entry
 from flow_engine.workflow.graph import WorkflowGraph
-from tests.unit.interpreter.generated import ANSWER, definitions
+from tests.unit.interpreter.generated import ANSWER, definitions, wild_definitions
 from tests.unit.interpreter.memory_journal import TERMINAL, Fault, no_fault
 from tests.unit.interpreter.play import Play, compiled, outcomes, short
 from tests.unit.interpreter.virtual_time import VirtualTimeLoop
@@ -113,6 +113,27 @@ def test_a_cancellation_ends_everything(definition: dict[str, Any], value: int, 
     assert all(step.finished for step in play.view.steps)
 
 
+@bounded
+@given(
+    definition=wild_definitions(),
+    value=st.integers(1, 4),
+    deadline=st.sampled_from([None, 0.05, 1.0]),
+    what=st.sampled_from(["pause", "shutdown", "cancel"]),
+    at=st.integers(1, 8),
+    dies=st.integers(1, 12),
+)
+def test_whatever_happens_it_ends(
+    definition: dict[str, Any], value: int, deadline: float | None, what: str, at: int, dies: int
+) -> None:
+    graph = compiled(definition)
+    fault = dies_at(dies, "after")
+    play = virtually(survived(graph, value, fault, meddling=(at, what), deadline_seconds=deadline))
+    assert not ran_again(play)
+    assert all(step.finished for step in play.view.steps)
+    for node_id, iteration, runs in once_only(play):
+        assert runs == 1, f"{node_id}{list(iteration)} began {runs} times"
+
+
 def virtually(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(coroutine)
@@ -124,9 +145,10 @@ async def survived(
     fault: Fault = no_fault,
     mode: str = "queued",
     meddling: tuple[int, str] = (0, ""),
+    deadline_seconds: float | None = None,
 ) -> Play:
     """The execution at its end, however many runners it took. meddling: at which commit what happens."""
-    play = Play(graph, value, mode=mode)
+    play = Play(graph, value, mode=mode, deadline_seconds=deadline_seconds)
     fault = meddled(play, fault, *meddling)
     answers = dict.fromkeys(graph.nodes, ANSWER)
     for _ in range(MOST_RUNNERS):
@@ -208,6 +230,17 @@ def ran_again(play: Play) -> list[str]:
         if isinstance(event, e.OUTCOME_EVENTS):
             settled.add((event.node_id, event.iteration))
     return again
+
+
+def once_only(play: Play) -> list[tuple[str, tuple[int, ...], int]]:
+    """How often each `atMostOnce` step really began outside, unless it failed by itself."""
+    calls = Counter((node_id, iteration) for node_id, iteration, *_ in play.world.calls)
+    failed = {(event.node_id, event.iteration) for event in play.history if isinstance(event, e.StepRetrying)}
+    return [
+        (*key, runs)
+        for key, runs in calls.items()
+        if play.graph.nodes[key[0]].at_most_once and key not in failed
+    ]
 
 
 def by_step(play: Play) -> dict[str, list[str]]:

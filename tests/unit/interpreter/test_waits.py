@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -75,6 +76,19 @@ async def test_an_answer_between_looking_and_letting_go_is_not_lost() -> None:
     end = await play.run(answered_meanwhile)
     assert end.status == "completed"
     assert "waiting" not in play.trace
+
+
+async def test_an_answer_that_comes_with_a_commit_under_way_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The runner has decided to let go, and waits only for an earlier commit to end."""
+    monkeypatch.setattr("tests.unit.interpreter.memory_journal.COMMIT_SECONDS", 1.0)
+    ends_during_the_commit = node("delay", "logic.delay", durationMs=500)
+    play = Play(workflow(ask(), ends_during_the_commit), {"who": "Ann"})
+    running = play.begin()
+    await asyncio.sleep(0.9)
+    play.answer("ask", YES)
+    assert (await running).status == "completed"
 
 
 async def test_without_an_answer_in_time_the_step_fails() -> None:
