@@ -132,7 +132,6 @@ def _check_fields(
         compiled.constant = config
 
 
-"""What an expression gives, in words, and an example of it."""
 _SAMPLES: Mapping[str, tuple[str, JsonValue]] = {
     "bool": ("true or false", True),
     "int": ("a whole number", 1),
@@ -141,6 +140,7 @@ _SAMPLES: Mapping[str, tuple[str, JsonValue]] = {
     "list": ("a list", []),
     "map": ("an object", {}),
 }
+"""What an expression gives, in words, and an example of it, by its kind."""
 
 
 def _at(value: Any, place: Keys) -> Any:

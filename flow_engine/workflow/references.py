@@ -15,9 +15,8 @@ from flow_engine.workflow.reading import Draft
 from flow_engine.workflow.structure import Structure
 
 EVERYWHERE: Final = frozenset(("input", "nodes", "vars", "execution"))
-IN_LOOPS: Final = frozenset(("item", "index", "iteration", "loops"))
+IN_LOOPS: Final = frozenset(("item", "index", "iteration", "previous", "loops"))
 NODE_FIELDS: Final = ("output", "status", "error")
-LOOP_FIELDS: Final = ("item", "index", "iteration")
 
 Fault = tuple[str, str, str]  # code, message, hint
 
@@ -80,7 +79,7 @@ class Viewpoint:
         if name in IN_LOOPS:
             return (
                 "OUTSIDE_LOOP",
-                f"{name!r} exists only inside a loop",
+                f"{name!r} exists only inside {_LOOPS_WITH.get(name, chr(97) + " loop")}",
                 "set parentId to the loop that it belongs to",
             )
         if name in self.structure.nodes:
@@ -126,14 +125,34 @@ class Viewpoint:
         return "NOT_UPSTREAM", message, f"draw an edge that leads from {quoted(node_id)} to {quoted(here)}"
 
     def _loop_fault(self, node_id: str, fields: list[str | int]) -> Fault | None:
-        around = self.structure.containers_of(self.node_id) if self.node_id else ()
+        around = [
+            container_id
+            for container_id in (self.structure.containers_of(self.node_id) if self.node_id else ())
+            if _variables_of(self.structure, container_id)
+        ]
         if node_id not in around:
             hint = near_miss(node_id, around) or f"around it are {listed(around)}"
             return "OUTSIDE_LOOP", f"{quoted(node_id)} is no loop around this node", hint
-        if fields and fields[0] not in LOOP_FIELDS:
-            message = f"a loop has {listed(LOOP_FIELDS)}, not {quoted(fields[0])}"
-            return "UNKNOWN_FIELD", message, near_miss(str(fields[0]), LOOP_FIELDS)
+        known = sorted(_variables_of(self.structure, node_id))
+        if fields and fields[0] not in known:
+            message = f"the loop {quoted(node_id)} has {listed(known)}, not {quoted(fields[0])}"
+            return "UNKNOWN_FIELD", message, near_miss(str(fields[0]), known)
         return None
+
+
+def loop_names(structure: Structure, node_id: str) -> frozenset[str]:
+    """The variables that a node has from the loops around it: those of the innermost, and `loops`."""
+    if node_id in structure.misplaced:
+        return IN_LOOPS
+    for container_id in reversed(structure.containers_of(node_id)):
+        if variables := _variables_of(structure, container_id):
+            return variables | {"loops"}
+    return frozenset()
+
+
+def _variables_of(structure: Structure, container_id: str) -> frozenset[str]:
+    container = structure.nodes[container_id]
+    return container.type.loop_variables if container.type is not None else IN_LOOPS - {"loops"}
 
 
 def reference_problems(expression: Expression, viewpoint: Viewpoint, path: str) -> Iterable[Problem]:

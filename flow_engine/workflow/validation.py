@@ -33,7 +33,7 @@ from flow_engine.workflow.json_schemas import schema_problems, value_problems
 from flow_engine.workflow.limits import DEFAULT_LIMITS, WorkflowLimits
 from flow_engine.workflow.model import RetryDefinition, WorkflowSettings
 from flow_engine.workflow.reading import Draft, NodeTypes, read
-from flow_engine.workflow.references import EVERYWHERE, IN_LOOPS, Viewpoint, nodes_read, reference_problems
+from flow_engine.workflow.references import EVERYWHERE, Viewpoint, loop_names, nodes_read, reference_problems
 from flow_engine.workflow.structure import Structure, connect
 
 __all__ = ["NodeTypes", "check_input", "compile_workflow", "validate_workflow"]
@@ -118,8 +118,7 @@ class _Check:
             compiled = compile_config(draft.type, raw, path)
             self.findings.extend(compiled.problems)
             return compiled
-        inside = self.structure.parents[draft.id] or draft.id in self.structure.misplaced
-        viewpoint = self._viewpoint(draft.id, EVERYWHERE | IN_LOOPS if inside else EVERYWHERE)
+        viewpoint = self._viewpoint(draft.id, EVERYWHERE | loop_names(self.structure, draft.id))
         compiled = compile_config(draft.type, raw, path, viewpoint.kind_of)
         self.findings.extend(compiled.problems)
         for place, expression, extra in compiled.expressions:
@@ -195,6 +194,7 @@ class _Check:
             for edges in (self.structure.incoming, self.structure.outgoing)
         )
         branches = any(edge.handle == ERROR_HANDLE for edge in outgoing)
+        rest = self.structure.leading_only_to(draft.id) if draft.type.cancels_rest(definition.config) else ()
         once = definition.at_most_once
         return GraphNode(
             id=draft.id,
@@ -216,6 +216,7 @@ class _Check:
             retry=_policy(definition.retry),
             timeout_ms=definition.timeout_ms,
             at_most_once=draft.type.at_most_once if once is None else once,
+            cancels=tuple(rest),
         )
 
 
