@@ -101,14 +101,24 @@ class NodeNotFound(FlowEngineError):
         super().__init__(f"the workflow has no node {node_id!r}", nodeId=node_id)
 
 
+class ValueNotFound(FlowEngineError):
+    """No definition or value of this hash is stored, or none that may be read this way."""
+
+    reason = "VALUE_NOT_FOUND"
+
+    def __init__(self, value_hash: str) -> None:
+        super().__init__(f"there is no value with the hash {value_hash!r}", hash=value_hash)
+
+
 class IllegalTransition(FlowEngineError):
-    """The execution's status does not allow what was asked."""
+    """The execution's status, or what was asked of it before, does not allow what is asked now."""
 
     reason = "ILLEGAL_TRANSITION"
 
-    def __init__(self, current: str, requested: str) -> None:
+    def __init__(self, current: str, requested: str, *, cancelling: bool = False) -> None:
+        what = f"is {current} and being cancelled" if cancelling else f"is {current}"
         super().__init__(
-            f"an execution that is {current} cannot be {requested}", status=current, requested=requested
+            f"an execution that {what} cannot be {requested}", status=current, requested=requested
         )
 
 

@@ -24,7 +24,6 @@ from grpc_status import rpc_status
 from flow_engine import errors
 from flow_engine.payload import encode
 from services.executor.persistence.database import NotStorable
-from services.executor.persistence.reading import ValueNotFound
 
 log = structlog.get_logger()
 
@@ -53,7 +52,7 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.ReportGap: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ReportConflict: grpc.StatusCode.ALREADY_EXISTS,
     NotStorable: grpc.StatusCode.INVALID_ARGUMENT,
-    ValueNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.ValueNotFound: grpc.StatusCode.NOT_FOUND,
 }
 
 

@@ -66,6 +66,17 @@ async def batches_after(
         sequence = batches[-1].last_sequence
 
 
+async def names_value(
+    persistence: ExecutionPersistence, execution_id: ExecutionId, payload_hash: str
+) -> bool:
+    """Whether the history refers to the value: nobody reads through one execution what is another's."""
+    named = f'"{payload_hash}"'.encode()
+    async for batch in batches_after(persistence, execution_id, 0):
+        if named in batch.events_json:
+            return True
+    return False
+
+
 async def created_event(persistence: ExecutionPersistence, execution_id: ExecutionId) -> ExecutionCreated:
     (batch, *_) = await persistence.events(execution_id, 0, 1)
     created = decode_events(batch.events_json, batch.first_sequence)[0]

@@ -10,7 +10,14 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET
 
-from flow_engine.errors import IllegalTransition, InvalidRequest, NodeNotFound, Problem, Unavailable
+from flow_engine.errors import (
+    IllegalTransition,
+    InvalidRequest,
+    NodeNotFound,
+    Problem,
+    Unavailable,
+    ValueNotFound,
+)
 from flow_engine.ids import ExecutionId, Iteration, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked, placed
 from flow_engine.interpreter.steps import Result, Step, decode_result
@@ -21,7 +28,7 @@ from services.executor.answers import answered_step
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definition, Definitions, node_types_of
 from services.executor.fork import fork
-from services.executor.history import created_event, snapshot_of, steps_at
+from services.executor.history import created_event, names_value, snapshot_of, steps_at
 from services.executor.inputs import check_against, parse_input
 from services.executor.notifications import Notifications
 from services.executor.persistence.contract import (
@@ -215,7 +222,7 @@ class ExecutionManager:
         """One read: steps and output of an ended execution, of an open one its row alone."""
         record = await self._persistence.get(execution_id)
         if record.result is None:
-            return View(record, Result(), {}, None, None)
+            return View(record, Result(), {}, None, self.reason(record))
         result = decode_result(record.result)
         node_types, progress = await self._shape(record, result.steps)
         return View(record, result, node_types, progress, None)
@@ -249,6 +256,10 @@ class ExecutionManager:
         state = await self._persistence.queue_state()
         return waiting_reason(record, Queue(position, self._workers(), state.oldest_pending_seconds))
 
+    def reason(self, record: ExecutionRecord) -> WaitingReason | None:
+        """Why it does not run, as far as its row tells: without its place in the queue."""
+        return waiting_reason(record, Queue(None, self._workers()))
+
     async def input_text(self, execution_id: ExecutionId) -> str:
         created = await created_event(self._persistence, execution_id)
         return (await self._input(created)).text.decode()
@@ -260,6 +271,16 @@ class ExecutionManager:
         if view.result.output_ref is not None:
             return (await self._persistence.payload(view.result.output_ref.hash)).decode()
         return None if view.result.output is UNSET else encode(view.result.output).decode()
+
+    async def value_text(self, execution_id: ExecutionId, hash_: str) -> str:
+        """JSON text of a value that the execution's history names by its hash.
+
+        Raises ExecutionNotFound, ValueNotFound.
+        """
+        record = await self._persistence.get(execution_id)
+        if hash_ != record.input_hash and not await names_value(self._persistence, execution_id, hash_):
+            raise ValueNotFound(hash_)
+        return (await self._persistence.payload(hash_)).decode()
 
     async def definition_text(self, record: ExecutionRecord) -> str:
         return (await self._persistence.definition(record.definition_hash)).decode()
@@ -315,9 +336,14 @@ def types_of(graph: WorkflowGraph) -> dict[str, str]:
 
 
 def legal(move: Move, requested: str, *, unless: Sequence[str]) -> Move:
-    """The move, if the status it led to is not one that makes what was asked impossible."""
-    if not move.changed and move.record.status in unless:
-        raise IllegalTransition(move.record.status, requested)
+    """The move, if the status it led to is not one that makes what was asked impossible.
+
+    Once it was told to cancel, an execution does nothing else.
+    """
+    record = move.record
+    cancelling = record.pending_control == "cancel" and requested != "cancelled"
+    if not move.changed and (cancelling or record.status in unless):
+        raise IllegalTransition(record.status, requested, cancelling=cancelling)
     return move
 
 

@@ -17,22 +17,23 @@ class WaitingReason:
     until: datetime | None = None
     node_ids: tuple[str, ...] = ()
     queue_position: int = 0
+    queue_oldest_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
     """What is known of the queue when the question is asked."""
 
-    position: int  # of this execution, from 1
+    position: int | None  # of this execution, from 1; 0: it has just left; None: nobody counted
     workers: int  # alive
-    oldest_seconds: float = 0.0
+    oldest_seconds: float | None = None
 
 
 def waiting_reason(record: ExecutionRecord, queue: Queue | None) -> WaitingReason | None:
     """None while it runs and when it has ended. queue: needed when pending."""
     match record.status:
         case "pending":
-            return pending_reason(queue or Queue(0, 1))
+            return pending_reason(queue or Queue(None, 1))
         case "paused":
             return WaitingReason("paused", "It is paused until somebody resumes it.")
         case "waiting":
@@ -41,18 +42,25 @@ def waiting_reason(record: ExecutionRecord, queue: Queue | None) -> WaitingReaso
 
 
 def pending_reason(queue: Queue) -> WaitingReason:
+    kind, explanation = "queued", queued_text(queue)
     if not queue.workers:
-        return WaitingReason(
-            "noWorker",
-            "No worker is alive; start one with `flow worker`.",
-            queue_position=queue.position,
-        )
-    age = f", the oldest for {queue.oldest_seconds:.0f} s" if queue.oldest_seconds >= 1 else ""
+        kind, explanation = "noWorker", "No worker is alive; start one with `flow worker`."
     return WaitingReason(
-        "queued",
-        f"It is number {queue.position} in the queue{age}." if queue.position else "A worker is taking it.",
-        queue_position=queue.position,
+        kind,
+        explanation,
+        queue_position=queue.position or 0,
+        queue_oldest_seconds=queue.oldest_seconds,
     )
+
+
+def queued_text(queue: Queue) -> str:
+    if queue.position is None:
+        return "It is in the queue."
+    if not queue.position:
+        return "A worker is taking it."
+    oldest = queue.oldest_seconds or 0
+    age = f", the oldest for {oldest:.0f} s" if oldest >= 1 else ""
+    return f"It is number {queue.position} in the queue{age}."
 
 
 URGENCY = ("person", "callback", "retry", "timer")
@@ -75,6 +83,8 @@ def reason_of_waits(waits: Sequence[JsonValue], wake_at: datetime | None) -> Wai
     times = [time for wait in chosen if (time := instant(wait.get("until"))) is not None]
     who = f"Step {nodes[0]!r}" if len(nodes) == 1 else f"{len(nodes)} steps" if nodes else "It"
     explanation = EXPLANATIONS[kind].format(who=who)
+    if kind == "person" and len(nodes) == 1 and (assignee := chosen[0].get("assignee")):
+        explanation = f"{who} waits for an answer from {assignee}."
     if len(nodes) > 1:
         explanation = explanation.replace("waits", "wait").replace(" is ", " are ").replace("its", "their")
     return WaitingReason(kind, explanation, min(times) if times else timer(kind, wake_at), nodes)

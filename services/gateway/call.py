@@ -65,7 +65,7 @@ class Route:
     params: Sequence[Param] = ()
     body: type[msgspec.Struct] | str | None = None  # a struct, "json" for any JSON, "definition"
     body_required: bool = True
-    answers: Mapping[int, Any] = field(default_factory=dict)  # status -> struct, media type, or None
+    answers: Mapping[int, Any] = field(default_factory=dict)  # status -> struct, "value", media type, or None
     refusals: Sequence[int] = ()  # statuses beside those that any route may answer with
 
     @property

@@ -122,7 +122,10 @@ class WaitingReasonDocument(Document, frozen=True, kw_only=True):
     explanation: str
     until: Instant | UnsetType = UNSET
     node_ids: list[str]
-    queue_position: int | UnsetType = UNSET
+    queue_position: Annotated[int, Meta(description="From 1.")] | UnsetType = UNSET
+    queue_oldest_ms: Annotated[int, Meta(description="How long the oldest has been queued.")] | UnsetType = (
+        UNSET
+    )
 
 
 class ExecutionDocument(Document, frozen=True, kw_only=True):
@@ -425,4 +428,7 @@ def _waiting(reason: pb.WaitingReason) -> WaitingReasonDocument:
         until=_instant(reason, "until_time"),
         node_ids=list(reason.node_ids),
         queue_position=reason.queue_position or UNSET,
+        queue_oldest_ms=_milliseconds(reason.queue_oldest_age)
+        if reason.HasField("queue_oldest_age")
+        else UNSET,
     )

@@ -101,6 +101,14 @@ async def list_events(call: Call) -> Answer:
     return document(event_page(await executor.ask(executor.executions.ListEvents, request, call.request_id)))
 
 
+async def get_value(call: Call) -> Answer:
+    """A value above 4 KiB, by the hash that the execution's steps or events tell."""
+    executor = call.services.executor
+    request = pb.GetValueRequest(execution_id=call.path["executionId"], hash=call.path["hash"])
+    answer = await executor.ask(executor.executions.GetValue, request, call.request_id)
+    return Response(answer.value_json, media_type="application/json")
+
+
 async def stream_execution(call: Call) -> Answer:
     """Follow an execution as server-sent events."""
     try:

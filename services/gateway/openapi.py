@@ -104,6 +104,8 @@ def _answer(status: int, kind: Any, refs: Mapping[Any, Any]) -> dict[str, Any]:
         answer["content"] = {"application/json": {"schema": refs[kind]}}
     elif kind == "json":
         answer["content"] = {"application/json": {"schema": {"type": "object"}}}
+    elif kind == "value":
+        answer["content"] = {"application/json": {"schema": {"description": "Any JSON value."}}}
     elif kind is not None:
         answer["content"] = {kind: {"schema": {"type": "string"}}}
     if status in (201, 202):

@@ -115,6 +115,12 @@ API: tuple[Route, ...] = (
         answers={200: EventPage}, refusals=(404,),
     ),
     Route(
+        "GET", f"{EXECUTION}/payloads/{{hash}}", executions.get_value, "Executions",
+        "Get a value above 4 KiB",
+        "Steps and events show such values as outputRef, inputRef and the like, with their hash.",
+        answers={200: "value"}, refusals=(404,),
+    ),
+    Route(
         "POST", f"{EXECUTION}/pause", executions.pause_execution, "Control", "Pause an execution",
         "Running steps finish, nothing new starts. 202 while steps still finish.",
         body=PauseRequest, body_required=False,
@@ -233,6 +239,7 @@ SOCKETS: tuple[Route, ...] = (
 PATH_PARAMS: Mapping[str, str] = {
     "executionId": "Id of the execution.",
     "nodeId": "Id of the node in the definition.",
+    "hash": "SHA-256 of the value's JSON text, hex.",
     "workflowId": "Id of the stored workflow.",
 }
 

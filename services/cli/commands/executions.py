@@ -116,6 +116,18 @@ def show(execution_id: ExecutionIdArgument, as_json: AsJson = False) -> None:
         console().print(part)
 
 
+def value(
+    execution_id: ExecutionIdArgument,
+    value_hash: Annotated[str, typer.Argument(metavar="HASH", help="As `flow show --json` tells it.")],
+) -> None:
+    """Print a value above 4 KiB of a step or an event, as JSON."""
+    from flow_engine.v1 import execution_pb2 as pb
+
+    with _calls() as (executor, seconds):
+        request = pb.GetValueRequest(execution_id=execution_id, hash=value_hash)
+        print(executor.executions.GetValue(request, timeout=seconds).value_json)
+
+
 def pause(execution_id: ExecutionIdArgument, reason: ReasonOption = "", as_json: AsJson = False) -> None:
     """Let running steps finish and start nothing new."""
     from flow_engine.v1 import execution_pb2 as pb

@@ -19,7 +19,7 @@ from flow_engine.payload import encode
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
 from services.executor.manager import ExecutionManager, View
-from services.executor.persistence.contract import ExecutionFilter
+from services.executor.persistence.contract import ExecutionFilter, ExecutionRecord, Move
 from services.executor.servicers import messages
 from services.executor.starts import DEFAULT_PRIORITY, StartRequest
 from services.executor.watch import News
@@ -29,6 +29,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MAX_STEPS, MAX_STEPS_BYTES = 10_000, 4 << 20
 MAX_OUTPUT_BYTES = 1 << 20
 MAX_EVENTS_BYTES = 2 << 20
+MOST_SEQUENCE = 2**53 - 1
+"""No history gets there; beyond it comparisons in the database would overflow."""
 ANSWER_SECONDS = 0.25
 """Kept of a caller's deadline for making the answer."""
 
@@ -85,29 +87,25 @@ class ExecutionServicer(ExecutionServiceServicer):
         self, request: pb.PauseExecutionRequest, context: Context
     ) -> pb.PauseExecutionResponse:
         move = await self._manager.pause(execution_id_of(request), request.reason)
-        return pb.PauseExecutionResponse(
-            execution=messages.execution(move.record), done=move.record.status == "paused"
-        )
+        return pb.PauseExecutionResponse(execution=self._row(move.record), done=is_done(move, "paused"))
 
     async def ResumeExecution(  # noqa: N802
         self, request: pb.ResumeExecutionRequest, context: Context
     ) -> pb.ResumeExecutionResponse:
         move = await self._manager.resume(execution_id_of(request))
-        return pb.ResumeExecutionResponse(execution=messages.execution(move.record), done=True)
+        return pb.ResumeExecutionResponse(execution=self._row(move.record), done=True)
 
     async def CancelExecution(  # noqa: N802
         self, request: pb.CancelExecutionRequest, context: Context
     ) -> pb.CancelExecutionResponse:
         move = await self._manager.cancel(execution_id_of(request), request.reason)
-        return pb.CancelExecutionResponse(
-            execution=messages.execution(move.record), done=move.record.status == "cancelled"
-        )
+        return pb.CancelExecutionResponse(execution=self._row(move.record), done=is_done(move, "cancelled"))
 
     async def RetryExecution(  # noqa: N802
         self, request: pb.RetryExecutionRequest, context: Context
     ) -> pb.RetryExecutionResponse:
         record = await self._manager.retry(execution_id_of(request), request.from_node)
-        return pb.RetryExecutionResponse(execution=messages.execution(record))
+        return pb.RetryExecutionResponse(execution=self._row(record))
 
     async def SubmitInput(  # noqa: N802
         self, request: pb.SubmitInputRequest, context: Context
@@ -117,7 +115,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         record = await self._manager.submit_input(
             execution_id_of(request), request.node_id, tuple(request.iteration), request.input_json
         )
-        return pb.SubmitInputResponse(execution=messages.execution(record))
+        return pb.SubmitInputResponse(execution=self._row(record))
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -142,7 +140,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         page = found[:size]
         last = page[-1] if len(found) > size else None
         return pb.ListExecutionsResponse(
-            executions=[messages.execution(record) for record in page],
+            executions=[self._row(record) for record in page],
             next_page_token=write_token(Newest(last.created_at, last.id)) if last else "",
         )
 
@@ -169,6 +167,11 @@ class ExecutionServicer(ExecutionServiceServicer):
         events = messages.events(execution_id, batches, after)[:limit]
         return pb.ListEventsResponse(events=next(portions(events), []), last_sequence=last_sequence)
 
+    async def GetValue(self, request: pb.GetValueRequest, context: Context) -> pb.GetValueResponse:  # noqa: N802
+        return pb.GetValueResponse(
+            value_json=await self._manager.value_text(execution_id_of(request), request.hash)
+        )
+
     async def WatchExecution(  # noqa: N802
         self, request: pb.WatchExecutionRequest, context: Context
     ) -> AsyncIterator[pb.WatchExecutionResponse]:
@@ -181,6 +184,13 @@ class ExecutionServicer(ExecutionServiceServicer):
             for response in watch_responses(execution_id, news, cursor):
                 yield response
             cursor = news.cursor
+
+    def _row(self, record: ExecutionRecord) -> pb.Execution:
+        """What its row tells."""
+        message = messages.execution(record)
+        if (reason := self._manager.reason(record)) is not None:
+            message.waiting_reason.CopyFrom(messages.waiting_reason(reason))
+        return message
 
     async def _shown(self, view: View, *, steps: bool = True) -> pb.Execution:
         """With everything that the view holds."""
@@ -199,6 +209,11 @@ class ExecutionServicer(ExecutionServiceServicer):
             message.steps.extend(page)
             message.steps_next_page_token = write_token(FirstStep(following)) if following else ""
         return message
+
+
+def is_done(move: Move, goal: str) -> bool:
+    """Whether there is nothing left to accept: the goal is reached, or was asked for before."""
+    return not move.changed or move.record.status == goal
 
 
 def start_request(spec: pb.StartSpec) -> StartRequest:
@@ -266,8 +281,9 @@ def execution_id_of(request: Any) -> ExecutionId:
 
 
 def sequence_of(value: int) -> int:
-    if value < 0:
-        raise InvalidRequest([Problem("/afterSequence", "OUT_OF_RANGE", "must not be negative")])
+    if not 0 <= value <= MOST_SEQUENCE:
+        message = f"must be between 0 and {MOST_SEQUENCE}"
+        raise InvalidRequest([Problem("/afterSequence", "OUT_OF_RANGE", message)])
     return value
 
 

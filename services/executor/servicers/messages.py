@@ -127,6 +127,9 @@ def waiting_reason(reason: WaitingReason) -> pb.WaitingReason:
         until_time=timestamp(reason.until),
         node_ids=reason.node_ids,
         queue_position=reason.queue_position,
+        queue_oldest_age=None
+        if reason.queue_oldest_seconds is None
+        else duration(1000 * reason.queue_oldest_seconds),
     )
 
 

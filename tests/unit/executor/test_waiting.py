@@ -77,3 +77,17 @@ def test_a_person_s_deadline_is_told() -> None:
     reason = waiting_reason(replace(RECORD, status="waiting", waits=[PERSON]), None)
     assert reason is not None
     assert reason.until == datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_a_list_tells_that_it_is_queued_without_counting() -> None:
+    reason = waiting_reason(replace(RECORD, status="pending"), Queue(None, 1))
+    assert reason is not None
+    assert (reason.kind, reason.queue_position, reason.queue_oldest_seconds) == ("queued", 0, None)
+    assert reason.explanation == "It is in the queue."
+
+
+def test_the_place_in_the_queue_is_told_with_the_age_of_the_oldest() -> None:
+    reason = waiting_reason(replace(RECORD, status="pending"), Queue(3, 1, 12.4))
+    assert reason is not None
+    assert reason.explanation == "It is number 3 in the queue, the oldest for 12 s."
+    assert reason.queue_oldest_seconds == 12.4
