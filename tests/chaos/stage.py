@@ -1,0 +1,233 @@
+"""The real services as processes, on a database and a Redis of their own, with proxies where asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.chaos.deadly_node import installed_in
+from tests.chaos.proxy import Proxy
+from tests.chaos.records import Records
+from tests.infra.postgres import PostgresCluster
+from tests.infra.stack import ServiceProcess, free_port
+from tests.infra.valkey import PrivateValkey
+from tests.infra.witness import Witness
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT_LEASES = {
+    "FLOW_LEASE_SECONDS": "3",
+    "FLOW_IMMEDIATE_LEASE_SECONDS": "3",
+    "FLOW_SWEEP_INTERVAL_SECONDS": "0.2",
+}
+"""A lost process is noticed within seconds."""
+LONG_LEASES = {
+    "FLOW_LEASE_SECONDS": "30",
+    "FLOW_IMMEDIATE_LEASE_SECONDS": "30",
+    "FLOW_SWEEP_INTERVAL_SECONDS": "0.2",
+}
+"""No lease runs out within a fault that takes no process: any step that runs twice is a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a stage is made of. Faults with equal plans share one.
+
+    between: where proxies stand: redis, postgresql, executor. small_disk: SQLite's file lies on a file
+    system of 16 MiB, or where none can be mounted, under a limit of file size.
+    """
+
+    database: str  # sqlite, postgresql
+    settings: tuple[tuple[str, str], ...] = ()
+    between: frozenset[str] = frozenset()
+    workers: int = 2
+    small_disk: bool = False
+
+
+class Stage:
+    """`start` it in a thread that outlives it: its processes die with the thread that started them."""
+
+    def __init__(self, plan: Plan, cluster: PostgresCluster | None, folder: Path) -> None:
+        self.plan = plan
+        self.cluster = cluster
+        self.folder = folder
+        self.witness = Witness(folder / "witness.ndjson")
+        self.valkey = PrivateValkey(folder / "valkey")
+        self.proxies: dict[str, Proxy] = {}
+        self.database_url = ""
+        self.http_port = free_port()
+        self.grpc_port = free_port()
+        self.workers: list[ServiceProcess] = []
+        self._services: list[ServiceProcess] = []
+        self._environment: dict[str, str] = {}
+        self._mounted = False
+
+    async def start(self) -> Stage:
+        await self.valkey.start()
+        self.database_url = await asyncio.to_thread(self._make_database)
+        redis_url = self._through("redis", self.valkey.url)
+        grpc_address = f"127.0.0.1:{self.grpc_port}"
+        if "executor" in self.plan.between:
+            self.proxies["executor"] = Proxy(self.grpc_port).start()
+        self._environment = {
+            "DATABASE_URL": self._through("postgresql", self.database_url),
+            "REDIS_URL": redis_url,
+            "FLOW_DATA_DIR": str(self.folder),
+            "FLOW_GRPC_ADDRESS": grpc_address,
+            "FLOW_HTTP_ADDRESS": f"127.0.0.1:{self.http_port}",
+            "FLOW_MIGRATE": "1",
+            "FLOW_WORKER_CONCURRENCY": "16",
+            "FLOW_LOG_LEVEL": "info",
+            "PYTHONPATH": os.pathsep.join((str(installed_in(self.folder / "packages")), str(ROOT))),
+            **dict(self.plan.settings),
+        }
+        self.executor = self._service("executor")
+        proxied = self._proxied_executor()
+        self.gateway = self._service("gateway", **proxied)
+        self.workers = [self._service("worker", **proxied) for _ in range(self.plan.workers)]
+        await asyncio.to_thread(self.executor.start)
+        await asyncio.gather(*(asyncio.to_thread(each.start) for each in (*self.workers, self.gateway)))
+        return self
+
+    async def stop(self) -> list[str]:
+        """What was wrong about the way it ended: exit codes other than 0."""
+        problems = []
+        for process in (self.gateway, *self.workers, self.executor):
+            try:
+                code = await asyncio.to_thread(process.stop)
+            except AssertionError as error:
+                problems.append(str(error).splitlines()[0])
+            else:
+                if code:
+                    problems.append(f"{process.name} ended with {code} on SIGTERM")
+        for proxy in self.proxies.values():
+            await asyncio.to_thread(proxy.stop)
+        await self.valkey.stop()
+        self.witness.close()
+        if self._mounted:
+            subprocess.run(["umount", self.disk], check=True)
+        return problems
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def grpc_address(self) -> str:
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def records(self) -> Records:
+        return Records(self.database_url)
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk"
+
+    @property
+    def disk_is_mounted(self) -> bool:
+        return self._mounted
+
+    def log(self, process: ServiceProcess) -> str:
+        return process.log.read_text() if process.log.exists() else ""
+
+    def _through(self, name: str, url: str) -> str:
+        """The URL by way of a proxy, where one is planned."""
+        if name not in self.plan.between:
+            return url
+        parts = urlsplit(url)
+        assert parts.port is not None
+        proxy = self.proxies[name] = Proxy(parts.port).start()
+        return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")))
+
+    def _proxied_executor(self) -> dict[str, str]:
+        if "executor" not in self.proxies:
+            return {}
+        return {"FLOW_GRPC_ADDRESS": f"127.0.0.1:{self.proxies['executor'].port}"}
+
+    def _make_database(self) -> str:
+        if self.plan.database == "postgresql":
+            assert self.cluster is not None
+            return self.cluster.create_database()
+        self.disk.mkdir()
+        if self.plan.small_disk:
+            command = ["mount", "-t", "tmpfs", "-o", "size=16m", "flow-chaos", self.disk]
+            done = (
+                subprocess.run(command, capture_output=True, check=False) if shutil.which("mount") else None
+            )
+            self._mounted = done is not None and done.returncode == 0
+        return f"sqlite:///{self.disk / 'flow.db'}"
+
+    def _service(self, kind: str, **settings: str) -> ServiceProcess:
+        name = f"{kind}-{len(self._services)}"
+        environment = {**self._environment, **settings}
+        process = ServiceProcess(name, f"services.{kind}", environment, self.folder / f"{name}.log")
+        self._services.append(process)
+        return process
+
+    # What faults do ---------------------------------------------------------------------------
+
+    async def restart(self, process: ServiceProcess) -> None:
+        await asyncio.to_thread(process.start)
+
+    async def kill(self, process: ServiceProcess) -> float:
+        """kill -9; when it was, in seconds since 1970."""
+        moment = time.time()
+        await asyncio.to_thread(process.kill)
+        return moment
+
+    async def revive(self, process: ServiceProcess) -> bool:
+        """Start it again if it has died; whether it had."""
+        if alive(process.pid):
+            return False
+        process.wait()
+        await self.restart(process)
+        return True
+
+    def freeze(self, process: ServiceProcess) -> float:
+        moment = time.time()
+        process.send(signal.SIGSTOP)
+        return moment
+
+    def thaw(self, process: ServiceProcess) -> None:
+        process.send(signal.SIGCONT)
+
+    async def busiest_worker(self) -> ServiceProcess:
+        """The worker that holds most leases right now."""
+        owners = await asyncio.to_thread(self.records.owners)
+        return max(self.workers, key=lambda worker: owners.get(worker.address, 0))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+async def until(look: Callable[[], bool], seconds: float, every: float = 0.02) -> bool:
+    """Whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if look():
+            return True
+        await asyncio.sleep(every)
+    return False
+
+
+def temporary_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="flow-chaos-"))
+
+
+def settings(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(values.items()))
