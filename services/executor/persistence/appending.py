@@ -11,6 +11,7 @@ from sqlalchemy import and_, delete, or_, select
 
 from flow_engine.errors import FlowEngineError, IdempotencyConflict, Unavailable
 from flow_engine.ids import ExecutionId
+from services.executor.persistence.conflicts import verdict
 from services.executor.persistence.contract import (
     ImmediateRun,
     NewExecution,
@@ -23,7 +24,7 @@ from services.executor.persistence.contract import (
 from services.executor.persistence.database import Conflict, Database, NotStorable
 from services.executor.persistence.groupcommit import GroupCommit
 from services.executor.persistence.moves import Draft
-from services.executor.persistence.reading import stored_batch
+from services.executor.persistence.reading import batches_after, stored_batch
 from services.executor.persistence.reports import accept, body_hash, is_repetition, refusal
 from services.executor.persistence.starting import begin, events_at_start
 from services.executor.persistence.tables import (
@@ -50,10 +51,19 @@ class Appending:
         self._database = database
         self._lease = lease
         self._stored_definitions: set[tuple[str, str]] = set()  # (namespace, hash), as committed
-        self._group: GroupCommit[Start | Report, Started | ReportReply] = GroupCommit(self._commit, _keys)
+        self._group: GroupCommit[Start | Report, Started | ReportReply] = GroupCommit(
+            self._commit, _keys, _size
+        )
 
     async def create(self, new: NewExecution, run: ImmediateRun | None) -> Started:
-        answer = await self._group.submit(Start(new, run))
+        start = Start(new, run)
+        if new.on_conflict == "allow":
+            answer = await self._group.submit(start)
+        else:
+            # Alone: it waits for other starts of its workflow, and nobody in a batch shall wait for it.
+            (answer,) = await self._commit([start])
+            if isinstance(answer, Exception):
+                raise answer
         assert isinstance(answer, Started)
         return answer
 
@@ -123,6 +133,9 @@ class Appending:
             transaction, [s for s in starts if s.new.id not in answers], now
         )
         answers |= await self._live_retries(transaction, [s for s in starts if s.new.id not in answers])
+        adopted, replaced = await self._conflicts(
+            transaction, [s for s in starts if s.new.id not in answers], answers
+        )
         fresh = [start for start in starts if start.new.id not in answers]
         drafts: list[tuple[Draft, dict[str, Any]]] = []
         for start in fresh:
@@ -134,10 +147,16 @@ class Appending:
         begun = {draft.row.id: draft for draft, _ in drafts}
         fresh = [start for start in fresh if start.new.id in begun]
         await self._store_definitions(transaction, fresh)
-        await self._store_requests(transaction, fresh, now)
+        named = [*((start.new, start.new.id) for start in fresh), *adopted]
+        await self._store_requests(transaction, named, now)
         await transaction.insert_executions(drafts)
         await transaction.write([draft for draft, _ in drafts])
-        return answers | {start.new.id: _started(begun[start.new.id], start, created=True) for start in fresh}
+        return answers | {
+            start.new.id: _started(
+                begun[start.new.id], start, created=True, replaced=replaced.get(start.new.id, ())
+            )
+            for start in fresh
+        }
 
     async def _known_requests(
         self, transaction: Transaction, starts: Sequence[Start], now: datetime
@@ -186,12 +205,33 @@ class Appending:
         )
         transaction.after_commit.append(lambda: self._stored_definitions.update(rows))
 
-    async def _store_requests(self, transaction: Transaction, starts: Sequence[Start], now: datetime) -> None:
+    async def _conflicts(
+        self, transaction: Transaction, starts: Sequence[Start], answers: dict[str, Started | Exception]
+    ) -> tuple[list[tuple[NewExecution, ExecutionId]], dict[str, tuple[ExecutionId, ...]]]:
+        """Answers those that begin nothing. The starts answered with another execution, and what others replace."""
+        adopted: list[tuple[NewExecution, ExecutionId]] = []
+        replaced: dict[str, tuple[ExecutionId, ...]] = {}
+        for start in starts:
+            try:
+                found = await verdict(transaction, start.new)
+            except FlowEngineError as error:
+                answers[start.new.id] = error
+                continue
+            replaced[start.new.id] = found.replaced
+            if found.existing is not None:
+                answers[start.new.id] = Started(found.existing, created=False)
+                adopted.append((start.new, found.existing))
+        return adopted, replaced
+
+    async def _store_requests(
+        self, transaction: Transaction, starts: Sequence[tuple[NewExecution, ExecutionId]], now: datetime
+    ) -> None:
+        """starts: each with the execution that answers it."""
         expires = now + timedelta(hours=REQUEST_ID_HOURS)
         rows = sorted(
-            (start.new.namespace, start.new.request_id, start.new.request_hash, start.new.id, expires)
-            for start in starts
-            if start.new.request_id
+            (new.namespace, new.request_id, new.request_hash, execution_id, expires)
+            for new, execution_id in starts
+            if new.request_id
         )
         await transaction.insert(idempotency_keys, [column.name for column in idempotency_keys.columns], rows)
 
@@ -257,23 +297,22 @@ class Appending:
 
 async def _unseen(transaction: Transaction, report: Report) -> list[StoredBatch]:
     """Events after `seen_sequence` by other hands than the runner's."""
-    columns = execution_events.c
-    rows = await transaction.fetch(
-        select(columns.first_sequence, columns.last_sequence, columns.events)
-        .where(
-            columns.execution_id == report.execution_id,
-            columns.last_sequence > report.seen_sequence,
-            columns.epoch == 0,
-        )
-        .order_by(columns.first_sequence)
-    )
+    statement = batches_after(report.execution_id, report.seen_sequence)
+    rows = await transaction.fetch(statement.where(execution_events.c.epoch == 0))
     return [stored_batch(row) for row in rows]
 
 
-def _started(draft: Draft, start: Start, *, created: bool) -> Started:
+def _started(
+    draft: Draft, start: Start, *, created: bool, replaced: tuple[ExecutionId, ...] = ()
+) -> Started:
     first = events_at_start(start.new) + 1 if start.run and start.run.first else 0
     return Started(
-        ExecutionId(draft.row.id), created, first, database_time=draft.now, deadline_at=draft.row.deadline_at
+        ExecutionId(draft.row.id),
+        created,
+        first,
+        database_time=draft.now,
+        deadline_at=draft.row.deadline_at,
+        replaced=replaced,
     )
 
 
@@ -293,3 +332,11 @@ def _keys(member: Start | Report) -> Collection[str]:
     if isinstance(member, Start) and member.new.request_id:
         keys.append(f"request {member.new.namespace} {member.new.request_id}")
     return keys
+
+
+def _size(member: Start | Report) -> int:
+    if isinstance(member, Report):
+        return len(member.events_json) + sum(len(text) for _, text in member.payloads)
+    first = member.run.first if member.run else None
+    values = sum(len(value.text) for value in first.payloads) if first else 0
+    return len(member.new.definition) + len(member.new.input.text) + values

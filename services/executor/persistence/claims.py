@@ -13,7 +13,7 @@ from services.executor.persistence.contract import Claim, ClaimedExecution, Stor
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.reading import stored_batch
-from services.executor.persistence.tables import execution_events, snapshots, workflow_executions
+from services.executor.persistence.tables import execution_events, is_status, snapshots, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
 POISON_AFTER = 2
@@ -105,7 +105,7 @@ def give_back(draft: Draft) -> None:
 async def _claimed_before(transaction: Transaction, claim: Claim) -> list[Draft]:
     columns = workflow_executions.c
     statement = select(columns.id).where(
-        columns.status == "running",
+        is_status("running"),
         columns.lease_owner == claim.worker_id,
         columns.claim_id == claim.claim_id,
     )
@@ -117,7 +117,7 @@ async def _longest_waiting(transaction: Transaction, limit: int) -> list[Draft]:
     columns = workflow_executions.c
     statement = (
         select(columns.id)
-        .where(columns.status == "pending")
+        .where(is_status("pending"))
         .order_by(columns.queue_order, columns.id)
         .limit(max(limit, 0))
         .with_for_update(skip_locked=True, key_share=True)
@@ -158,7 +158,7 @@ async def _with_histories(
     statement = (
         select(columns.execution_id, columns.first_sequence, columns.last_sequence, columns.events)
         .select_from(execution_events.outerjoin(snapshots, snapshots.c.execution_id == columns.execution_id))
-        .where(columns.execution_id.in_(ids), columns.last_sequence > func.coalesce(snapshots.c.sequence, 0))
+        .where(columns.execution_id.in_(ids), columns.first_sequence > func.coalesce(snapshots.c.sequence, 0))
         .order_by(columns.execution_id, columns.first_sequence)
     )
     batches: dict[str, list[StoredBatch]] = {}

@@ -38,6 +38,7 @@ class NewExecution:
     retry_of: str = ""
     forked: ExecutionForked | None = None  # event 2 of a retry
     workflow_version: int = 0
+    on_conflict: str = "allow"  # reject, use_existing, cancel_existing: while others of its workflow are live
     namespace: str = DEFAULT_NAMESPACE
 
 
@@ -52,10 +53,11 @@ class ImmediateRun:
 @dataclass(frozen=True, slots=True)
 class Started:
     execution_id: ExecutionId
-    created: bool  # False: the request id or a live retry named one that was there
+    created: bool  # False: the request id, a live retry or `use_existing` named one that was there
     first_sequence: int = 0  # of the first entry's events
     database_time: datetime | None = None  # the database's clock at the commit
     deadline_at: datetime | None = None
+    replaced: tuple[ExecutionId, ...] = ()  # by `cancel_existing`: told to cancel, some still running
 
 
 class ReportOutcome(Enum):
@@ -205,7 +207,8 @@ class ExecutionPersistence(Protocol):
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
         """Commit row, event 1 and either the outbox row (pending) or the executor's lease (running).
 
-        Raises IdempotencyConflict. A known request id with the same hash answers with the winner.
+        Raises IdempotencyConflict, WorkflowRunning. A known request id with the same hash answers with the
+        winner; so does `on_conflict` where it says so.
         A retry (`retry_of`) answers with the live retry of the same execution if there is one.
         """
         ...

@@ -14,6 +14,8 @@ Member = TypeVar("Member")
 Answer = TypeVar("Answer")
 
 BATCH = 256
+BATCH_BYTES = 4 << 20
+"""A batch ends with the member that reaches this."""
 
 
 @dataclass(slots=True)
@@ -28,15 +30,18 @@ class GroupCommit(Generic[Member, Answer]):
 
     commit: answers in the order of the members; an answer that is an exception is raised to that member only.
     keys: of two members that share a key the later one goes into a later batch.
+    size: bytes of a member, roughly; a batch holds a bounded number.
     """
 
     def __init__(
         self,
         commit: Callable[[Sequence[Member]], Awaitable[Sequence[Answer | Exception]]],
         keys: Callable[[Member], Collection[str]],
+        size: Callable[[Member], int] = lambda member: 0,
     ) -> None:
         self._commit = commit
         self._keys = keys
+        self._size = size
         self._queue: deque[_Waiting[Member, Answer]] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._stopped = False
@@ -76,12 +81,14 @@ class GroupCommit(Generic[Member, Answer]):
         batch: list[_Waiting[Member, Answer]] = []
         taken: set[str] = set()
         later: list[_Waiting[Member, Answer]] = []
-        while self._queue and len(batch) < BATCH:
+        size = 0
+        while self._queue and len(batch) < BATCH and size < BATCH_BYTES:
             waiting = self._queue.popleft()
             if waiting.answer.done():
                 continue
             if taken.isdisjoint(waiting.keys):
                 batch.append(waiting)
+                size += self._size(waiting.member)
             else:
                 later.append(waiting)
             taken.update(waiting.keys)

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, cast, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, null, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 
 from flow_engine import payload
-from flow_engine.errors import ExecutionNotFound, FlowEngineError, IdempotencyConflict
+from flow_engine.errors import ExecutionNotFound, IdempotencyConflict, ValueNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId
 from services.executor.persistence.contract import (
     ExecutionFilter,
@@ -28,18 +28,13 @@ from services.executor.persistence.tables import (
     definitions,
     execution_events,
     idempotency_keys,
+    is_status,
     payloads,
     workflow_executions,
 )
 from services.executor.persistence.transaction import instant
 
 _e = workflow_executions.c
-
-
-class ValueNotFound(FlowEngineError):
-    """No definition or value of this hash is stored."""
-
-    reason = "VALUE_NOT_FOUND"
 
 
 class _Metadata(msgspec.Struct):
@@ -60,16 +55,9 @@ class Reading:
         return record(rows[0])
 
     async def events(self, execution_id: str, after_sequence: int, limit: int) -> list[StoredBatch]:
-        columns = execution_events.c
         # Every batch holds one event at least, so `limit` rows are always enough.
-        statement = (
-            select(columns.first_sequence, columns.last_sequence, columns.events)
-            .where(
-                columns.execution_id == execution_id,
-                columns.last_sequence > after_sequence,
-                columns.first_sequence <= after_sequence + limit,
-            )
-            .order_by(columns.first_sequence)
+        statement = batches_after(execution_id, after_sequence).where(
+            execution_events.c.first_sequence <= after_sequence + limit
         )
         return [stored_batch(row) for row in await self._database.read(statement)]
 
@@ -95,7 +83,7 @@ class Reading:
 
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         statement = select(_e.id, _e.epoch, _e.lease_owner, _e.foreign_sequence).where(
-            _e.status == "running", _e.lease_owner.in_(owners), _e.foreign_sequence > _e.seen_sequence
+            is_status("running"), _e.lease_owner.in_(owners), _e.foreign_sequence > _e.seen_sequence
         )
         return [
             Nudged(ExecutionId(row.id), row.epoch, row.lease_owner, row.foreign_sequence)
@@ -107,7 +95,7 @@ class Reading:
             func.count().label("pending"),
             func.min(_e.pending_since).label("oldest"),
             sqlalchemy.literal_column(self._database.now).label("now"),
-        ).where(_e.status == "pending")
+        ).where(is_status("pending"))
         (row,) = await self._database.read(statement)
         if row.oldest is None:
             return QueueState(0, 0.0)
@@ -124,7 +112,7 @@ class Reading:
             select(func.count())
             .select_from(workflow_executions.join(mine, ahead))
             .where(
-                _e.status == "pending",
+                is_status("pending"),
                 mine.c.id == execution_id,
                 mine.c.namespace == namespace,
                 mine.c.status == "pending",
@@ -148,7 +136,7 @@ class Reading:
     async def _value(self, statement: Executable, hash_: str) -> bytes:
         rows = await self._database.read(statement)
         if not rows:
-            raise ValueNotFound(f"no value with the hash {hash_} is stored", hash=hash_)
+            raise ValueNotFound(hash_)
         return bytes(rows[0][0])
 
     async def list(
@@ -181,6 +169,26 @@ class Reading:
             return cast(_e.tags, JSONB).contains(cast(literal(json.dumps([tag])), JSONB))
         values = func.json_each(_e.tags).table_valued("value")
         return select(1).select_from(values).where(values.c.value == tag).exists()
+
+
+def batches_after(execution_id: str, sequence: int) -> Select[Any]:
+    """Batches that reach beyond a sequence, in order; the first may begin before it."""
+    columns, inner = execution_events.c, execution_events.alias("inner").c
+    # Without it every page would read the history from its beginning.
+    first = (
+        select(func.max(inner.first_sequence))
+        .where(inner.execution_id == execution_id, inner.first_sequence <= sequence + 1)
+        .scalar_subquery()
+    )
+    return (
+        select(columns.first_sequence, columns.last_sequence, columns.events)
+        .where(
+            columns.execution_id == execution_id,
+            columns.first_sequence >= func.coalesce(first, 1),
+            columns.last_sequence > sequence,
+        )
+        .order_by(columns.first_sequence)
+    )
 
 
 def stored_batch(row: sqlalchemy.Row[Any]) -> StoredBatch:

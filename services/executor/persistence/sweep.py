@@ -22,7 +22,7 @@ from flow_engine.interpreter.events import (
 from flow_engine.interpreter.state import parse_timer_id
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
-from services.executor.persistence.tables import idempotency_keys, outbox, workflow_executions
+from services.executor.persistence.tables import idempotency_keys, is_status, outbox, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
 CHUNK = 500
@@ -42,12 +42,12 @@ class Sweep:
     async def expire_leases(self, grace_seconds: float) -> list[ExecutionId]:
         grace = timedelta(seconds=grace_seconds)
         return await self._sweep(
-            lambda now: and_(_e.status == "running", _e.lease_expires_at <= now - grace), expire, CHUNK
+            lambda now: and_(is_status("running"), _e.lease_expires_at <= now - grace), expire, CHUNK
         )
 
     async def expire_executor_leases(self, except_owner: str) -> list[ExecutionId]:
         of_others = and_(
-            _e.status == "running", _e.lease_owner.startswith("executor:"), _e.lease_owner != except_owner
+            is_status("running"), _e.lease_owner.startswith("executor:"), _e.lease_owner != except_owner
         )
         return await self._sweep(lambda now: of_others, expire, CHUNK)
 
@@ -69,7 +69,7 @@ class Sweep:
 
         async def work(transaction: Transaction) -> list[ExecutionId]:
             now = await transaction.now()
-            statement = select(_e.id).where(which(now)).order_by(_e.id).limit(limit)
+            statement = select(_e.id).where(which(now)).limit(limit)
             ids = [row.id for row in await transaction.fetch(_skipping_locked(statement))]
             if not ids:
                 return []
@@ -112,7 +112,8 @@ class Sweep:
             taken = and_(outbox.c.execution_id.in_(execution_ids), outbox.c.taken_until.is_not(None))
             rung = _skipping_locked(select(outbox.c.execution_id).where(taken))
             ids = [row.execution_id for row in await transaction.fetch(rung)]
-            await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(ids)))
+            if ids:
+                await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(ids)))
 
         if execution_ids:
             await self._database.write(work)

@@ -7,12 +7,14 @@ carries the namespace; rows of an execution are found by its id or by (namespace
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     ForeignKeyConstraint,
     Index,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    literal_column,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -169,6 +172,14 @@ Index(
 )
 _WITH_DEADLINE = text("deadline_at IS NOT NULL AND completed_at IS NULL")
 Index("ix_executions_deadline", _e.deadline_at, postgresql_where=_WITH_DEADLINE, sqlite_where=_WITH_DEADLINE)
+_LIVE = text("completed_at IS NULL")
+Index(
+    "ix_executions_live_of_workflow",
+    _e.namespace,
+    _e.workflow_id,
+    postgresql_where=_LIVE,
+    sqlite_where=_LIVE,
+)
 _LIVE_RETRY = text("retry_of <> '' AND completed_at IS NULL")
 Index(
     "uq_executions_live_retry",
@@ -178,6 +189,12 @@ Index(
     postgresql_where=_LIVE_RETRY,
     sqlite_where=_LIVE_RETRY,
 )
+
+
+def is_status(status: Literal["pending", "running"]) -> ColumnElement[bool]:
+    """Written out: a partial index is of no use where the status is a parameter."""
+    return _e.status == literal_column(f"'{status}'")
+
 
 execution_events = Table(
     "execution_events",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from contextlib import nullcontext
 from dataclasses import replace
@@ -41,9 +42,12 @@ from tests.integration.persistence.model import OVER, Expected, next_claims
 from tests.integration.persistence.stage import CLOCK, START, Runner, Stage
 
 T = TypeVar("T")
+EXAMPLES = int(os.environ.get("FLOW_TEST_EXAMPLES", "30"))
+"""Random histories for each database; more of them find more."""
+
 FAILURE = Failure("BROKEN", "it broke")
 Fault = tuple[int, bool] | None
-FAULTS = st.one_of(st.none(), st.tuples(st.integers(0, 7), st.booleans()))
+FAULTS = st.one_of(st.none(), st.none(), st.none(), st.tuples(st.integers(0, 7), st.booleans()))
 """None, or: the statement that fails, and whether it is done before it does."""
 
 
@@ -67,6 +71,12 @@ class PersistenceMachine(RuleBasedStateMachine):
     def empty(self) -> None:
         self.stage.clear()
         self.stage.pass_time((START - self.stage.now).total_seconds())
+        # Not from nothing: one runs, one runs at once, one waits for its timer, one is queued.
+        for number in range(3):
+            self.begin(immediate=number == 2, priority=5, timeout=None, fault=None)
+        self.take("worker:1", 2, None)
+        self.put_down(self.runners[0], "waiting", 5, None)
+        self.begin(immediate=False, priority=5, timeout=20, fault=None)
 
     # Starting and claiming --------------------------------------------------------------------
 
@@ -77,6 +87,9 @@ class PersistenceMachine(RuleBasedStateMachine):
         fault=FAULTS,
     )
     def start(self, immediate: bool, priority: int, timeout: int | None, fault: Fault) -> None:
+        self.begin(immediate, priority, timeout, fault)
+
+    def begin(self, immediate: bool, priority: int, timeout: int | None, fault: Fault) -> None:
         new = self.stage.new(
             "immediate" if immediate else "queued",
             priority=priority,
@@ -99,6 +112,9 @@ class PersistenceMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(["worker:1", "worker:2"]), slots=st.integers(1, 3), fault=FAULTS)
     def claim(self, worker: str, slots: int, fault: Fault) -> None:
+        self.take(worker, slots, fault)
+
+    def take(self, worker: str, slots: int, fault: Fault) -> None:
         head = next_claims(list(self.executions.values()), slots)
         claimed = self.run(self.stage.claim(worker, slots), fault)
         assert {c.execution_id for c in claimed} == {expected.id for expected in head}
@@ -110,6 +126,12 @@ class PersistenceMachine(RuleBasedStateMachine):
             self.runners.append(self.stage.runner(execution, worker))
 
     # Reporting --------------------------------------------------------------------------------
+
+    def draw_runner(self, data: st.DataObject) -> Runner:
+        """Mostly one that holds its lease; sometimes one that lost it and does not know."""
+        leased = [runner for runner in self.runners if self.leased(runner)]
+        zombie = not leased or data.draw(st.integers(0, 4)) == 4
+        return data.draw(st.sampled_from(self.runners if zombie else leased))
 
     def send(self, runner: Runner, report: Report, fault: Fault) -> ReportReply:
         reply = self.run(runner.send(report), fault)
@@ -124,7 +146,7 @@ class PersistenceMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runners)
     @rule(data=st.data(), fault=FAULTS)
     def step(self, data: st.DataObject, fault: Fault) -> None:
-        runner = data.draw(st.sampled_from(self.runners))
+        runner = self.draw_runner(data)
         expected, leased, seen = self.executions[runner.id], self.leased(runner), runner.seen
         report = runner.next_report(*self.stage.step_events())
         reply = self.send(runner, report, fault)
@@ -142,10 +164,18 @@ class PersistenceMachine(RuleBasedStateMachine):
         data=st.data(),
         status=st.sampled_from(["pending", "waiting", "paused", *OVER]),
         wake_in=st.sampled_from([None, 5, 50]),
+        informed=st.booleans(),
         fault=FAULTS,
     )
-    def give_up(self, data: st.DataObject, status: str, wake_in: int | None, fault: Fault) -> None:
-        runner = data.draw(st.sampled_from(self.runners))
+    def give_up(
+        self, data: st.DataObject, status: str, wake_in: int | None, informed: bool, fault: Fault
+    ) -> None:
+        runner = self.draw_runner(data)
+        if informed and self.leased(runner):
+            self.send(runner, runner.next_report(), None)  # it asks for what others wrote
+        self.put_down(runner, status, wake_in, fault)
+
+    def put_down(self, runner: Runner, status: str, wake_in: int | None, fault: Fault) -> None:
         expected, leased = self.executions[runner.id], self.leased(runner)
         now = self.stage.now
         wake_at = now + timedelta(seconds=wake_in) if wake_in and status in ("waiting", "paused") else None
@@ -195,7 +225,9 @@ class PersistenceMachine(RuleBasedStateMachine):
     # Control ----------------------------------------------------------------------------------
 
     def draw(self, data: st.DataObject) -> Expected:
-        return data.draw(st.sampled_from(list(self.executions.values())))
+        live = [expected for expected in self.executions.values() if expected.status not in OVER]
+        over = not live or data.draw(st.integers(0, 4)) == 4
+        return data.draw(st.sampled_from(list(self.executions.values()) if over else live))
 
     @precondition(lambda self: self.executions)
     @rule(data=st.data(), fault=FAULTS)
@@ -249,7 +281,7 @@ class PersistenceMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runners)
     @rule(data=st.data(), fault=FAULTS)
     def renew(self, data: st.DataObject, fault: Fault) -> None:
-        runner = data.draw(st.sampled_from(self.runners))
+        runner = self.draw_runner(data)
         lost = self.run(self.stage.store.renew_leases(runner.owner, [(runner.id, runner.epoch)]), fault)
         assert lost == (set() if self.leased(runner) else {runner.id})
         if self.leased(runner):
@@ -260,7 +292,7 @@ class PersistenceMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runners)
     @rule(data=st.data(), fault=FAULTS)
     def release(self, data: st.DataObject, fault: Fault) -> None:
-        runner = data.draw(st.sampled_from(self.runners))
+        runner = self.draw_runner(data)
         leased = self.leased(runner)
         self.run(self.stage.store.release(runner.owner, [(runner.id, runner.epoch)]), fault)
         if leased:
@@ -271,7 +303,15 @@ class PersistenceMachine(RuleBasedStateMachine):
         self.stage.pass_time(seconds)
 
     @rule(fault=FAULTS)
+    def lose_every_runner(self, fault: Fault) -> None:
+        self.stage.pass_time(31)
+        self.expire_leases(fault)
+
+    @rule(fault=FAULTS)
     def expire(self, fault: Fault) -> None:
+        self.expire_leases(fault)
+
+    def expire_leases(self, fault: Fault) -> None:
         self.run(self.stage.store.expire_leases(), fault)
         for expected in self.executions.values():
             expected.expire(self.stage.now)
@@ -323,8 +363,8 @@ def test_database_and_model_never_differ(migrated_url: str) -> None:
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=40,
-                    stateful_step_count=40,
+                    max_examples=EXAMPLES,
+                    stateful_step_count=50,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from flow_engine.errors import Unavailable
-from services.executor.persistence.groupcommit import BATCH, GroupCommit
+from services.executor.persistence.groupcommit import BATCH, BATCH_BYTES, GroupCommit
 
 
 class Commits:
@@ -91,6 +91,15 @@ async def test_a_batch_is_bounded() -> None:
         commits.may_end.release()
     await asyncio.gather(*(under_test.submit(f"m{n}") for n in range(BATCH + 1)))
     assert [len(batch) for batch in commits.batches] == [BATCH, 1]
+
+
+async def test_a_batch_is_bounded_in_bytes_too() -> None:
+    commits = Commits()
+    under_test = GroupCommit(commits, lambda member: (member,), lambda member: BATCH_BYTES // 2)
+    for _ in range(2):
+        commits.may_end.release()
+    await asyncio.gather(*(under_test.submit(name) for name in "abcd"))
+    assert commits.batches == [["a", "b"], ["c", "d"]]
 
 
 async def test_stopping_commits_what_is_queued_and_takes_no_more() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flow_engine.errors import ExecutionNotFound
+from flow_engine.errors import ExecutionNotFound, ValueNotFound
 from flow_engine.ids import ExecutionId
 from services.executor.persistence.contract import ExecutionFilter
-from services.executor.persistence.reading import ValueNotFound
 from tests.integration.persistence.stage import START, Stage
 
 
