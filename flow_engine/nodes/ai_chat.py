@@ -5,9 +5,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from flow_engine.nodes.ai_model import MODEL_ERRORS, Message, ModelConfig, converse
+from flow_engine.nodes.ai_model import MODEL_ERRORS, USAGE_SCHEMA, Message, ModelConfig, converse
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeType
 from flow_engine.nodes.json_schema_field import JsonSchema
+from flow_engine.nodes.outputs import ANYTHING, STRING, record
 from flow_engine.payload import JsonValue
 
 
@@ -60,6 +61,10 @@ class AiChat(NodeType[AiChatConfig]):
     }
     effect = Effect.EXTERNAL
     error_codes: ClassVar[Mapping[str, str]] = MODEL_ERRORS
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        told = {"text": STRING, "model": STRING, "finishReason": STRING, "usage": USAGE_SCHEMA}
+        return record(**told, json=ANYTHING) if config.get("schema") is not None else record(**told)
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 5000.0

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from flow_engine.nodes.ai_model import MODEL_ERRORS, Message, ModelConfig, converse
+from flow_engine.nodes.ai_model import MODEL_ERRORS, USAGE_SCHEMA, Message, ModelConfig, converse
 from flow_engine.nodes.contract import Completed, Effect, NodeContext, NodeType
 from flow_engine.nodes.json_schema_field import JsonSchema
+from flow_engine.nodes.outputs import ANYTHING, STRING, record
 
 SYSTEM = (
     "You extract data from a text. Answer with JSON that fits the schema and nothing else. Take values from "
@@ -52,6 +53,9 @@ class AiExtract(NodeType[AiExtractConfig]):
     }
     effect = Effect.EXTERNAL
     error_codes: ClassVar[Mapping[str, str]] = MODEL_ERRORS
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return record(data=ANYTHING, model=STRING, usage=USAGE_SCHEMA)
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 5000.0

@@ -17,6 +17,7 @@ from flow_engine.nodes.connections import Secret
 from flow_engine.nodes.contract import NodeConfig, NodeContext, NodeError
 from flow_engine.nodes.http_exchange import EXCHANGE_ERRORS, exchange, refused
 from flow_engine.nodes.http_url import fetchable
+from flow_engine.nodes.outputs import INTEGER, record
 from flow_engine.nodes.untrusted_json import InvalidJson, parse_json
 from flow_engine.payload import JsonValue, encode
 from flow_engine.workflow.json_schemas import value_problems
@@ -37,6 +38,11 @@ MODEL_ERRORS: Final = {
     "AI_BUDGET": "The budget is used up; `details.usage` tells by what.",
     "CONFIG_INVALID": "The request cannot be sent as it is described.",
 }
+
+
+USAGE_SCHEMA: Final = record(
+    inputTokens=INTEGER, outputTokens=INTEGER, calls=INTEGER, cost={"type": "number"}
+)
 
 
 class Prices(NodeConfig):

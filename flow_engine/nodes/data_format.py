@@ -10,6 +10,7 @@ from pydantic import Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.dates import format_date, instant_of
+from flow_engine.nodes.outputs import STRING
 from flow_engine.nodes.text_formats import FormatError, format_csv, format_xml
 from flow_engine.payload import JsonValue, encode
 
@@ -47,6 +48,9 @@ class DataFormat(NodeType[DataFormatConfig]):
     error_codes: ClassVar[Mapping[str, str]] = {
         "FORMAT_FAILED": "The value cannot be written in that format."
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return STRING
 
     async def run(self, context: NodeContext, config: DataFormatConfig) -> Completed:
         try:

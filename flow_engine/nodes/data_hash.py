@@ -3,11 +3,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.outputs import STRING
 from flow_engine.payload import JsonValue, encode
 
 
@@ -45,6 +47,9 @@ class DataHash(NodeType[DataHashConfig]):
     error_codes: ClassVar[dict[str, str]] = {
         "HASH_INPUT": "The value is no base64 although `valueEncoding` says so."
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return STRING
 
     async def run(self, context: NodeContext, config: DataHashConfig) -> Completed:
         data = _bytes(config)

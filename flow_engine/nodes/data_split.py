@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeType
+from flow_engine.nodes.outputs import ANYTHING, list_of
 from flow_engine.payload import JsonValue
 
 
@@ -45,6 +47,9 @@ class DataSplit(NodeType[DataSplitConfig]):
     config_model = DataSplitConfig
     example: ClassVar[dict[str, Any]] = {"items": [1, 2, 3, 4, 5], "size": 2}
     inline = True
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return list_of(ANYTHING)
 
     async def run(self, context: NodeContext, config: DataSplitConfig) -> Completed:
         return Completed(_parts(config))

@@ -11,6 +11,7 @@ from flow_engine.expressions import Template
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.deferred import DeferredCondition, DeferredValue, evaluate, holds
 from flow_engine.nodes.fields import MISSING, FieldPath, field_of, identity, identity_of_fields
+from flow_engine.nodes.outputs import ANYTHING, list_of
 from flow_engine.payload import JsonValue, encode
 
 MAX_MAPPED_BYTES = 4 << 20
@@ -145,6 +146,9 @@ class DataTransform(NodeType[DataTransformConfig]):
         "TRANSFORM_TYPE": "An item is not of the kind that the operation works on.",
         "TRANSFORM_TOO_LARGE": "`map` makes more than 4 MiB of JSON.",
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return list_of(ANYTHING)
 
     async def run(self, context: NodeContext, config: DataTransformConfig) -> Completed:
         items: list[JsonValue] = config.items

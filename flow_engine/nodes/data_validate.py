@@ -7,6 +7,7 @@ from pydantic import Field
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.json_schema_field import JsonSchema
+from flow_engine.nodes.outputs import ANYTHING, BOOLEAN, STRING, list_of, record
 from flow_engine.payload import JsonValue
 from flow_engine.workflow.json_schemas import value_problems
 
@@ -40,6 +41,10 @@ class DataValidate(NodeType[DataValidateConfig]):
     inline = True
     handles = ("valid", "invalid")
     error_codes: ClassVar[Mapping[str, str]] = {"VALUE_INVALID": "The value does not fit the schema."}
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        problem = record(path=STRING, message=STRING)
+        return record(valid=BOOLEAN, problems=list_of(problem), value=ANYTHING)
 
     async def run(self, context: NodeContext, config: DataValidateConfig) -> Completed:
         problems: list[JsonValue] = [

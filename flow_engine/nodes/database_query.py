@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 
 from flow_engine.nodes.connections import Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.outputs import INTEGER, OBJECT, STRING, list_of, record
 from flow_engine.payload import JsonValue, encode
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ class DatabaseQuery(NodeType[DatabaseQueryConfig]):
         "DB_TOO_LARGE": "The rows have more than 4 MiB of JSON.",
         "DB_PARAMETERS": "The parameters are not those that the statement names.",
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return record(rows=list_of(OBJECT), rowCount=INTEGER, columns=list_of(STRING))
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 100.0

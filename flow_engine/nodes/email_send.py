@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from flow_engine.nodes.connections import Host, Port, Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.outputs import INTEGER, STRING, list_of, record
 from flow_engine.nodes.smtp import Refusal, Server, deliver
 from flow_engine.payload import JsonValue
 
@@ -124,6 +125,10 @@ class EmailSend(NodeType[EmailSendConfig]):
         "EMAIL_TOO_LARGE": "The message has more than 10 MiB.",
         "CONFIG_INVALID": "The message cannot be built as it is described.",
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        refusal = record(address=STRING, code=INTEGER, message=STRING)
+        return record(messageId=STRING, accepted=list_of(STRING), refused=list_of(refusal))
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 1000.0

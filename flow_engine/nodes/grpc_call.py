@@ -16,6 +16,7 @@ from pydantic import Field
 from flow_engine.nodes.connections import Host, Port
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.grpc_descriptors import Files, files_by_reflection, files_of_set, find_method
+from flow_engine.nodes.outputs import BOOLEAN, OBJECT, list_of, record
 from flow_engine.payload import JsonValue
 
 RETRYABLE_STATUS = frozenset({"UNAVAILABLE", "ABORTED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
@@ -85,6 +86,9 @@ class GrpcCall(NodeType[GrpcCallConfig]):
         "GRPC_TOO_LARGE": "The answer is longer than `maxResponseBytes`.",
         "CONFIG_INVALID": "The call cannot be made as it is described.",
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return record(message=OBJECT, messages=list_of(OBJECT), complete=BOOLEAN)
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 200.0

@@ -19,6 +19,7 @@ from flow_engine.nodes.contract import (
 )
 from flow_engine.nodes.dates import instant_of, iso_utc
 from flow_engine.nodes.logic_delay import YEAR_MS
+from flow_engine.nodes.outputs import STRING, record
 
 TYPICAL_WAIT_MS = 3_600_000.0
 
@@ -54,6 +55,9 @@ class LogicWaitUntil(NodeType[LogicWaitUntilConfig]):
     example: ClassVar[dict[str, Any]] = {"time": "2026-01-01T09:00:00", "timeZone": "Europe/Berlin"}
     inline = True
     error_codes: ClassVar[Mapping[str, str]] = {"WAIT_TOO_LONG": "The time is more than 365 days ahead."}
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return record(time=STRING)
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return TYPICAL_WAIT_MS

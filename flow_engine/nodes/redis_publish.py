@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from flow_engine.nodes.connections import Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.outputs import INTEGER, record
 from flow_engine.payload import JsonValue, encode
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class RedisPublish(NodeType[RedisPublishConfig]):
         "REDIS_DISCONNECTED": "The connection broke off, or what came was no Redis. Retryable.",
         "REDIS_ERROR": "The server refuses.",
     }
+
+    def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return record(receivers=INTEGER)
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         return 20.0

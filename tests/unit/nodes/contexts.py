@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from flow_engine.nodes.contract import (
     Completed,
     Failed,
@@ -43,9 +45,10 @@ def context(**changes: Any) -> NodeContext:
 
 
 async def completed(name: str, raw: dict[str, Any], **changes: Any) -> Completed:
-    """Run a node that must succeed."""
+    """Run a node that must succeed, with an output as its type says."""
     outcome = await node_type(name).run(context(**changes), config(name, raw))
     assert isinstance(outcome, Completed)
+    Draft202012Validator(node_type(name).output_schema(raw) or {}).validate(outcome.output)
     return outcome
 
 

@@ -124,6 +124,7 @@ async def test_example_runs(kind: NodeType[Any]) -> None:
     match outcome:
         case Completed(output, handle):
             json.dumps(output, allow_nan=False)
+            Draft202012Validator(kind.output_schema(kind.example) or {}).validate(output)
             assert handle in (kind.handles_of(kind.example) or ("",))
         case Waiting(timeout_ms, signal):
             assert timeout_ms is not None or signal is not None
