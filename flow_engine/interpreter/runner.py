@@ -227,7 +227,7 @@ class Runner:
             return False
         if state.pause_requested:
             return await self._give_up("paused", e.ExecutionPaused(time=self._now()))
-        if state.has_ready or state.woken or state.undecided_loops:
+        if state.may_go_on:
             return await self._give_up("pending") if self._quiescing else True
         if not self._timers or self._timers[0][0] - time.monotonic() > SHORT_WAIT_SECONDS:
             return await self._give_up(
@@ -520,7 +520,7 @@ class Runner:
             status,
             wake_at=wake_at,
             wake_timer=wake_timer,
-            all_waiting=bool(leaves) and not (self.state.has_ready or self.state.woken or self.state.undecided_loops),
+            all_waiting=bool(leaves) and not self.state.may_go_on,
             waits=[_wait_shown(step) for step in leaves],
         )
         if await self._commit([*promoted, *events], give_up=give_up):

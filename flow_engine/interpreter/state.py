@@ -51,7 +51,7 @@ class Stored:
 class StepState:
     node: GraphNode
     iteration: Iteration
-    status: str = "ready"  # ready, starting (reserved by a runner), running, waiting, retrying, completed, failed, skipped, cancelled
+    status: str = "ready"  # as in events, and: ready, starting (reserved by a runner), retrying
     attempt: int = 0
     failures: int = 0  # attempts that used up a retry
     output: Stored = Stored()
@@ -240,6 +240,11 @@ class ExecutionState:
         if step is not None:
             self.put_back(step)
         return step is not None
+
+    @property
+    def may_go_on(self) -> bool:
+        """Something could begin right now if it were let."""
+        return self.has_ready or bool(self.woken) or bool(self.undecided_loops)
 
     # Folding --------------------------------------------------------------------------------
 
@@ -492,7 +497,9 @@ class ExecutionState:
         loop.open.discard(index)
         if loop.conditional:
             loop.results.clear()
-        if scope.failure is None:
+        if scope.closing and scope.failure is None:
+            pass  # it was cancelled: it leaves nothing behind
+        elif scope.failure is None:
             loop.results[index] = IterationResult(scope.sinks())
         elif loop.plan.collect_errors and not loop.closing:
             loop.results[index] = IterationResult(error=scope.failure)

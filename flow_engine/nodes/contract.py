@@ -87,9 +87,10 @@ Wake = Answered | TimedOut
 class Opening:
     """How a container runs its scope."""
 
-    items: Sequence[JsonValue] | None = None  # one iteration an item
+    items: Sequence[JsonValue] | None = None  # one iteration an item; None: as long as `goes_on` says
     concurrency: int = 1  # scopes at once
-    collect_errors: bool = False  # a failed item yields {"error": …} instead of failing all
+    collect_errors: bool = False  # a failed iteration is a result like another instead of failing all
+    stop_after: int | None = None  # so many successful iterations are enough; the rest is cancelled
 
 
 class NodeServices:
@@ -146,6 +147,9 @@ class NodeType(ABC, Generic[ConfigT]):
     inline: ClassVar[bool] = False  # `run` never truly awaits: needs no task of its own
     wants_predecessors: ClassVar[bool] = False
     at_most_once: ClassVar[bool] = False  # default of the node field `atMostOnce`
+    ends_execution: ClassVar[bool] = False  # its output is the execution's; everything else is cancelled
+    loop_variables: ClassVar[frozenset[str]] = frozenset()
+    """Containers: the variables that each iteration has, of item, index, iteration, previous."""
     handles: ClassVar[tuple[str, ...]] = ()  # besides "error"; empty: one unnamed way out
     deferred: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Config fields whose expressions the node evaluates itself, by dotted path (`cases.*.when`), each
@@ -184,9 +188,31 @@ class NodeType(ABC, Generic[ConfigT]):
         """After `Waiting`: turn the answer or the time-out into an outcome."""
         raise LookupError(f"{self.type} never waits")
 
+    def cancels_rest(self, config: Mapping[str, Any]) -> bool:
+        """Whether a node with this raw config, once it starts, cancels what leads to nothing but it."""
+        return False
+
     def open(self, config: ConfigT) -> Opening:
         """Containers: how to run the scope. May raise `NodeError`."""
         raise LookupError(f"{self.type} is no container")
+
+    def goes_on(self, config: ConfigT, scope: Mapping[str, Any], done: int) -> bool:
+        """Containers without items: whether another iteration follows the `done` ones. May raise `NodeError`.
+
+        scope: what the container sees, with `iteration` and `index` (both `done`) and `previous`, the
+        output of the last iteration.
+        """
+        raise LookupError(f"{self.type} has a list of items")
+
+    def fold(self, config: ConfigT, results: Sequence[JsonValue | Failure]) -> Outcome:
+        """Containers: the outcome, from those of the iterations in order; without items, of the last."""
+        return Completed([_collected(result) for result in results])
+
+
+def _collected(result: JsonValue | Failure) -> JsonValue:
+    if isinstance(result, Failure):
+        return {"error": {"code": result.code, "message": result.message}}
+    return result
 
 
 class NodeError(Exception):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeType
+from flow_engine.payload import JsonValue
 
 
 class FlowNoopConfig(NodeConfig):
@@ -24,10 +25,15 @@ class FlowNoop(NodeType[FlowNoopConfig]):
     wants_predecessors = True
 
     async def run(self, context: NodeContext, config: FlowNoopConfig) -> Completed:
-        match list(context.predecessors.values()):
-            case []:
-                return Completed(context.default_input)
-            case [only]:
-                return Completed(only)
-            case _:
-                return Completed(dict(context.predecessors))
+        return Completed(passed_on(context))
+
+
+def passed_on(context: NodeContext) -> JsonValue:
+    """The output of the one taken predecessor; of several, by node id; of none, the input."""
+    match list(context.predecessors.values()):
+        case []:
+            return context.default_input
+        case [only]:
+            return only
+        case _:
+            return dict(context.predecessors)

@@ -22,6 +22,12 @@ class LogicForeachConfig(NodeConfig):
         description="`fail`: the first failed item stops the others and fails the loop. "
         '`collect`: it puts out `{"error": …}` and the others go on.',
     )
+    stop_after: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="So many successful iterations are enough: the others are cancelled and left out.",
+    )
     max_iterations: int = Field(
         default=10_000, ge=0, le=1_000_000, description="A longer list fails the loop before its first item."
     )
@@ -39,6 +45,7 @@ class LogicForeach(NodeType[LogicForeachConfig]):
     config_model = LogicForeachConfig
     example: ClassVar[dict[str, Any]] = {"items": ["a", "b", "c"], "concurrency": 2}
     container = True
+    loop_variables = frozenset(("item", "index", "iteration"))
     error_codes: ClassVar[Mapping[str, str]] = {"ITERATION_LIMIT": "The list is longer than `maxIterations`."}
 
     def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -58,4 +65,9 @@ class LogicForeach(NodeType[LogicForeachConfig]):
                 items=len(config.items),
                 maxIterations=config.max_iterations,
             )
-        return Opening(config.items, config.concurrency, collect_errors=config.on_item_error == "collect")
+        return Opening(
+            config.items,
+            config.concurrency,
+            collect_errors=config.on_item_error == "collect",
+            stop_after=config.stop_after,
+        )

@@ -32,6 +32,8 @@ from flow_engine.nodes.database_query import DatabaseQuery
 from flow_engine.nodes.email_send import EmailSend
 from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
+from flow_engine.nodes.flow_return import FlowReturn
+from flow_engine.nodes.flow_try import FlowTry
 from flow_engine.nodes.grpc_call import GrpcCall
 from flow_engine.nodes.http_request import HttpRequest
 from flow_engine.nodes.human_approval import HumanApproval
@@ -39,8 +41,10 @@ from flow_engine.nodes.human_input import HumanInput
 from flow_engine.nodes.logic_delay import LogicDelay
 from flow_engine.nodes.logic_foreach import LogicForeach
 from flow_engine.nodes.logic_if import LogicIf
+from flow_engine.nodes.logic_join import LogicJoin
 from flow_engine.nodes.logic_switch import LogicSwitch
 from flow_engine.nodes.logic_wait_until import LogicWaitUntil
+from flow_engine.nodes.logic_while import LogicWhile
 from flow_engine.nodes.redis_publish import RedisPublish
 from flow_engine.nodes.wait_callback import WaitCallback
 from flow_engine.payload import JsonValue
@@ -62,6 +66,8 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     EmailSend,
     FlowFail,
     FlowNoop,
+    FlowReturn,
+    FlowTry,
     GrpcCall,
     HttpRequest,
     HumanApproval,
@@ -69,8 +75,10 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     LogicDelay,
     LogicForeach,
     LogicIf,
+    LogicJoin,
     LogicSwitch,
     LogicWaitUntil,
+    LogicWhile,
     RedisPublish,
     WaitCallback,
 )

@@ -80,3 +80,4 @@ class WorkflowGraph:
     timeout_ms: int | None
     input_schema: Mapping[str, Any] | None
     tags: tuple[str, ...] = ()
+    on_conflict: str = "allow"  # or reject, use_existing, cancel_existing

@@ -77,9 +77,10 @@ class Viewpoint:
 
     def _unknown_name(self, name: str) -> Fault:
         if name in IN_LOOPS:
+            where = "logic.while" if name == "previous" else "a loop"
             return (
                 "OUTSIDE_LOOP",
-                f"{name!r} exists only inside {_LOOPS_WITH.get(name, chr(97) + " loop")}",
+                f"{name!r} exists only inside {where}",
                 "set parentId to the loop that it belongs to",
             )
         if name in self.structure.nodes:

@@ -45,6 +45,17 @@ class Structure:
             parent = self.parents[parent]
         return tuple(reversed(found))
 
+    def leading_only_to(self, node_id: str) -> list[str]:
+        """Nodes of its scope from which every way leads to this node, in no particular order."""
+        found = {node_id}
+        look = [edge.source for edge in self.incoming.get(node_id, ())]
+        while look:
+            candidate = look.pop()
+            if candidate not in found and all(edge.target in found for edge in self.outgoing[candidate]):
+                found.add(candidate)
+                look += [edge.source for edge in self.incoming.get(candidate, ())]
+        return [other for other in self.nodes if other in found and other != node_id]
+
     def may_be_upstream(self, source: str, node_id: str) -> bool:
         """Whether a way leads from `source` to `node_id`, both in one scope.
 

@@ -103,6 +103,9 @@ class _Check:
         self.structure = connect(reading.nodes, reading.edges, self.findings)
         if settings.input_schema is not None:
             self.findings.extend(schema_problems(settings.input_schema, "/inputSchema"))
+        if settings.on_conflict not in (None, "allow") and settings.id is None:
+            hint = "it says which executions are of the same workflow"
+            self.findings.add("/id", "MISSING_FIELD", "a workflow with onConflict needs an id", hint)
         self.vars = self._constants(settings.vars)
         for draft in reading.nodes:
             if draft.config is not None:
@@ -184,6 +187,7 @@ class _Check:
             timeout_ms=settings.timeout_ms,
             input_schema=settings.input_schema,
             tags=tuple(settings.tags),
+            on_conflict=settings.on_conflict or "allow",
         )
 
     def _node(self, draft: Draft) -> GraphNode:
