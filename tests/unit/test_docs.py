@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from flow_engine.nodes.registry import built_in_registry
+from flow_engine.workflow.validation import validate_workflow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -37,6 +41,16 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
     assert len(named) >= 20
     for path, name in named:
         assert name in functions(ROOT / path), f"{path}::{name}"
+
+
+def test_the_definitions_in_the_docs_are_valid() -> None:
+    """A fragment stands for a definition with what it refers to."""
+    blocks = re.findall(r"^```json\n(.*?)^```", (DOCS / "semantics.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 5
+    for block in blocks:
+        document = json.loads(block if '"nodes"' in block else f'{{"nodes": [{block}]}}')
+        problems = validate_workflow(document, built_in_registry())
+        assert {problem.code for problem in problems} <= {"UNKNOWN_PARENT", "OUTSIDE_LOOP"}, block
 
 
 @pytest.mark.parametrize("page", ["semantics", "protocol"])
