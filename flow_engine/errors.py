@@ -82,6 +82,19 @@ class WorkflowExists(FlowEngineError):
         )
 
 
+class WorkflowRunning(FlowEngineError):
+    """The definition lets nothing start while another execution of its workflow is live."""
+
+    reason = "WORKFLOW_RUNNING"
+
+    def __init__(self, workflow_id: str, execution_id: str) -> None:
+        super().__init__(
+            f"workflow {workflow_id!r} is running already, as execution {execution_id}",
+            workflowId=workflow_id,
+            executionId=execution_id,
+        )
+
+
 class VersionConflict(FlowEngineError):
     reason = "VERSION_CONFLICT"
 
@@ -162,6 +175,18 @@ class Busy(FlowEngineError):
     def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
         super().__init__(message, retryAfterSeconds=retry_after_seconds)
         self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFull(Busy):
+    """As many executions are queued as may be."""
+
+    reason = "QUEUE_FULL"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most:,} executions are queued, which is the most; FLOW_QUEUE_MAX_PENDING sets it",
+            retry_after_seconds=5,
+        )
 
 
 class Unavailable(FlowEngineError):

@@ -27,6 +27,7 @@ from services.executor.notifications import Notifications
 from services.executor.nudger import Nudger
 from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.queue_gauge import QueueGauge
 from services.executor.server import Readiness, listen, make_server
 from services.executor.servicers.execution_servicer import ExecutionServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
@@ -78,7 +79,8 @@ class Executor:
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
         means = Means(persistence, self._leases, self._database_clock, self._services, clock)
         self._immediate = ImmediateExecutionStrategy(means, self._told, settings.immediate_concurrency)
-        queued = QueuedExecutionStrategy(persistence, self._told)
+        self.queue_gauge = QueueGauge(persistence, settings.queue_max_pending)
+        queued = QueuedExecutionStrategy(persistence, self._told, self.queue_gauge.admit)
         self._nudger = Nudger(persistence, self._immediate, self._sessions, settings.nudge_interval_seconds)
         self._queue = TaskiqQueue(settings.redis_url)
         self._dispatcher = Dispatcher(persistence, self._queue, settings.dispatch_interval_seconds)
@@ -112,6 +114,7 @@ class Executor:
             self._notifications,
             self._watches,
             self._database_clock,
+            self.queue_gauge,
             workers=self._workers,
             told=self._told,
         )
@@ -129,6 +132,7 @@ class Executor:
             self._database_clock,
             self._leases,
             self._dispatcher,
+            self.queue_gauge,
             self._sweeper,
             self._nudger,
             self._watches,

@@ -41,6 +41,7 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.NodeNotFound: grpc.StatusCode.NOT_FOUND,
     errors.WorkflowExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.IdempotencyConflict: grpc.StatusCode.ALREADY_EXISTS,
+    errors.WorkflowRunning: grpc.StatusCode.ALREADY_EXISTS,
     errors.VersionConflict: grpc.StatusCode.ABORTED,
     errors.IllegalTransition: grpc.StatusCode.FAILED_PRECONDITION,
     errors.NotWaiting: grpc.StatusCode.FAILED_PRECONDITION,

@@ -42,6 +42,7 @@ from services.executor.persistence.contract import (
     StoredBatch,
 )
 from services.executor.progress import Progress, progress_of
+from services.executor.queue_gauge import QueueGauge
 from services.executor.starts import StartRequest, Starts
 from services.executor.strategies.immediate import ImmediateExecutionStrategy
 from services.executor.strategies.queued import QueuedExecutionStrategy
@@ -82,6 +83,7 @@ class ExecutionManager:
         notifications: Notifications,
         watches: Watches,
         database_clock: DatabaseClock,
+        queue: QueueGauge,
         workers: Callable[[], int],
         told: Callable[[ExecutionId], None],
     ) -> None:
@@ -93,6 +95,7 @@ class ExecutionManager:
         self._notifications = notifications
         self._watches = watches
         self._database_clock = database_clock
+        self._queue = queue
         self._workers = workers
         self._told = told
         self._closed = False
@@ -117,6 +120,8 @@ class ExecutionManager:
         prepared = await self._starts.prepare(request, at_once=at_once)
         run = await self._strategy(prepared.new.created.mode).execute(prepared)
         started = await run.accepted()
+        for replaced in started.replaced:
+            self._told(replaced)
         if started.created:
             return Accepted(run, created=True)
         return Accepted(self._under_way(started.execution_id), created=False)
@@ -156,6 +161,8 @@ class ExecutionManager:
         created = await created_event(self._persistence, execution_id)
         new = again(record, created, definition, await self._input(created), forked)
         run = await self._queued.execute(Prepared(new, definition.graph, 0.0))
+        for replaced in run.started.replaced:
+            self._told(replaced)
         return await self._persistence.get(run.execution_id)
 
     async def _input(self, created: ExecutionCreated) -> Payload:
@@ -253,8 +260,7 @@ class ExecutionManager:
         if record.status != "pending":
             return waiting_reason(record, None)
         position = await self._persistence.queue_position(record.id)
-        state = await self._persistence.queue_state()
-        return waiting_reason(record, Queue(position, self._workers(), state.oldest_pending_seconds))
+        return waiting_reason(record, Queue(position, self._workers(), self._queue.oldest_pending_seconds))
 
     def reason(self, record: ExecutionRecord) -> WaitingReason | None:
         """Why it does not run, as far as its row tells: without its place in the queue."""
@@ -357,6 +363,7 @@ def again(
     """The start of a retry: what was asked of the first one, on the queue, with its time anew."""
     now = forked.time
     span = None if created.deadline_at is None else created.deadline_at - created.time
+    policy = definition.graph.on_conflict
     execution_id = new_execution_id()
     return NewExecution(
         id=execution_id,
@@ -383,5 +390,7 @@ def again(
         retry_of=record.id,
         forked=forked,
         workflow_version=record.workflow_version,
+        # Who retries one execution must not be answered with another one.
+        on_conflict="reject" if policy == "use_existing" else policy,
         namespace=record.namespace,
     )

@@ -38,6 +38,7 @@ class Settings:
     immediate_concurrency: int = 64
     queue_max_nodes: int = 10
     queue_min_estimate_ms: int = 30_000
+    queue_max_pending: int = 100_000
 
     sweep_interval_seconds: float = 2.0
     dispatch_interval_seconds: float = 1.0
@@ -79,6 +80,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         immediate_concurrency=read("FLOW_IMMEDIATE_CONCURRENCY", whole(0, 100_000), 64),
         queue_max_nodes=read("FLOW_QUEUE_MAX_NODES", whole(0, 1_000_000), 10),
         queue_min_estimate_ms=read("FLOW_QUEUE_MIN_ESTIMATE_MS", whole(0, 86_400_000), 30_000),
+        queue_max_pending=read("FLOW_QUEUE_MAX_PENDING", whole(1, 1_000_000_000), 100_000),
         sweep_interval_seconds=read("FLOW_SWEEP_INTERVAL_SECONDS", number(0.05, 60), 2.0),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
     )

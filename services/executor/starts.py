@@ -81,6 +81,8 @@ class Starts:
         resolved = await self._resolve(request)
         decision = self._decide(resolved)
         budget_ms = request.immediate_budget_ms or self._immediate_budget_ms
+        # What others of its workflow decide must be known before anything runs.
+        at_once = at_once or resolved.graph.on_conflict != "allow"
         return Prepared(self._new(resolved, decision), resolved.graph, budget_ms / 1000, at_once)
 
     async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
@@ -150,6 +152,7 @@ class Starts:
             request_id=request.request_id,
             request_hash=request.request_hash,
             workflow_version=resolved.version,
+            on_conflict=graph.on_conflict,
         )
 
 

@@ -56,15 +56,16 @@ class Appending:
         )
 
     async def create(self, new: NewExecution, run: ImmediateRun | None) -> Started:
-        start = Start(new, run)
-        if new.on_conflict == "allow":
-            answer = await self._group.submit(start)
-        else:
-            # Alone: it waits for other starts of its workflow, and nobody in a batch shall wait for it.
-            (answer,) = await self._commit([start])
-            if isinstance(answer, Exception):
-                raise answer
+        # A start with a policy waits for others of its workflow: nobody in a batch shall wait for it.
+        alone = new.on_conflict != "allow"
+        answer = await (self._start_alone(new, run) if alone else self._group.submit(Start(new, run)))
         assert isinstance(answer, Started)
+        return answer
+
+    async def _start_alone(self, new: NewExecution, run: ImmediateRun | None) -> Started | ReportReply:
+        (answer,) = await self._commit([Start(new, run)])
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
     async def report(self, report: Report) -> ReportReply:
@@ -133,9 +134,8 @@ class Appending:
             transaction, [s for s in starts if s.new.id not in answers], now
         )
         answers |= await self._live_retries(transaction, [s for s in starts if s.new.id not in answers])
-        adopted, replaced = await self._conflicts(
-            transaction, [s for s in starts if s.new.id not in answers], answers
-        )
+        with_policy = [s for s in starts if s.new.id not in answers and s.new.on_conflict != "allow"]
+        adopted, replaced = await self._conflicts(transaction, with_policy, answers)
         fresh = [start for start in starts if start.new.id not in answers]
         drafts: list[tuple[Draft, dict[str, Any]]] = []
         for start in fresh:
@@ -208,7 +208,10 @@ class Appending:
     async def _conflicts(
         self, transaction: Transaction, starts: Sequence[Start], answers: dict[str, Started | Exception]
     ) -> tuple[list[tuple[NewExecution, ExecutionId]], dict[str, tuple[ExecutionId, ...]]]:
-        """Answers those that begin nothing. The starts answered with another execution, and what others replace."""
+        """Answers those that begin nothing.
+
+        Gives the starts that another execution answers, and what each other one replaces.
+        """
         adopted: list[tuple[NewExecution, ExecutionId]] = []
         replaced: dict[str, tuple[ExecutionId, ...]] = {}
         for start in starts:

@@ -26,12 +26,12 @@ class Verdict:
 
 
 async def verdict(transaction: Transaction, new: NewExecution) -> Verdict:
-    """What becomes of a start. Others of its workflow wait until this transaction is over.
+    """What becomes of a start with a policy. Others of its workflow wait until this transaction is over.
 
     Raises WorkflowRunning.
     """
     workflow_id = new.created.workflow_id
-    if not workflow_id or new.on_conflict == "allow":
+    if not workflow_id:
         return Verdict()
     await transaction.serialize(f"workflow {new.namespace} {workflow_id}")
     live = await _live(transaction, new.namespace, workflow_id)

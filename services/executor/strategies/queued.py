@@ -23,12 +23,21 @@ class QueuedRun:
 
 
 class QueuedExecutionStrategy(DurableControl):
+    """admit: called before each start; raises QueueFull."""
+
     mode = "queued"
 
-    def __init__(self, persistence: ExecutionPersistence, told: Callable[[ExecutionId], None]) -> None:
+    def __init__(
+        self,
+        persistence: ExecutionPersistence,
+        told: Callable[[ExecutionId], None],
+        admit: Callable[[], None],
+    ) -> None:
         super().__init__(persistence, told)
+        self._admit = admit
 
     async def execute(self, start: Prepared) -> QueuedRun:
-        """Row, first event and bell in one transaction."""
+        """Row, first event and bell in one transaction. Raises QueueFull."""
+        self._admit()
         started = await self._persistence.create(start.new)
         return QueuedRun(started.execution_id, started)
