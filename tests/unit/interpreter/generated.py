@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 RETRY = {"maxAttempts": 2, "initialIntervalMs": 20}
 ANSWER = {"approved": True, "comment": "yes"}
+CONTAINERS = ("logic.foreach", "logic.while", "flow.try")
 
 Node = dict[str, Any]
 
@@ -37,7 +38,7 @@ def wild_definitions(draw: st.DrawFn) -> dict[str, Any]:
     for node in definition["nodes"]:
         if draw(st.booleans()):
             node["timeoutMs"] = draw(st.sampled_from([1, 40, 300, 7000]))
-        if draw(st.booleans()) and node["type"] != "logic.foreach":
+        if draw(st.booleans()) and node["type"] not in CONTAINERS:
             node["atMostOnce"] = True
     return definition
 
@@ -50,10 +51,11 @@ def _scope(
     parent: str | None,
     size: int,
     handled: bool,
+    in_loop: bool = False,
 ) -> None:
     """Nodes inside `parent`, in random order of declaration, and edges from earlier to later ones."""
     prefix = f"{parent}-" if parent else "n"
-    members = [_node(draw, f"{prefix}{n}", parent, handled) for n in range(size)]
+    members = [_node(draw, f"{prefix}{n}", parent, handled, in_loop) for n in range(size)]
     nodes.extend(draw(st.permutations(members)))
     for n, target in enumerate(members):
         sources = draw(st.lists(st.sampled_from(members[:n]), unique_by=lambda node: node["id"])) if n else []
@@ -64,20 +66,22 @@ def _scope(
             if target["type"] == "flow.noop":
                 target.update(type="data.set", config={"values": {"joined": target["id"]}})
     for container in members:
-        if container["type"] == "logic.foreach":
+        if container["type"] in CONTAINERS:
             inside = draw(st.integers(0, 3))
-            _scope(draw, nodes, edges, parent=container["id"], size=inside, handled=handled)
+            loop = in_loop or container["type"] != "flow.try"
+            caught = handled and container["type"] != "flow.try"
+            _scope(draw, nodes, edges, parent=container["id"], size=inside, handled=caught, in_loop=loop)
 
 
-def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool) -> Node:
+def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_loop: bool) -> Node:
     kinds = ["noop", "noop", "set", "if", "switch", "work", "fail", "delay", "wait", "ask"]
-    kinds += ["each"] * (1 if node_id.count("-") < 2 else 0)
+    kinds += ["each", "while", "try"] if node_id.count("-") < 2 else []
     node: Node = {"id": node_id, **({"parentId": parent} if parent else {})}
     match draw(st.sampled_from(kinds)):
         case "noop":
             node |= {"type": "flow.noop"}
         case "set":
-            value = "${ index }" if parent else "${ input }"
+            value = "${ index }" if in_loop else "${ input }"
             node |= {"type": "data.set", "config": {"values": {"is": value}}}
         case "if":
             condition = draw(st.sampled_from([True, False, "${ input > 2 }"]))
@@ -108,6 +112,14 @@ def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool) -> N
                 "onItemError": draw(st.sampled_from(["fail", "collect"])),
             }
             node |= {"type": "logic.foreach", "config": loop, **_on_error(draw, handled, fails=False)}
+        case "while":
+            repeated: dict[str, Any] = {
+                "condition": f"${{ iteration < {draw(st.integers(0, 3))} }}",
+                "check": draw(st.sampled_from(["before", "after"])),
+            }
+            node |= {"type": "logic.while", "config": repeated, **_on_error(draw, handled, fails=False)}
+        case "try":
+            node |= {"type": "flow.try", "config": {}}
     return node
 
 
@@ -122,8 +134,9 @@ def _edges(draw: st.DrawFn, source: Node, target: Node, handled: bool) -> list[d
         "logic.if": ["", "true", "false"],
         "logic.switch": ["", "h1", "h2", "default"],
         "human.approval": ["", "approved", "rejected"],
+        "flow.try": ["", "success", "caught"],
     }.get(source["type"], [""])
-    if source.get("onError") == "continue" and draw(st.booleans()) and source["type"] != "logic.foreach":
+    if source.get("onError") == "continue" and draw(st.booleans()) and source["type"] not in CONTAINERS:
         del source["onError"]
         handles = ["error"]
     elif "onError" not in source and source["type"] in ("flow.fail", "test.work"):

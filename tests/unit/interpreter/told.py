@@ -110,6 +110,8 @@ def _order(command: c.Command) -> str:
             return f"skip {_name(step)}"
         case c.CancelStep(step, reason):
             return f"cancel {_name(step)} {reason}"
+        case c.CheckCondition(step):
+            return f"check {_name(step)}"
         case c.CompleteContainer(step):
             return f"complete {_name(step)}"
         case c.FailContainer(step, failure):
