@@ -128,13 +128,12 @@ class Database:
             )
             sqlalchemy.event.listen(self._engine.sync_engine, "connect", _configure_sqlite)
         else:
-            options = " ".join(f"-c {name}={value}" for name, value in POSTGRES_SETTINGS.items())
             self._engine = create_async_engine(
                 self.url,
                 isolation_level="AUTOCOMMIT",
                 pool_size=POSTGRES_CONNECTIONS,
                 max_overflow=0,
-                connect_args={"options": options, **POSTGRES_CONNECT, **self.url.query},
+                connect_args=_postgres_arguments(self.url),
             )
 
     async def close(self) -> None:
@@ -270,6 +269,17 @@ class Connections:
         idle, self._idle = self._idle, []
         for connection in idle:
             await _throw_away(connection)
+
+
+def _postgres_arguments(url: sqlalchemy.URL) -> dict[str, Any]:
+    """What we ask of every connection; the URL's own parameters stand above it."""
+    ours = {name: value for name, value in POSTGRES_CONNECT.items() if name not in url.query}
+    settings = " ".join(f"-c {name}={value}" for name, value in POSTGRES_SETTINGS.items())
+    theirs = url.query.get("options", "")
+    return {
+        **ours,
+        "options": f"{settings} {theirs if isinstance(theirs, str) else ' '.join(theirs)}".strip(),
+    }
 
 
 async def _throw_away(connection: AsyncConnection) -> None:

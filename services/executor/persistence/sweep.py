@@ -41,15 +41,17 @@ class Sweep:
 
     async def expire_leases(self, grace_seconds: float) -> list[ExecutionId]:
         grace = timedelta(seconds=grace_seconds)
-        return await self._sweep(
-            lambda now: and_(is_status("running"), _e.lease_expires_at <= now - grace), expire, CHUNK
-        )
+        return await self._expire(lambda now: _e.lease_expires_at <= now - grace)
 
     async def expire_executor_leases(self, except_owner: str) -> list[ExecutionId]:
-        of_others = and_(
-            is_status("running"), _e.lease_owner.startswith("executor:"), _e.lease_owner != except_owner
-        )
-        return await self._sweep(lambda now: of_others, expire, CHUNK)
+        of_others = and_(_e.lease_owner.startswith("executor:"), _e.lease_owner != except_owner)
+        return await self._expire(lambda now: of_others)
+
+    async def _expire(self, which: Callable[[datetime], ColumnElement[bool]]) -> list[ExecutionId]:
+        expired: list[ExecutionId] = []
+        while some := await self._sweep(lambda now: and_(is_status("running"), which(now)), expire, CHUNK):
+            expired += some
+        return expired
 
     async def wake_due(self, limit: int) -> list[ExecutionId]:
         # A paused execution stays so; its timer is recorded, and acts when it is resumed.

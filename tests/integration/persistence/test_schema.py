@@ -86,6 +86,17 @@ async def test_a_second_executor_on_the_same_file_is_refused(sqlite_url: str) ->
     await second.stop()
 
 
+async def test_parameters_of_the_url_stand_above_ours(postgres_url: str) -> None:
+    migrate(postgres_url)
+    store = SqlExecutionPersistence(f"{postgres_url}?application_name=mine&options=-c%20lock_timeout%3D1s")
+    await store.start()
+    names = ("application_name", "lock_timeout", "timezone")
+    query = sqlalchemy.text("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+    (row,) = await store.database.read(query)
+    assert tuple(row) == ("mine", "1s", "UTC")
+    await store.stop()
+
+
 async def test_a_database_that_is_not_there_is_unavailable(unused_tcp_port: int) -> None:
     store = SqlExecutionPersistence(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/nothing")
     with pytest.raises(Unavailable):

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from flow_engine.interpreter.events import ExecutionPromoted, TimerFired
+from services.executor.persistence import sweep
 from services.executor.persistence.contract import ReportOutcome
 from services.executor.persistence.store import SqlExecutionPersistence
 from tests.integration.persistence.stage import START, Stage
@@ -175,8 +176,9 @@ async def test_ten_thousand_seconds_of_leases_go_by_the_databases_clock(stage: S
     assert await stage.store.ping() == START + timedelta(seconds=10_000)
 
 
-async def test_many_expire_in_chunks(stage: Stage) -> None:
+async def test_many_expire_in_chunks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await asyncio.gather(*(stage.immediate() for _ in range(60)))
     stage.pass_time(11)
+    monkeypatch.setattr(sweep, "CHUNK", 25)
     assert len(await stage.store.expire_leases()) == 60
     assert stage.execute("SELECT count(*) FROM outbox") == [(60,)]
