@@ -511,9 +511,9 @@ class Runner:
     async def _give_up(self, status: str, *events: e.Event) -> bool:
         """Put the run down; True also when others have written meanwhile and we must look again."""
         reason = {"waiting": "waiting", "paused": "paused"}.get(status, self._quiescing)
-        promoted = (
-            [e.ExecutionPromoted(time=self._now(), reason=reason)] if self.state.mode == "immediate" else []
-        )
+        promoted = []
+        if self.state.mode == "immediate":  # it stands before `events`, which have their time already
+            promoted = [e.ExecutionPromoted(time=events[0].time if events else self._now(), reason=reason)]
         wake_at, wake_timer = self._earliest()
         leaves = [step for step in self.state.open_steps() if not step.node.type.container]
         give_up = GiveUp(

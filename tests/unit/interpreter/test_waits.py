@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 
 from flow_engine.interpreter import events as e
+from tests.unit.interpreter.memory_journal import MemoryJournal
 from tests.unit.interpreter.play import Play, node, played, workflow
+from tests.unit.interpreter.virtual_time import database_now
 
 YES = {"approved": True, "comment": "fine"}
 NO = {"approved": False}
@@ -225,6 +229,17 @@ async def test_an_immediate_run_that_must_wait_is_promoted() -> None:
     assert (await play.run()).status == "waiting"
     assert play.trace == ["ask started", "ask waiting", "promoted waiting", "waiting"]
     assert play.execution.mode == "queued"
+
+
+async def test_time_does_not_run_backwards_in_a_promotion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at a real clock there is always a microsecond or more."""
+    looks = count()
+    monkeypatch.setattr(
+        MemoryJournal, "database_now", lambda _: database_now() + timedelta(microseconds=next(looks))
+    )
+    play = Play(decision(), {"who": "Ann"}, mode="immediate")
+    assert (await play.run()).status == "waiting"  # the journal checks the times
+    assert play.trace == ["ask started", "ask waiting", "promoted waiting", "waiting"]
 
 
 @pytest.mark.parametrize("node_id", ["plain", "a.b-c", "node-1", "odd[0]", "odd#7", "[2]", "x[1,2]"])
