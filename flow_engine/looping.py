@@ -45,7 +45,9 @@ class Looping(ABC):
             self._hinted.clear()
             await self._turn()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hinted.wait(), self.interval_seconds)
+                # Not `wait_for`: on Python 3.11 that loses a cancellation that comes together with a hint.
+                async with asyncio.timeout(self.interval_seconds):
+                    await self._hinted.wait()
 
     async def _turn(self) -> None:
         try:

@@ -76,7 +76,8 @@ class RedisHints:
     async def _publish(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._fresh.wait(), PRESENCE_SECONDS)
+                async with asyncio.timeout(PRESENCE_SECONDS):
+                    await self._fresh.wait()
             self._fresh.clear()
             committed, self._committed = self._committed, {}
             words = [self._sender, str(self._workers()), *committed]

@@ -22,7 +22,8 @@ class Listener:
     async def wait(self, timeout_seconds: float) -> bool:
         """Until there is news, or the time is over (False)."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._news.wait()
         woken = self._news.is_set()
         self._news.clear()
         return woken

@@ -126,7 +126,8 @@ class Runs:
         while True:
             await self._freed.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), self._idle_ask_seconds * random.uniform(0.75, 1.25))
+                async with asyncio.timeout(self._idle_ask_seconds * random.uniform(0.75, 1.25)):
+                    await self._rung.wait()
             self._rung.clear()
             answered, self._answered = self._answered, None
             try:
