@@ -189,7 +189,7 @@ class Runs:
     async def _carry_alone(self, run: Run, claimed: pb.ClaimedExecution) -> None:
         run.runner = await SolitaryRun.begin(self._client.address, self._client.worker_id, claimed)
         try:
-            if not await run.runner.finished():
+            if await run.runner.died():
                 log.warning("execution.killed_its_process", execution_id=run.execution_id, epoch=run.epoch)
         finally:
             run.runner.abandon()

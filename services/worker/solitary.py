@@ -13,12 +13,15 @@ import asyncio
 import base64
 import os
 import signal
+import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
-from flow_engine.errors import LeaseLost
+from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner
 from flow_engine.logs import configure_logs
 from flow_engine.nodes.registry import load_registry
@@ -26,7 +29,7 @@ from flow_engine.nodes.services import SharedServices
 from flow_engine.tether import tethered
 from flow_engine.v1 import worker_pb2 as pb
 from services.worker.definitions import Definitions
-from services.worker.executor_client import ExecutorClient
+from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
 from services.worker.journal import RemoteJournal, RemotePayloads, decoded
 
 log = structlog.get_logger()
@@ -37,37 +40,47 @@ NUDGE, QUIESCE = b"nudge\n", b"quiesce\n"
 class SolitaryRun:
     """The parent's side. Has the part of a Runner's interface that a worker uses."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], orders: asyncio.WriteTransport) -> None:
         self._process = process
+        self._orders = orders
+        self._abandoned = False
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        threading.Thread(target=self._wait, args=(asyncio.get_running_loop(),), daemon=True).start()
 
     @classmethod
     async def begin(cls, address: str, worker_id: str, claimed: pb.ClaimedExecution) -> SolitaryRun:
-        process = await asyncio.create_subprocess_exec(
-            *tethered([sys.executable, "-m", "services.worker.solitary", address, worker_id]),
-            stdin=asyncio.subprocess.PIPE,
-        )
-        run = cls(process)
-        run._order(base64.b64encode(claimed.SerializeToString()) + b"\n")
+        run = await cls.launch([sys.executable, "-m", "services.worker.solitary", address, worker_id])
+        run._orders.write(base64.b64encode(claimed.SerializeToString()) + b"\n")
         return run
 
-    async def finished(self) -> bool:
-        """Whether the child ended by itself; else its lease is left to expire."""
-        return await self._process.wait() == 0
+    @classmethod
+    async def launch(cls, command: Sequence[str]) -> SolitaryRun:
+        # Not by the event loop: uvloop forks with the handlers that gRPC has for that, and one child in
+        # thirty crashes in them. From this thread, since the child is tied to the one that starts it.
+        process = subprocess.Popen(tethered(command), stdin=subprocess.PIPE)  # noqa: ASYNC220
+        orders, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+        return cls(process, orders)
+
+    async def died(self) -> bool:
+        """Whether the child, once it has ended, did so neither by itself nor by our hand."""
+        return await asyncio.shield(self._ended) != 0 and not self._abandoned
 
     def nudge(self) -> None:
-        self._order(NUDGE)
+        self._orders.write(NUDGE)
 
     def quiesce(self, reason: str) -> None:
-        self._order(QUIESCE)
+        self._orders.write(QUIESCE)
 
     def abandon(self) -> None:
-        with suppress(ProcessLookupError):
+        if not self._ended.done():
+            self._abandoned = True
             self._process.kill()
+        self._orders.close()
 
-    def _order(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        with suppress(ConnectionError):
-            self._process.stdin.write(line)
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        code = self._process.wait()
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(self._ended.set_result, code)
 
 
 class _UntilKilled:
@@ -99,9 +112,12 @@ async def carry(address: str, worker_id: str) -> None:
         obeying = asyncio.create_task(_obey(orders, runner))
         try:
             await runner.run()
-        except LeaseLost:
-            log.info("execution.dropped", execution_id=claimed.execution_id)
-        obeying.cancel()
+        finally:
+            obeying.cancel()
+    except LeaseLost:
+        log.info("execution.dropped", execution_id=claimed.execution_id)
+    except (FlowEngineError, ExecutorUnreachable) as error:
+        log.warning("execution.dropped", execution_id=claimed.execution_id, reason=str(error))
     finally:
         await services.close()
         await client.close()
