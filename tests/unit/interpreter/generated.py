@@ -33,9 +33,16 @@ def definitions(draw: st.DrawFn, *, handled: bool = True) -> dict[str, Any]:
 
 @st.composite
 def wild_definitions(draw: st.DrawFn) -> dict[str, Any]:
-    """With time-outs and steps that must not run twice: the result depends on timing, but there is one."""
+    """With time-outs, steps that must not run twice and ends before time: the result depends on timing, but
+    there is one."""
     definition: dict[str, Any] = draw(definitions(handled=False))
     for node in definition["nodes"]:
+        if "join" in node and node["type"] == "data.set" and draw(st.booleans()):
+            node.update(type="logic.join", config={"cancelRest": True})
+        elif node["type"] == "flow.noop" and draw(st.integers(0, 9)) == 0:
+            node.update(type="flow.return", config={"output": node["id"]})
+        elif node["type"] == "logic.foreach" and draw(st.booleans()):
+            node["config"]["stopAfter"] = draw(st.integers(1, 2))
         if draw(st.booleans()):
             node["timeoutMs"] = draw(st.sampled_from([1, 40, 300, 7000]))
         if draw(st.booleans()) and node["type"] not in CONTAINERS:

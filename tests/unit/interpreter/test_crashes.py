@@ -23,7 +23,7 @@ MOST_RUNNERS = 200
 T = TypeVar("T")
 
 bounded = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
