@@ -9,12 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from flow_engine.errors import Problem
+from flow_engine.errors import InvalidRequest, Problem
+from flow_engine.workflow.parsing import parse_json
 from services.gateway.errors import Refused, invalid
 
 LONGEST_SPAN_MS = 10 * 366 * 86_400_000
@@ -22,6 +24,9 @@ LONGEST_SPAN_MS = 10 * 366 * 86_400_000
 
 Span = Annotated[int, Meta(ge=1, le=LONGEST_SPAN_MS, description="Milliseconds.")]
 Name = Annotated[str, Meta(max_length=512)]
+
+
+NOT_JSON = Problem("", "INVALID_JSON", "the body is not JSON")
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -71,6 +76,32 @@ class RetryRequest(Body, frozen=True, kw_only=True):
     )
 
 
+Status = Literal["pending", "running", "paused", "waiting", "completed", "failed", "cancelled"]
+
+
+class Filter(Body, frozen=True, kw_only=True):
+    """Executions that match all that is given; at least one condition."""
+
+    workflow_id: Name | None = None
+    statuses: (
+        Annotated[list[Status], Meta(description="Without them: those that allow the action.")] | None
+    ) = None
+    mode: Literal["immediate", "queued"] | None = None
+    tags: Annotated[list[Name], Meta(max_length=64, description="All of these.")] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+class ControlRequest(Body, frozen=True, kw_only=True):
+    """What to do it to, a page at a time."""
+
+    filter: Filter
+    dry_run: Annotated[bool, Meta(description="Change nothing; say what would be.")] | None = None
+    reason: Annotated[str, Meta(max_length=2000, description="For the histories.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=500, description="100 by default.")] | None = None
+    page_token: Annotated[Name, Meta(description="nextPageToken of the page before.")] | None = None
+
+
 class WorkflowEnvelope(Body, frozen=True, kw_only=True):
     """A definition; it may also be sent as it is, without this envelope."""
 
@@ -86,8 +117,8 @@ def decode(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError:
         raise invalid(list(_problems(Raw(body), kind, ""))) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise malformed(body) from None
 
 
 def json_text(raw: bytes | Raw) -> str:
@@ -95,12 +126,12 @@ def json_text(raw: bytes | Raw) -> str:
     if isinstance(raw, bytes):
         try:
             msgspec.json.decode(raw, type=Raw)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise malformed(error) from None
+        except (msgspec.DecodeError, RecursionError):
+            raise malformed(raw) from None
     try:
         return str(raw, "utf-8")
     except UnicodeDecodeError:
-        raise invalid([Problem("", "INVALID_JSON", "the body is not UTF-8")]) from None
+        raise malformed(raw) from None
 
 
 def definition_text(body: bytes) -> str:
@@ -108,9 +139,9 @@ def definition_text(body: bytes) -> str:
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
     except msgspec.ValidationError:
-        raise invalid([Problem("", "WRONG_TYPE", "expected an object")]) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error) from None
+        raise malformed(body, Problem("", "NOT_AN_OBJECT", "a definition is an object")) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise malformed(body) from None
     # A definition has no field of that name, so the two forms cannot be confused.
     if "workflow" in fields:
         return json_text(given(decode(body, WorkflowEnvelope).workflow) or Raw(b"null"))
@@ -136,12 +167,13 @@ def given(raw: Raw | UnsetType) -> Raw | None:
     return None if raw is UNSET or bytes(raw) == b"null" else raw
 
 
-def malformed(error: Exception) -> Refused:
-    if isinstance(error, RecursionError):
-        return invalid([Problem("", "TOO_DEEP", "the body is nested too deeply")])
-    return invalid(
-        [Problem("", "INVALID_JSON", str(error).replace("Input data was truncated", "JSON ends too soon"))]
-    )
+def malformed(body: bytes | Raw, otherwise: Problem = NOT_JSON) -> Refused:
+    """What exactly is wrong with a body as JSON; `otherwise` if nothing is."""
+    try:
+        parse_json(bytes(body), max_bytes=len(body))
+    except InvalidRequest as error:
+        return invalid(list(error.problems))
+    return invalid([otherwise])
 
 
 def _problems(raw: Raw, kind: Any, path: str) -> Iterator[Problem]:

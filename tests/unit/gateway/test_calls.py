@@ -171,9 +171,9 @@ async def test_an_answer_is_passed_on_as_it_is(client: httpx.AsyncClient, engine
     assert response.status_code == 200
     request = engine.last(pb.SubmitInputRequest)
     assert (request.node_id, list(request.iteration), request.input_json) == ("a/b", [2, 0], answer)
-    for body in ("", "{", "[1,]"):
+    for body, code in (("", "EMPTY_BODY"), ("{", "TRUNCATED_JSON"), ("[1,]", "INVALID_JSON")):
         response = await client.post(f"{EXECUTION}/input/a", content=body, headers=JSON)
-        assert (response.status_code, response.json()["problems"][0]["code"]) == (400, "INVALID_JSON")
+        assert (response.status_code, response.json()["problems"][0]["code"]) == (400, code)
     assert (
         await client.post(f"{EXECUTION}/input/a?iteration=x", content="1", headers=JSON)
     ).status_code == 400

@@ -237,7 +237,7 @@ async def test_a_start_that_takes_too_long_is_asked_for_again_without_waiting(
         ("nonsense", [("", "INVALID_JSON")]),
         ('{"workflow": {"a": 01}}', [("", "INVALID_JSON")]),
         ('{"workflow": {}} {}', [("", "INVALID_JSON")]),
-        (b'{"workflow": "\xff"}', [("", "INVALID_JSON")]),
+        (b'{"workflow": "\xff"}', [("", "INVALID_UTF8")]),
         ('{"workflow": {}, "workflowId": "w"}', [("/workflowId", "CONFLICT")]),
         ('{"workflow": {}, "workflowVersion": 1}', [("/workflowVersion", "CONFLICT")]),
         ('{"workflow": ' + "[" * 100_000 + "]" * 100_000 + "}", [("", "TOO_DEEP")]),
