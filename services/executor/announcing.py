@@ -76,8 +76,10 @@ class AnnouncingPersistence:
     async def renew_leases(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
         return await self._inner.renew_leases(owner, leases)
 
-    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
-        await self._inner.release(owner, leases)
+    async def release(
+        self, owner: str, leases: Collection[tuple[ExecutionId, int]], *, process_died: bool = False
+    ) -> None:
+        await self._inner.release(owner, leases, process_died=process_died)
         self._tell([execution_id for execution_id, _ in leases], pending=True)
 
     # Control ----------------------------------------------------------------------------------

@@ -93,8 +93,10 @@ class ExecutorClient:
         )
         return set(response.lost_execution_ids)
 
-    async def release(self, leases: Sequence[pb.Lease]) -> None:
-        await self._call(self._stub.Release, pb.ReleaseRequest(worker_id=self.worker_id, leases=leases))
+    async def release(self, leases: Sequence[pb.Lease], *, process_died: bool = False) -> None:
+        """process_died: the process that ran them with nothing else. Raises ExecutorUnreachable."""
+        request = pb.ReleaseRequest(worker_id=self.worker_id, leases=leases, process_died=process_died)
+        await self._call(self._stub.Release, request)
 
     async def definition(self, definition_hash: str) -> bytes:
         if definition_hash not in self._definitions:

@@ -191,6 +191,7 @@ class Runs:
         try:
             if await run.runner.died():
                 log.warning("execution.killed_its_process", execution_id=run.execution_id, epoch=run.epoch)
+                await self._client.release([run.lease], process_died=True)
         finally:
             run.runner.abandon()
 

@@ -13,6 +13,7 @@ from services.executor.persistence.contract import Claim, ClaimedExecution, Stor
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.reading import stored_batch
+from services.executor.persistence.sweep import expire
 from services.executor.persistence.tables import execution_events, is_status, snapshots, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
@@ -48,11 +49,16 @@ class Claims:
 
         return await self._database.write(work) if leases else set()
 
-    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
+    async def release(
+        self, owner: str, leases: Collection[tuple[ExecutionId, int]], *, process_died: bool = False
+    ) -> None:
         async def work(transaction: Transaction) -> None:
             held = await _held(transaction, owner, leases)
             for draft in held:
-                give_back(draft)
+                if process_died:
+                    expire(draft, guilty=draft.row.quarantined)
+                else:
+                    give_back(draft)
             await transaction.write(held)
 
         if leases:

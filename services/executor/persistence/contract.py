@@ -231,8 +231,14 @@ class ExecutionPersistence(Protocol):
         """One UPDATE for all of an owner's executions. Returns those that are no longer its."""
         ...
 
-    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
-        """Give claims back unworked: → pending, epoch + 1, outbox; counts as no lost lease."""
+    async def release(
+        self, owner: str, leases: Collection[tuple[ExecutionId, int]], *, process_died: bool = False
+    ) -> None:
+        """Give claims back unworked: → pending, epoch + 1, outbox; counts as no lost lease.
+
+        process_died: the process that ran them alone. That is a lost lease, and failed WORKER_LOST when
+        quarantined.
+        """
         ...
 
     # Control ----------------------------------------------------------------------------------

@@ -114,8 +114,10 @@ class SqlExecutionPersistence:
     async def renew_leases(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
         return await self._claims.renew(owner, leases)
 
-    async def release(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> None:
-        await self._claims.release(owner, leases)
+    async def release(
+        self, owner: str, leases: Collection[tuple[ExecutionId, int]], *, process_died: bool = False
+    ) -> None:
+        await self._claims.release(owner, leases, process_died=process_died)
 
     # Control ----------------------------------------------------------------------------------
 

@@ -32,6 +32,9 @@ OVERDUE_GRACE = timedelta(seconds=5)
 BELL_SECONDS = 10
 """A bell that a dispatcher took and did not ring is another's after this."""
 
+HOPELESS_AFTER = 5
+"""Leases lost in a row, without a step outcome, after which an execution fails whoever was to blame."""
+
 _e = workflow_executions.c
 
 
@@ -128,14 +131,18 @@ class Sweep:
         await self._database.write(work)
 
 
-def expire(draft: Draft) -> None:
-    """The runner is lost: → pending, unless something else was asked for, or it lost too many."""
+def expire(draft: Draft, *, guilty: bool = False) -> None:
+    """The runner is lost: → pending, unless something else was asked for, or it lost too many.
+
+    guilty: it ran with nothing else in its process, and that process died. A quarantined lease that
+    merely ran out may have gone down with its worker, by the fault of another.
+    """
     row = draft.row
     lost_leases = row.lost_leases + 1
     if row.pending_control == "cancel":
         draft.record(ExecutionCancelled(time=draft.now, reason=row.control_reason))
         draft.move("expire", "cancelled")
-    elif row.quarantined:
+    elif guilty or lost_leases >= HOPELESS_AFTER:
         _fail(
             draft, "expire", Failure(code="WORKER_LOST", message=f"its runner was lost {lost_leases} times")
         )

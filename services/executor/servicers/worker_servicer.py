@@ -90,7 +90,9 @@ class WorkerServicer(WorkerServiceServicer):
         return pb.RenewLeasesResponse(lost_execution_ids=sorted(lost))
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:  # noqa: N802
-        await self._persistence.release(worker_id_of(request), leases_of(request))
+        await self._persistence.release(
+            worker_id_of(request), leases_of(request), process_died=request.process_died
+        )
         return pb.ReleaseResponse()
 
     async def GetDefinition(  # noqa: N802

@@ -169,7 +169,7 @@ async def test_an_immediate_run_that_is_released_goes_on_in_the_queue(stage: Sta
     assert (await stage.types(runner.id))[-1] == "execution.promoted"
 
 
-async def test_poison_is_claimed_alone_and_fails_when_lost_again(stage: Stage) -> None:
+async def test_poison_is_claimed_alone_and_fails_when_its_process_dies(stage: Stage) -> None:
     poison = await stage.queued()
     for _ in range(2):
         (claimed,) = await stage.claim()
@@ -181,9 +181,22 @@ async def test_poison_is_claimed_alone_and_fails_when_lost_again(stage: Stage) -
     assert (claimed.execution_id, claimed.quarantined) == (poison, True)
     together = await stage.claim(slots=8)
     assert {c.execution_id for c in together} == others
-    stage.pass_time(31)
-    await stage.store.expire_leases()
+    leases = [(c.execution_id, c.epoch) for c in (claimed, together[0])]
+    await stage.store.release("worker:1", leases, process_died=True)
     record = await stage.record(poison)
+    assert (record.status, record.error["code"]) == ("failed", "WORKER_LOST")
+    assert await stage.status(together[0].execution_id) == "pending", "nobody had suspected that one"
+
+
+async def test_an_execution_that_went_down_with_its_worker_is_claimed_alone_again(stage: Stage) -> None:
+    """It may have been the fault of another; only who loses five leases in a row is given up."""
+    suspect = await stage.queued()
+    for lost in range(5):
+        (claimed,) = await stage.claim()
+        assert (claimed.execution_id, claimed.quarantined) == (suspect, lost >= 2)
+        stage.pass_time(31)
+        await stage.store.expire_leases()
+    record = await stage.record(suspect)
     assert (record.status, record.error["code"]) == ("failed", "WORKER_LOST")
 
 
