@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
 from tests.infra.postgres import PostgresCluster
-from tests.integration.persistence.stage import CLOCK, Stage, put_clock
+from tests.integration.persistence.stage import CLOCK, Stage, empty, put_clock
 
 
 def _prepare(url: str) -> None:
@@ -26,18 +26,24 @@ def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def _migrated_postgres(postgres_cluster: PostgresCluster) -> str:
+    url = postgres_cluster.create_database()
+    _prepare(url)
+    return url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database of each kind in turn, with our schema and a clock that stands still."""
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind in turn, with our schema and a clock that stands still."""
     if request.param == "sqlite":
         copy = tmp_path / "flow.db"
         shutil.copy(request.getfixturevalue("_migrated_sqlite"), copy)
-        yield f"sqlite:///{copy}"
-        return
-    cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
-    url = cluster.create_database(cluster.template("persistence_with_clock", _prepare))
-    yield url
-    cluster.drop_database(url)
+        return f"sqlite:///{copy}"
+    # To make a database for each test would take longer than most of them.
+    url: str = request.getfixturevalue("_migrated_postgres")
+    empty(url)
+    return url
 
 
 @pytest.fixture

@@ -36,10 +36,13 @@ from services.executor.persistence.contract import (
     ReportReply,
 )
 from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.persistence.tables import metadata
 
 CLOCK = "(SELECT instant FROM test_clock)"
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-TABLES = ("workflow_executions", "execution_events", "snapshots", "outbox", "signals", "idempotency_keys")
+TABLES = tuple(table.name for table in reversed(metadata.sorted_tables))
+"""In an order in which they can be emptied."""
+
 DEFINITION = b'{"nodes": [{"id": "a", "type": "flow.noop"}], "edges": []}'
 
 
@@ -47,6 +50,11 @@ def put_clock(url: str) -> None:
     """Give a migrated database a clock that stands still."""
     execute(url, "CREATE TABLE test_clock (instant TIMESTAMP WITH TIME ZONE NOT NULL)")
     execute(url, f"INSERT INTO test_clock VALUES ('{_text(START, url)}')")
+
+
+def empty(url: str) -> None:
+    execute(url, "; ".join(f"DELETE FROM {table}" for table in TABLES))
+    execute(url, f"UPDATE test_clock SET instant = '{_text(START, url)}'")
 
 
 def execute(url: str, statement: str) -> list[tuple[Any, ...]]:

@@ -42,7 +42,7 @@ from tests.integration.persistence.model import OVER, Expected, next_claims
 from tests.integration.persistence.stage import CLOCK, START, Runner, Stage
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("FLOW_TEST_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("FLOW_TEST_EXAMPLES", "15"))
 """Random histories for each database; more of them find more."""
 
 FAILURE = Failure("BROKEN", "it broke")
