@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.commands import catalogue, definitions, executions, running, serving
+from services.cli.commands import catalogue, definitions, executions, running, serving, steering
 
 RUN = "Run and follow"
 STEER = "Steer"
@@ -27,10 +27,10 @@ app.command(rich_help_panel=RUN)(executions.ls)
 app.command(rich_help_panel=RUN)(executions.show)
 app.command(rich_help_panel=RUN)(running.events)
 app.command(rich_help_panel=RUN)(executions.value)
-app.command(rich_help_panel=STEER)(executions.pause)
-app.command(rich_help_panel=STEER)(executions.resume)
-app.command(rich_help_panel=STEER)(executions.cancel)
-app.command(rich_help_panel=STEER)(executions.retry)
+app.command(rich_help_panel=STEER)(steering.pause)
+app.command(rich_help_panel=STEER)(steering.resume)
+app.command(rich_help_panel=STEER)(steering.cancel)
+app.command(rich_help_panel=STEER)(steering.retry)
 app.command("input", rich_help_panel=STEER)(executions.submit_input)
 app.command(rich_help_panel=STEER)(executions.approve)
 app.command(rich_help_panel=STEER)(executions.reject)

@@ -28,6 +28,13 @@ def status_line(execution: pb.Execution) -> str:
     return f"{execution.id}  {status_word(execution.status)}{asked}  {mode_word(execution.mode)}"
 
 
+def controlled_line(one: pb.ControlledExecution) -> str:
+    """`019…  cancelled  done`, and why where it was refused."""
+    effect = pb.ControlEffect.Name(one.effect).removeprefix("CONTROL_EFFECT_").lower()
+    more = one.message or (f"→ {one.retry_execution_id}" if one.retry_execution_id else "")
+    return f"{one.execution_id}  {status_word(one.status)}  {effect}  {more}".rstrip()
+
+
 def outcome(execution: pb.Execution, *, headline: bool = True) -> str:
     """How it ended, and its output or error."""
     lines = [f"{status_line(execution)}  {_took(execution)}".rstrip()] if headline else []

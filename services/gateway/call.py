@@ -177,6 +177,11 @@ def instant(text: str) -> datetime:
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
     except ValueError:
         raise ValueError("expected an ISO 8601 time such as 2026-01-31T12:00:00Z") from None
+    return in_utc(moment)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """A time that names no zone is meant in UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

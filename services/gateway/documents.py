@@ -166,6 +166,33 @@ class ExecutionPage(Document, frozen=True, kw_only=True):
     next_page_token: str | UnsetType = UNSET
 
 
+class ControlledDocument(Document, frozen=True, kw_only=True):
+    """What was done to an execution, or would be."""
+
+    execution_id: str
+    status: StatusWord
+    effect: Annotated[
+        str,
+        Meta(
+            description="done: it is as was asked; accepted: it will soon be; refused: see reason.",
+            extra_json_schema={"enum": ["done", "accepted", "refused"]},
+        ),
+    ]
+    reason: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    retry_execution_id: str | UnsetType = UNSET
+
+
+class ControlPage(Document, frozen=True, kw_only=True):
+    """One page of executions, newest first, with the counts of this page."""
+
+    done: int
+    accepted: int
+    refused: int
+    executions: list[ControlledDocument]
+    next_page_token: str | UnsetType = UNSET
+
+
 class StepPage(Document, frozen=True, kw_only=True):
     steps: list[StepDocument]
     next_page_token: str | UnsetType = UNSET
@@ -359,6 +386,26 @@ def workflow_document(workflow: wf.Workflow) -> WorkflowDocument:
 
 def event_page(answer: pb.ListEventsResponse) -> EventPage:
     return EventPage(events=raw_frames(answer.events), last_sequence=answer.last_sequence)
+
+
+def control_page(answer: pb.ControlExecutionsResponse) -> ControlPage:
+    return ControlPage(
+        done=answer.done_count,
+        accepted=answer.accepted_count,
+        refused=answer.refused_count,
+        executions=[
+            ControlledDocument(
+                execution_id=one.execution_id,
+                status=status_word(one.status),
+                effect=_word(pb.ControlEffect.Name(one.effect), "CONTROL_EFFECT_"),
+                reason=one.reason or UNSET,
+                message=one.message or UNSET,
+                retry_execution_id=one.retry_execution_id or UNSET,
+            )
+            for one in answer.executions
+        ],
+        next_page_token=answer.next_page_token or UNSET,
+    )
 
 
 def raw_frames(events: Iterable[pb.Event]) -> list[Raw]:

@@ -10,13 +10,22 @@ from starlette.responses import Response
 
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
-from services.gateway.bodies import CancelRequest, PauseRequest, ResumeRequest, RetryRequest, json_text
-from services.gateway.call import Answer, Call, document, whole
+from services.gateway.bodies import (
+    CancelRequest,
+    ControlRequest,
+    Filter,
+    PauseRequest,
+    ResumeRequest,
+    RetryRequest,
+    json_text,
+)
+from services.gateway.call import Answer, Call, document, in_utc, whole
 from services.gateway.documents import (
     TERMINAL,
     ExecutionPage,
     SnapshotFrame,
     StepPage,
+    control_page,
     event_page,
     execution_document,
     step_document,
@@ -167,6 +176,59 @@ async def retry_execution(call: Call) -> Answer:
     answer = await executor.ask(executor.executions.RetryExecution, request, call.request_id, repeat=False)
     execution = answer.execution
     return document(execution_document(execution, with_steps=True), 202, location(execution.id))
+
+
+async def pause_executions(call: Call) -> Answer:
+    """Pause what a filter finds."""
+    return await _control_all(call, pb.CONTROL_ACTION_PAUSE)
+
+
+async def resume_executions(call: Call) -> Answer:
+    """Resume what a filter finds."""
+    return await _control_all(call, pb.CONTROL_ACTION_RESUME)
+
+
+async def cancel_executions(call: Call) -> Answer:
+    """Cancel what a filter finds."""
+    return await _control_all(call, pb.CONTROL_ACTION_CANCEL)
+
+
+async def retry_executions(call: Call) -> Answer:
+    """Retry what a filter finds."""
+    return await _control_all(call, pb.CONTROL_ACTION_RETRY)
+
+
+async def _control_all(call: Call, action: pb.ControlAction) -> Answer:
+    """One page. A retry is not repeated, for the reason that a single one is not."""
+    body = await call.decoded(ControlRequest)
+    request = pb.ControlExecutionsRequest(
+        action=action,
+        filter=execution_filter(body.filter),
+        dry_run=bool(body.dry_run),
+        reason=body.reason or "",
+        page_size=body.limit or 0,
+        page_token=body.page_token or "",
+    )
+    executor = call.services.executor
+    repeat = request.dry_run or action != pb.CONTROL_ACTION_RETRY
+    answer = await executor.ask(
+        executor.executions.ControlExecutions, request, call.request_id, repeat=repeat
+    )
+    return document(control_page(answer))
+
+
+def execution_filter(body: Filter) -> pb.ExecutionFilter:
+    message = pb.ExecutionFilter(
+        workflow_id=body.workflow_id or "",
+        statuses=[STATUSES[word] for word in body.statuses or ()],
+        mode=MODES[body.mode],
+        tags=body.tags or (),
+    )
+    if body.created_after is not None:
+        message.created_after_time.FromDatetime(in_utc(body.created_after))
+    if body.created_before is not None:
+        message.created_before_time.FromDatetime(in_utc(body.created_before))
+    return message
 
 
 async def submit_input(call: Call) -> Answer:

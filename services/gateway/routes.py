@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.gateway import executions, operations, runs, workflows
-from services.gateway.bodies import CancelRequest, PauseRequest, ResumeRequest, RetryRequest, RunRequest
+from services.gateway.bodies import (
+    CancelRequest,
+    ControlRequest,
+    PauseRequest,
+    ResumeRequest,
+    RetryRequest,
+    RunRequest,
+)
 from services.gateway.call import Param, Route, boolean, instant, one_of, text, whole
 from services.gateway.documents import (
     AnalysisDocument,
+    ControlPage,
     EventPage,
     ExecutionDocument,
     ExecutionPage,
@@ -171,6 +179,21 @@ API: tuple[Route, ...] = (
             _instant("createdBefore", "ISO 8601."),
         ),
         answers={200: ExecutionPage},
+    ),
+    *(
+        Route(
+            "POST", f"/api/workflow/executions/{verb}", handler, "Control",
+            f"{verb.title()} the executions that a filter finds",
+            "A page a call, newest first; repeat it with nextPageToken until there is none. Safe to repeat. "
+            "With dryRun nothing changes.",
+            body=ControlRequest, answers={200: ControlPage},
+        )
+        for verb, handler in (
+            ("pause", executions.pause_executions),
+            ("resume", executions.resume_executions),
+            ("cancel", executions.cancel_executions),
+            ("retry", executions.retry_executions),
+        )
     ),
     Route(
         "POST", "/api/workflow/analyze", runs.analyze_workflow, "Definitions",

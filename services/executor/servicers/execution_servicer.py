@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,8 +19,9 @@ from flow_engine.nodes.registry import NodeRegistry
 from flow_engine.payload import encode
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
+from services.executor.bulk import control, is_done
 from services.executor.manager import ExecutionManager, View
-from services.executor.persistence.contract import ExecutionFilter, ExecutionRecord, Move
+from services.executor.persistence.contract import ExecutionFilter, ExecutionRecord
 from services.executor.servicers import messages
 from services.executor.starts import DEFAULT_PRIORITY, StartRequest
 from services.executor.watch import News
@@ -106,6 +108,35 @@ class ExecutionServicer(ExecutionServiceServicer):
     ) -> pb.RetryExecutionResponse:
         record = await self._manager.retry(execution_id_of(request), request.from_node)
         return pb.RetryExecutionResponse(execution=self._row(record))
+
+    async def ControlExecutions(  # noqa: N802
+        self, request: pb.ControlExecutionsRequest, context: Context
+    ) -> pb.ControlExecutionsResponse:
+        """One page; its size bounds how long the call may take."""
+        if (action := messages.ACTION.get(request.action)) is None:
+            raise InvalidRequest([Problem("/action", "MISSING_FIELD", "say what to do with them")])
+        if not request.filter.ByteSize():
+            message = "give at least one condition, such as workflowId or statuses"
+            raise InvalidRequest([Problem("/filter", "MISSING_FIELD", message)])
+        size = page_size(request.page_size, default=100, most=500)
+        before = read_token(request.page_token, Newest) if request.page_token else None
+        page = await control(
+            self._manager,
+            action,
+            filter_of(request.filter),
+            request.reason,
+            size,
+            before and (before.created_at, before.id),
+            dry_run=request.dry_run,
+        )
+        effects = Counter(controlled.effect for controlled in page.controlled)
+        return pb.ControlExecutionsResponse(
+            executions=map(messages.controlled, page.controlled),
+            done_count=effects["done"],
+            accepted_count=effects["accepted"],
+            refused_count=effects["refused"],
+            next_page_token=write_token(Newest(page.last.created_at, page.last.id)) if page.last else "",
+        )
 
     async def SubmitInput(  # noqa: N802
         self, request: pb.SubmitInputRequest, context: Context
@@ -211,11 +242,6 @@ class ExecutionServicer(ExecutionServiceServicer):
         return message
 
 
-def is_done(move: Move, goal: str) -> bool:
-    """Whether there is nothing left to accept: the goal is reached, or was asked for before."""
-    return not move.changed or move.record.status == goal
-
-
 def start_request(spec: pb.StartSpec) -> StartRequest:
     options = spec.options
     body = pb.StartSpec()
@@ -293,7 +319,7 @@ def page_size(value: int, *, default: int, most: int, name: str = "/pageSize") -
     return value or default
 
 
-def filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:
+def filter_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter) -> ExecutionFilter:
     statuses = [messages.STATUS_NAME[status] for status in request.statuses if status in messages.STATUS_NAME]
     after, before = "created_after_time", "created_before_time"
     return ExecutionFilter(

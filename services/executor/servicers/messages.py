@@ -15,6 +15,7 @@ from flow_engine.interpreter.events import Failure, frames
 from flow_engine.interpreter.steps import Step
 from flow_engine.payload import JsonValue, encode
 from flow_engine.v1 import execution_pb2 as pb
+from services.executor.bulk import Controlled
 from services.executor.persistence.contract import ExecutionRecord, StoredBatch
 from services.executor.progress import Progress
 from services.executor.waiting import WaitingReason
@@ -42,6 +43,17 @@ STEP_STATUS = {
     "failed": pb.STEP_STATUS_FAILED,
     "skipped": pb.STEP_STATUS_SKIPPED,
     "cancelled": pb.STEP_STATUS_CANCELLED,
+}
+ACTION = {
+    pb.CONTROL_ACTION_PAUSE: "pause",
+    pb.CONTROL_ACTION_RESUME: "resume",
+    pb.CONTROL_ACTION_CANCEL: "cancel",
+    pb.CONTROL_ACTION_RETRY: "retry",
+}
+EFFECT = {
+    "done": pb.CONTROL_EFFECT_DONE,
+    "accepted": pb.CONTROL_EFFECT_ACCEPTED,
+    "refused": pb.CONTROL_EFFECT_REFUSED,
 }
 PENDING_CONTROL = {"pause": pb.PENDING_CONTROL_PAUSE, "cancel": pb.PENDING_CONTROL_CANCEL}
 
@@ -130,6 +142,18 @@ def waiting_reason(reason: WaitingReason) -> pb.WaitingReason:
         queue_oldest_age=None
         if reason.queue_oldest_seconds is None
         else duration(1000 * reason.queue_oldest_seconds),
+    )
+
+
+def controlled(value: Controlled) -> pb.ControlledExecution:
+    refusal = value.refusal
+    return pb.ControlledExecution(
+        execution_id=value.execution_id,
+        status=STATUS[value.status],
+        effect=EFFECT[value.effect],
+        reason=refusal.reason if refusal else "",
+        message=refusal.message if refusal else "",
+        retry_execution_id=value.retry_id,
     )
 
 

@@ -179,6 +179,23 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
         self._called(request, context)
         return pb.RetryExecutionResponse(execution=self.execution)
 
+    def ControlExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Two pages."""
+        self._called(request, context)
+        if request.page_token:
+            refused = pb.ControlledExecution(
+                execution_id="e2",
+                status=pb.EXECUTION_STATUS_COMPLETED,
+                effect=pb.CONTROL_EFFECT_REFUSED,
+                reason="ILLEGAL_TRANSITION",
+                message="an execution that is completed cannot be cancelled",
+            )
+            return pb.ControlExecutionsResponse(executions=[refused], refused_count=1)
+        done = pb.ControlledExecution(
+            execution_id="e1", status=pb.EXECUTION_STATUS_CANCELLED, effect=pb.CONTROL_EFFECT_DONE
+        )
+        return pb.ControlExecutionsResponse(executions=[done], done_count=1, next_page_token="more")
+
     def SubmitInput(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)
         return pb.SubmitInputResponse(execution=self.execution)

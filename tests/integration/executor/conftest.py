@@ -77,6 +77,12 @@ class Client:
         response: pb.StartExecutionResponse = await self.executions.StartExecution(request, timeout=20)
         return response
 
+    async def control(self, execution_id: str, what: str) -> None:
+        """pause, resume or cancel."""
+        name = f"{what.title()}Execution"
+        request = getattr(pb, f"{name}Request")(execution_id=execution_id)
+        await getattr(self.executions, name)(request)
+
     async def get(self, execution_id: str) -> pb.Execution:
         response = await self.executions.GetExecution(pb.GetExecutionRequest(execution_id=execution_id))
         execution: pb.Execution = response.execution
