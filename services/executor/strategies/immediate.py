@@ -22,7 +22,7 @@ from services.executor.strategies.strategy import DurableControl, Prepared
 
 log = structlog.get_logger()
 
-PROMOTION_SECONDS = 0.05
+PROMOTION_SECONDS = 0.25
 """How long past its budget a caller waits for the promotion to be committed."""
 ABANDON_SECONDS = 1.0
 """How long interrupted steps have to clean up at shutdown."""
