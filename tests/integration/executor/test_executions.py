@@ -251,6 +251,36 @@ async def test_a_retry_keeps_what_was_done(client: Client, worker: Worker, slow_
     assert (await refused(client.executions.RetryExecution(wrong)))[1] == "NODE_NOT_FOUND"
 
 
+async def test_a_retry_keeps_the_finished_steps_inside_a_loop_that_failed(
+    client: Client, worker: Worker, slow_server: SlowServer
+) -> None:
+    slow_server.answer.set()
+    inside = [
+        call("x", slow_server.url),
+        node("is2", "logic.if", condition="${ item == 2 }"),
+        node("no", "flow.fail", code="NO", message="two"),
+    ]
+    workflow = {
+        "nodes": [
+            node("each", "logic.foreach", items=[1, 2, 3]),
+            *({**child, "parentId": "each"} for child in inside),
+        ],
+        "edges": [
+            {"source": "x", "target": "is2"},
+            {"source": "is2", "sourceHandle": "true", "target": "no"},
+        ],
+    }
+    started = await client.start(workflow, mode=QUEUED)
+    await client.ended(started.execution.id)
+    assert slow_server.calls == 2
+    for from_node, calls in (("", 2), ("x", 4)):
+        request = pb.RetryExecutionRequest(execution_id=started.execution.id, from_node=from_node)
+        retried = (await client.executions.RetryExecution(request)).execution
+        ended = await client.ended(retried.id)
+        assert (ended.status, ended.error.code) == (pb.EXECUTION_STATUS_FAILED, "NO")
+        assert slow_server.calls == calls
+
+
 async def test_a_request_id_starts_once(client: Client) -> None:
     first = await client.start(ADD_ONE, {"n": 1}, request_id="r-1")
     second = await client.start(ADD_ONE, {"n": 1}, request_id="r-1")
