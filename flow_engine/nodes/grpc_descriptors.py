@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -19,6 +21,8 @@ REFLECTION_METHODS = (
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 )
 """Newest first. Their messages look alike on the wire."""
+NOT_OFFERED = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL)
+"""The second is what the library makes of a refusal that comes while the question is still being sent."""
 MAX_FILES = 1000
 
 Files = Mapping[str, FileDescriptorProto]
@@ -42,7 +46,7 @@ async def files_by_reflection(channel: grpc.aio.Channel, service: str) -> Files:
         try:
             return await _reflected(channel, method, service)
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            if error.code() not in NOT_OFFERED:
                 raise
     raise NodeError("GRPC_METHOD", "the server offers no reflection; give a `descriptorSet`")
 
@@ -65,7 +69,8 @@ async def _reflected(channel: grpc.aio.Channel, method: str, service: str) -> Fi
 
 
 async def _asked(call: Any, request: ServerReflectionRequest) -> dict[str, FileDescriptorProto]:
-    await call.write(request)
+    with suppress(asyncio.InvalidStateError):  # refused before it was asked: reading tells why
+        await call.write(request)
     answer = await call.read()
     wanted = request.file_containing_symbol or request.file_by_filename
     if answer is grpc.aio.EOF:

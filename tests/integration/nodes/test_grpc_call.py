@@ -209,7 +209,7 @@ async def test_encrypted_with_a_certificate_of_ones_own() -> None:
 )
 async def test_a_status_decides_how_it_fails(shop: Shop, status: str, code: str, retryable: bool) -> None:
     failed = await failure(shop.port, request={"note": status})
-    assert (failed.code, failed.retryable) == (code, retryable)
+    assert (failed.code, failed.retryable) == (code, retryable), failed
     if code == "GRPC_STATUS":
         assert failed.details == {"status": status, "statusMessage": "because"}
 
