@@ -86,14 +86,32 @@ def _as_text(answer: Any) -> str:
     return answer if isinstance(answer, str) else json.dumps(answer)
 
 
+class ModelServer:
+    """One server for many tests, an endpoint for each."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._endpoint = Endpoint([])
+
+    @contextmanager
+    def told(self, *answers: Any) -> Iterator[Endpoint]:
+        """An answer is a text, a value (sent as JSON, or as a tool's input), or a whole response."""
+        self._endpoint = Endpoint(list(answers), self.url)
+        yield self._endpoint
+
+    async def openai(self, request: Request) -> Response:
+        return await self._endpoint.openai(request)
+
+    async def anthropic(self, request: Request) -> Response:
+        return await self._endpoint.anthropic(request)
+
+
 @contextmanager
-def serve_model(*answers: Any) -> Iterator[Endpoint]:
-    """An answer is a text, a value (sent as JSON, or as a tool's input), or a whole response."""
-    endpoint = Endpoint(list(answers))
+def serve_models() -> Iterator[ModelServer]:
+    server = ModelServer()
     routes = [
-        Route("/v1/chat/completions", endpoint.openai, methods=["POST"]),
-        Route("/v1/messages", endpoint.anthropic, methods=["POST"]),
+        Route("/v1/chat/completions", server.openai, methods=["POST"]),
+        Route("/v1/messages", server.anthropic, methods=["POST"]),
     ]
-    with serve_http(Starlette(routes=routes)) as url:
-        endpoint.url = url
-        yield endpoint
+    with serve_http(Starlette(routes=routes)) as server.url:
+        yield server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.services import SharedServices
-from tests.integration.nodes.model_servers import Endpoint, serve_model
+from tests.integration.nodes.model_servers import Endpoint, ModelServer, serve_models
 from tests.integration.nodes.servers import free_port
 from tests.unit.nodes import contexts
 
@@ -24,6 +24,12 @@ SCHEMA = {
 PRICES = {"inputPerMillion": 1_000, "outputPerMillion": 2_000}
 
 each_provider = pytest.mark.parametrize("provider", ["openai", "anthropic"])
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with serve_models() as server:
+        yield server
 
 
 @pytest.fixture
@@ -47,8 +53,8 @@ async def failure(services: SharedServices, endpoint: Endpoint, provider: str, *
     return (await contexts.failed("ai.chat", raw(endpoint, provider, **changes), services=services)).failure
 
 
-async def test_openai_is_asked_as_its_page_says(services: SharedServices) -> None:
-    with serve_model("Seven.") as endpoint:
+async def test_openai_is_asked_as_its_page_says(services: SharedServices, model: ModelServer) -> None:
+    with model.told("Seven.") as endpoint:
         output = await chat(
             services,
             endpoint,
@@ -84,8 +90,8 @@ async def test_openai_is_asked_as_its_page_says(services: SharedServices) -> Non
     assert endpoint.headers[0]["idempotency-key"] == "k1-1"
 
 
-async def test_anthropic_is_asked_as_its_page_says(services: SharedServices) -> None:
-    with serve_model("Seven.") as endpoint:
+async def test_anthropic_is_asked_as_its_page_says(services: SharedServices, model: ModelServer) -> None:
+    with model.told("Seven.") as endpoint:
         output = await chat(services, endpoint, "anthropic", apiKey="sk-2", system="Be brief.", prices=PRICES)
     assert output["text"] == "Seven."
     assert output["finishReason"] == "stop"
@@ -103,8 +109,8 @@ async def test_anthropic_is_asked_as_its_page_says(services: SharedServices) -> 
 
 
 @each_provider
-async def test_an_answer_by_schema(services: SharedServices, provider: str) -> None:
-    with serve_model({"n": 2**53 + 1}) as endpoint:
+async def test_an_answer_by_schema(services: SharedServices, model: ModelServer, provider: str) -> None:
+    with model.told({"n": 2**53 + 1}) as endpoint:
         output = await chat(services, endpoint, provider, schema=SCHEMA)
     assert output["json"] == {"n": 2**53 + 1}
     [body] = endpoint.bodies
@@ -116,18 +122,20 @@ async def test_an_answer_by_schema(services: SharedServices, provider: str) -> N
 
 
 @each_provider
-async def test_an_answer_that_is_no_object(services: SharedServices, provider: str) -> None:
+async def test_an_answer_that_is_no_object(
+    services: SharedServices, model: ModelServer, provider: str
+) -> None:
     answer = {"value": [1, 2]} if provider == "anthropic" else [1, 2]
-    with serve_model(answer) as endpoint:
+    with model.told(answer) as endpoint:
         output = await chat(services, endpoint, provider, schema={"type": "array"})
     assert output["json"] == [1, 2]
 
 
 @each_provider
 async def test_an_answer_that_does_not_fit_is_sent_back_with_what_is_wrong(
-    services: SharedServices, provider: str
+    services: SharedServices, model: ModelServer, provider: str
 ) -> None:
-    with serve_model("seven", {"n": 0}, 'Here it is:\n```json\n{"n": 7}\n```\n') as endpoint:
+    with model.told("seven", {"n": 0}, 'Here it is:\n```json\n{"n": 7}\n```\n') as endpoint:
         output = await chat(services, endpoint, provider, schema=SCHEMA)
     assert output["json"] == {"n": 7}
     assert output["usage"] == {"inputTokens": 30, "outputTokens": 15, "calls": 3}
@@ -139,9 +147,9 @@ async def test_an_answer_that_does_not_fit_is_sent_back_with_what_is_wrong(
 
 @each_provider
 async def test_repairs_come_to_an_end_and_what_they_cost_is_told(
-    services: SharedServices, provider: str
+    services: SharedServices, model: ModelServer, provider: str
 ) -> None:
-    with serve_model({"n": 0}) as endpoint:
+    with model.told({"n": 0}) as endpoint:
         failed = await failure(services, endpoint, provider, schema=SCHEMA, repairAttempts=1, prices=PRICES)
     assert (failed.code, failed.retryable) == ("AI_SCHEMA", False)
     assert failed.details["usage"] == {"inputTokens": 20, "outputTokens": 10, "calls": 2, "cost": 0.04}
@@ -149,8 +157,10 @@ async def test_repairs_come_to_an_end_and_what_they_cost_is_told(
 
 
 @each_provider
-async def test_the_budget_ends_the_repairs(services: SharedServices, provider: str) -> None:
-    with serve_model({"n": 0}) as endpoint:
+async def test_the_budget_ends_the_repairs(
+    services: SharedServices, model: ModelServer, provider: str
+) -> None:
+    with model.told({"n": 0}) as endpoint:
         failed = await failure(
             services, endpoint, provider, schema=SCHEMA, budget={"maxTokens": 40}, repairAttempts=5
         )
@@ -172,18 +182,22 @@ async def test_the_budget_ends_the_repairs(services: SharedServices, provider: s
 
 
 @each_provider
-async def test_refusals_and_cut_off_answers(services: SharedServices, provider: str) -> None:
-    with serve_model("refusal") as endpoint:
+async def test_refusals_and_cut_off_answers(
+    services: SharedServices, model: ModelServer, provider: str
+) -> None:
+    with model.told("refusal") as endpoint:
         assert (await failure(services, endpoint, provider)).code == "AI_REFUSED"
-    with serve_model("cut off") as endpoint:
+    with model.told("cut off") as endpoint:
         assert (await chat(services, endpoint, provider))["finishReason"] == "length"
         assert (await failure(services, endpoint, provider, schema=SCHEMA)).code == "AI_CUT_OFF"
 
 
 @each_provider
-async def test_a_busy_endpoint_says_when_to_come_back(services: SharedServices, provider: str) -> None:
+async def test_a_busy_endpoint_says_when_to_come_back(
+    services: SharedServices, model: ModelServer, provider: str
+) -> None:
     busy = JSONResponse({"error": {"message": "slow down"}}, 429, headers={"Retry-After": "3"})
-    with serve_model(busy) as endpoint:
+    with model.told(busy) as endpoint:
         failed = await contexts.failed("ai.chat", raw(endpoint, provider), services=services)
     assert (failed.failure.code, failed.failure.retryable) == ("HTTP_STATUS", True)
     assert failed.retry_after_ms == 3000
@@ -203,8 +217,10 @@ async def test_a_busy_endpoint_says_when_to_come_back(services: SharedServices, 
         ),
     ],
 )
-async def test_an_answer_of_another_kind_fails(services: SharedServices, provider: str, answer: Any) -> None:
-    with serve_model(answer) as endpoint:
+async def test_an_answer_of_another_kind_fails(
+    services: SharedServices, model: ModelServer, provider: str, answer: Any
+) -> None:
+    with model.told(answer) as endpoint:
         assert (await failure(services, endpoint, provider)).code == "AI_ANSWER"
 
 
@@ -217,8 +233,10 @@ async def test_no_endpoint_is_retryable(services: SharedServices) -> None:
 
 
 @each_provider
-async def test_extract_reads_data_out_of_a_text(services: SharedServices, provider: str) -> None:
-    with serve_model({"n": 2}) as endpoint:
+async def test_extract_reads_data_out_of_a_text(
+    services: SharedServices, model: ModelServer, provider: str
+) -> None:
+    with model.told({"n": 2}) as endpoint:
         given = raw(endpoint, provider, text="Two lamps, please.", schema=SCHEMA, instructions="Count lamps.")
         del given["prompt"]
         output = (await contexts.completed("ai.extract", given, services=services)).output
