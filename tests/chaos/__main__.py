@@ -57,8 +57,8 @@ def main(arguments: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     parsing = argparse.ArgumentParser(
         prog="python -m tests.chaos",
-        description="Starts the real services, runs a seeded load of mixed workflows, breaks something, waits "
-        "for quiet, and compares what callers were told with what the database, an outside witness and "
+        description="Starts the real services, runs a seeded load of mixed workflows, breaks something, "
+        "waits for quiet, and compares what callers were told with what the database, an outside witness and "
         "watchers of streams have seen. docs/chaos.md tells how to read the table.",
         epilog="Exit code 0: every round passed. 1: something was lost, done twice or never proven. "
         "2: wrong options.",

@@ -90,10 +90,9 @@ class Bench:
             for assignment in assignments:
                 rows.append(await self._round(stage, assignment))
         except Exception as error:
+            why = f"{type(error).__name__}: {error}"
             left = assignments[len(rows) :]
-            rows += [
-                Row(each.fault.name, each.database, void=f"{type(error).__name__}: {error}") for each in left
-            ]
+            rows += [Row(each.fault.name, each.database, void=why) for each in left]
         problems: list[str] = []
         try:
             problems = await stage.stop()
@@ -136,6 +135,7 @@ class Bench:
         say("begins")
         loading = asyncio.create_task(load.run())
         void = await self._injected(fault, round_, loading)
+        load.fault_over.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(fault.quiet_seconds + INJECTION_SECONDS):
                 await load.started()
@@ -166,8 +166,8 @@ class Bench:
             return f"the fault took longer than {INJECTION_SECONDS:g} s"
         except Exception as error:
             return f"the fault itself failed: {type(error).__name__}: {error}"
-        if loading.done() and (error := loading.exception()) is not None:
-            return f"the load failed: {error!r}"
+        if loading.done() and (failure := loading.exception()) is not None:
+            return f"the load failed: {failure!r}"
         return ""
 
     async def _quiet(self, stage: Stage, load: Load, seconds: float) -> None:
@@ -215,7 +215,7 @@ def evidence_of(fault: Fault, round_: Round, records: dict[str, Record]) -> Evid
         Call(call["path"], call["key"], call["time"]) for call in round_.stage.witness.calls(f"/{load.tag}/")
     ]
     acknowledged: list[Acknowledged] = list(load.acknowledged)
-    streams = [watcher.stream for watcher in load.watchers]
+    streams = [*(watcher.stream for watcher in load.watchers), *round_.streams]
     return Evidence(acknowledged, records, calls, streams, load.starts, fault.repeats_allowed)
 
 

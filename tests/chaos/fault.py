@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +10,9 @@ from random import Random
 from typing import ClassVar
 
 from tests.chaos.load import Load, Shape
-from tests.chaos.oracle import Violation
-from tests.chaos.stage import SHORT_LEASES, Plan, Stage, settings
+from tests.chaos.oracle import Stream, Violation
+from tests.chaos.stage import SHORT_LEASES, Plan, Stage, settings, until
+from tests.infra.stack import ServiceProcess
 
 
 class Void(Exception):
@@ -30,6 +30,7 @@ class Round:
     say: Callable[[str], None]
     struck: list[float] = field(default_factory=list)  # when, in seconds since 1970
     violations: list[Violation] = field(default_factory=list)  # that the fault found by itself
+    streams: list[Stream] = field(default_factory=list)  # of clients of the fault's own
     remarks: list[str] = field(default_factory=list)  # for the table
 
     def times(self, short: int, long: int) -> range:
@@ -42,16 +43,19 @@ class Round:
         """A random moment within the load."""
         await asyncio.sleep(self.chance.uniform(least, most))
 
-    async def until_under_way(self, path: str = "", seconds: float = 20.0) -> None:
+    async def until_under_way(self, seconds: float = 20.0) -> None:
         """Returns when another call has reached the witness: some step is under way. Raises Void."""
-        witness = self.stage.witness
-        wanted = len(witness.calls(f"/{self.load.tag}/")) + 1
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if sum(path in call["path"] for call in witness.calls(f"/{self.load.tag}/")) >= wanted:
-                return
-            await asyncio.sleep(0.005)
-        raise Void("no step got under way")
+        calls = self.stage.witness.calls
+        before = len(calls(f"/{self.load.tag}/"))
+        if not await until(lambda: len(calls(f"/{self.load.tag}/")) > before, seconds, every=0.005):
+            raise Void("no step got under way")
+
+    async def busy_worker(self) -> ServiceProcess:
+        """A worker that has executions. Raises Void."""
+        worker = await self.stage.busiest_worker()
+        if worker is None:
+            raise Void("no worker had anything to do")
+        return worker
 
 
 class Fault(ABC):
@@ -87,5 +91,5 @@ class Fault(ABC):
     async def inject(self, round_: Round) -> None:
         """Do it, with the load running, and leave the stage whole. Raises Void."""
 
-    async def check(self, round_: Round) -> None:
+    async def check(self, round_: Round) -> None:  # noqa: B027 (most have nothing to add)
         """After quiet: what the oracle cannot see. Adds violations to the round."""

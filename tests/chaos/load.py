@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from tests.chaos.cases import Case, CaseMaker, some_case
 from tests.chaos.oracle import Acknowledged, Violation
+from tests.chaos.stage import until
 from tests.chaos.watching import Watcher
 
 PATIENCE_SECONDS = 90.0
@@ -25,6 +27,8 @@ PATIENCE_SECONDS = 90.0
 PAUSE_SECONDS = 0.2
 CALL_SECONDS = 30.0
 AT_ONCE = 24
+BEFORE_THE_LAST = 0.7
+SLOWER = 4
 
 GRPC_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -78,6 +82,7 @@ class Load:
     refusals: list[str] = field(default_factory=list)  # starts that had to be repeated, and why
     violations: list[Violation] = field(default_factory=list)
     given_up: int = 0
+    fault_over: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _everything_started: asyncio.Event = field(default_factory=asyncio.Event)
     _over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,15 +96,22 @@ class Load:
         ):
             stub = ExecutionServiceStub(channel)
             gate = asyncio.Semaphore(AT_ONCE)
-            moments = sorted(self.chance.uniform(0, self.shape.seconds) for _ in range(self.shape.count))
-            began = time.monotonic()
             starting = []
-            for moment in moments:
-                await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
+            for number in range(self.shape.count):
+                await self._let_time_pass(number)
                 starting.append(asyncio.create_task(self._one(client, stub, gate, self.shape.case)))
             await asyncio.gather(*starting)
             self._everything_started.set()
             await self._tend()
+
+    async def _let_time_pass(self, number: int) -> None:
+        """Until the next start. The last ones come slowly while the fault is under way: it needs company."""
+        pause = self.chance.expovariate(self.shape.count / self.shape.seconds)
+        if number < BEFORE_THE_LAST * self.shape.count:
+            await asyncio.sleep(pause)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.fault_over.wait(), SLOWER * pause)
 
     async def started(self) -> None:
         """Returns when all starts are acknowledged or given up."""
@@ -121,9 +133,7 @@ class Load:
 
     async def watchers_done(self, seconds: float) -> None:
         """Give the watchers time to hear of the end."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not all(watcher.ended for watcher in self.watchers):
-            await asyncio.sleep(0.05)
+        await until(lambda: all(watcher.ended for watcher in self.watchers), seconds)
 
     # One start --------------------------------------------------------------------------------
 

@@ -213,9 +213,9 @@ def _history(record: Record) -> Iterator[Violation]:
         times = Counter(
             (event[name], tuple(event.get("iteration", ()))) for event in events if event["type"] == kind
         )
-        for what, count in times.items():
+        for subject, count in times.items():
             if count > 1:
-                yield Violation("history", record.id, f"{kind} {what} came {count} times")
+                yield Violation("history", record.id, f"{kind} {subject} came {count} times")
 
 
 def _ends(record: Record, events: Sequence[Frame]) -> Iterator[Violation]:
@@ -281,8 +281,8 @@ def _steps(start: Acknowledged, record: Record) -> Iterator[Violation]:
                 yield Violation("history", record.id, f"{name} {outcome} without having begun")
             found[step] = outcome
     if record.status == start.case.status == "completed" and found != dict(start.case.outcomes):
-        missing = {step: end for step, end in start.case.outcomes.items() if found.get(step) != end}
-        extra = {step: end for step, end in found.items() if step not in start.case.outcomes}
+        missing = {at: end for at, end in start.case.outcomes.items() if found.get(at) != end}
+        extra = {at: end for at, end in found.items() if at not in start.case.outcomes}
         yield Violation("history", record.id, f"steps differ: missing {missing}, beside {extra}")
 
 

@@ -75,11 +75,13 @@ class Proxy:
 
     def cut(self) -> int:
         """Close all connections in good order; how many there were. New ones are welcome."""
-        return self._do(self._drop(abruptly=False))
+        dropped: int = self._do(self._drop(abruptly=False))
+        return dropped
 
     def reset(self) -> int:
         """Reset all connections; how many there were. New ones are welcome."""
-        return self._do(self._drop(abruptly=True))
+        dropped: int = self._do(self._drop(abruptly=True))
+        return dropped
 
     def blackhole(self) -> None:
         """Connections stay, and nothing comes through, as if the network had swallowed it."""

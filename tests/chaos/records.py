@@ -135,4 +135,4 @@ def _record(row: Sequence[Any], batches: Sequence[Batch]) -> Record:
 
 def seconds(event: Mapping[str, Any]) -> float:
     """When it happened, in seconds since 1970."""
-    return datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(event["time"]).timestamp()

@@ -23,17 +23,20 @@ from tests.infra.valkey import PrivateValkey
 from tests.infra.witness import Witness
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT_LEASES = {
-    "FLOW_LEASE_SECONDS": "3",
-    "FLOW_IMMEDIATE_LEASE_SECONDS": "3",
-    "FLOW_SWEEP_INTERVAL_SECONDS": "0.2",
-}
+
+
+def leases(seconds: int) -> dict[str, str]:
+    """Settings; what must be swept is swept often."""
+    return {
+        "FLOW_LEASE_SECONDS": f"{seconds}",
+        "FLOW_IMMEDIATE_LEASE_SECONDS": f"{seconds}",
+        "FLOW_SWEEP_INTERVAL_SECONDS": "0.2",
+    }
+
+
+SHORT_LEASES = leases(3)
 """A lost process is noticed within seconds."""
-LONG_LEASES = {
-    "FLOW_LEASE_SECONDS": "30",
-    "FLOW_IMMEDIATE_LEASE_SECONDS": "30",
-    "FLOW_SWEEP_INTERVAL_SECONDS": "0.2",
-}
+LONG_LEASES = leases(30)
 """No lease runs out within a fault that takes no process: any step that runs twice is a mistake."""
 
 
@@ -159,11 +162,9 @@ class Stage:
             return self.cluster.create_database()
         self.disk.mkdir()
         if self.plan.small_disk:
-            command = ["mount", "-t", "tmpfs", "-o", "size=16m", "flow-chaos", self.disk]
-            done = (
-                subprocess.run(command, capture_output=True, check=False) if shutil.which("mount") else None
-            )
-            self._mounted = done is not None and done.returncode == 0
+            command = ["mount", "-t", "tmpfs", "-o", "size=16m", "flow-chaos", str(self.disk)]
+            if shutil.which("mount"):
+                self._mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
         return f"sqlite:///{self.disk / 'flow.db'}"
 
     def _service(self, kind: str, **settings: str) -> ServiceProcess:
@@ -200,10 +201,16 @@ class Stage:
     def thaw(self, process: ServiceProcess) -> None:
         process.send(signal.SIGCONT)
 
-    async def busiest_worker(self) -> ServiceProcess:
-        """The worker that holds most leases right now."""
-        owners = await asyncio.to_thread(self.records.owners)
-        return max(self.workers, key=lambda worker: owners.get(worker.address, 0))
+    async def busiest_worker(self, seconds: float = 20.0) -> ServiceProcess | None:
+        """The worker that holds most leases, as soon as one holds any."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            owners = await asyncio.to_thread(self.records.owners)
+            busiest = max(self.workers, key=lambda worker: owners.get(worker.address, 0))
+            if busiest.address in owners:
+                return busiest
+            await asyncio.sleep(0.02)
+        return None
 
 
 def alive(pid: int) -> bool:

@@ -23,8 +23,7 @@ class WorkerKilled(Fault):
         stage = round_.stage
         for _ in round_.times(2, 5):
             await round_.pause(0.5, 1.5)
-            await round_.until_under_way()
-            victim = await stage.busiest_worker()
+            victim = await round_.busy_worker()
             round_.struck.append(await stage.kill(victim))
             round_.say(f"killed {victim.name}")
             await stage.restart(victim)
@@ -46,8 +45,7 @@ class WorkerKilledAtDefaults(WorkerKilled):
 
     async def inject(self, round_: Round) -> None:
         await round_.pause(1.0, 2.0)
-        await round_.until_under_way()
-        victim = await round_.stage.busiest_worker()
+        victim = await round_.busy_worker()
         round_.struck.append(await round_.stage.kill(victim))
         round_.say(f"killed {victim.name}")
         await round_.stage.restart(victim)
@@ -103,8 +101,7 @@ class WorkerFrozen(Fault):
         stage = round_.stage
         for _ in round_.times(1, 3):
             await round_.pause(0.5, 1.5)
-            await round_.until_under_way()
-            victim = await stage.busiest_worker()
+            victim = await round_.busy_worker()
             round_.struck.append(stage.freeze(victim))
             round_.say(f"froze {victim.name}")
             try:
@@ -135,7 +132,7 @@ class WorkerFrozen(Fault):
 class SigtermUnderLoad(Fault):
     name = "sigterm-under-load"
     summary = "SIGTERM to worker, executor and gateway in turn: each exits 0 in time, and no step runs twice"
-    settings = {**LONG_LEASES, "FLOW_SHUTDOWN_GRACE_SECONDS": "10"}
+    settings: ClassVar = {**LONG_LEASES, "FLOW_SHUTDOWN_GRACE_SECONDS": "10"}
     repeats_allowed = False
     grace_seconds = 10.0
 
