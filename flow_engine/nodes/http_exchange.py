@@ -80,14 +80,15 @@ def _redirected(following: httpx.Request, request: httpx.Request) -> httpx.Reque
     """The request that a redirect asks for, without credentials if it goes to another origin."""
     if following.url.scheme not in ("http", "https"):
         raise NodeError("HTTP_REDIRECT", "redirected to something that is no http or https URL")
-    if _origin(following.url) != _origin(request.url):
+    if origin(following.url) != origin(request.url):
         own = {"host", "content-length", "transfer-encoding"}
         for name in [name for name in following.headers if name not in REDIRECTS_KEEP | own]:
             del following.headers[name]
     return following
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what credentials belong to."""
     return url.scheme, url.host, url.port
 
 

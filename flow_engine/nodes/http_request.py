@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
+from flow_engine.nodes.fields import MISSING, FieldPath, field_of
 from flow_engine.nodes.http_body import is_json, is_text, text_of
-from flow_engine.nodes.http_exchange import EXCHANGE_ERRORS, MAX_REDIRECTS, exchange, refused
+from flow_engine.nodes.http_exchange import EXCHANGE_ERRORS, MAX_REDIRECTS, Answer, exchange, origin, refused
 from flow_engine.nodes.http_url import fetchable
 from flow_engine.nodes.untrusted_json import InvalidJson, parse_json
 from flow_engine.payload import JsonValue, encode
@@ -58,6 +59,32 @@ class ApiKeyAuth(NodeConfig):
     place: Literal["header", "query"] = Field(default="header", description="Where the key is sent.")
 
 
+class Pages(NodeConfig):
+    items: FieldPath | None = Field(
+        default=None, description="The field of a page that holds its items; absent: the page is the list."
+    )
+    max_pages: int = Field(default=100, ge=1, le=10_000, description="After so many pages it stops.")
+
+
+class LinkPages(Pages):
+    type: Literal["link"] = Field(description="The header `Link` names the next page (RFC 8288).")
+
+
+class CursorPages(Pages):
+    type: Literal["cursor"] = Field(description="A field of the page is the key to the next one.")
+    field: FieldPath = Field(description="The field; on the last page it is null, empty or not there.")
+    parameter: str = Field(default="cursor", min_length=1, description="The query parameter it goes into.")
+
+
+class NumberedPages(Pages):
+    type: Literal["number"] = Field(description="Pages have numbers, and the first empty one ends them.")
+    parameter: str = Field(default="page", min_length=1, description="The query parameter of the number.")
+    start: int = Field(default=1, ge=0, description="The number of the first page.")
+
+
+Pagination = LinkPages | CursorPages | NumberedPages
+
+
 class HttpRequestConfig(NodeConfig):
     method: Annotated[
         Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
@@ -77,10 +104,11 @@ class HttpRequestConfig(NodeConfig):
         default=None, description="Credentials. They are not sent on to another origin by a redirect."
     )
     body: Any = Field(default=None, description="What to send; see `bodyType`.")
-    body_type: Literal["auto", "json", "form", "text", "base64"] = Field(
+    body_type: Literal["auto", "json", "form", "multipart", "text", "base64"] = Field(
         default="auto",
         description="`auto`: a string as text, null as no body, anything else as JSON. "
-        "`form`: an object of fields, URL-encoded. `base64`: a string of bytes.",
+        "`form`: an object of fields, URL-encoded. `multipart`: an object of fields, where an object "
+        '`{"filename", "contentType", "text" or "base64"}` is a file. `base64`: a string of bytes.',
     )
     response_type: Literal["auto", "json", "text", "base64"] = Field(
         default="auto",
@@ -99,12 +127,15 @@ class HttpRequestConfig(NodeConfig):
         description="A longer answer, after decompression, fails.",
     )
     follow_redirects: bool = Field(default=True, description=f"Follow up to {MAX_REDIRECTS} redirects.")
+    pagination: Annotated[Pagination, Field(discriminator="type")] | None = Field(
+        default=None, description="How to get at the pages behind the first; absent: there is one only."
+    )
     fail_on_status: bool = Field(default=True, description="Whether a status of 400 or more fails the step.")
 
     @model_validator(mode="after")
     def _body_fits_its_type(self) -> HttpRequestConfig:
-        if self.body_type == "form" and not isinstance(self.body, dict):
-            raise ValueError("a form's body must be an object")
+        if self.body_type in ("form", "multipart") and not isinstance(self.body, dict):
+            raise ValueError(f"a body of type {self.body_type} must be an object")
         if self.body_type in ("text", "base64") and not isinstance(self.body, str):
             raise ValueError(f"a body of type {self.body_type} must be a string")
         return self
@@ -120,6 +151,10 @@ class HttpRequest(NodeType[HttpRequestConfig]):
 
     Requests that change something carry an `Idempotency-Key` that is the same for every attempt of the step,
     unless the headers name one. A `Retry-After` of the other side is honoured before the next attempt.
+
+    With `pagination` the pages are fetched one after another and `body` is the list of the items of all;
+    `pages` tells how many there were, `complete` whether that was all. `timeoutMs` holds for each page,
+    `maxResponseBytes` for all together.
     """
 
     type = "http.request"
@@ -141,7 +176,13 @@ class HttpRequest(NodeType[HttpRequestConfig]):
     def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         return {
             "type": "object",
-            "properties": {"status": {"type": "integer"}, "headers": {"type": "object"}, "body": {}},
+            "properties": {
+                "status": {"type": "integer"},
+                "headers": {"type": "object"},
+                "body": {},
+                "pages": {"type": "integer"},
+                "complete": {"type": "boolean"},
+            },
             "additionalProperties": False,
         }
 
@@ -150,14 +191,90 @@ class HttpRequest(NodeType[HttpRequestConfig]):
 
     async def run(self, context: NodeContext, config: HttpRequestConfig) -> Completed:
         client: httpx.AsyncClient = context.services.http
-        response, body = await exchange(
-            client,
-            _request(client, config, context.step_key),
-            timeout_ms=config.timeout_ms,
-            max_bytes=config.max_response_bytes,
-            follow_redirects=config.follow_redirects,
+        request = _request(client, config, context.step_key)
+        if config.pagination is not None:
+            return await _all_pages(client, request, config, config.pagination)
+        return _outcome(await _sent(client, request, config, config.max_response_bytes), config)
+
+
+async def _sent(
+    client: httpx.AsyncClient, request: httpx.Request, config: HttpRequestConfig, max_bytes: int
+) -> Answer:
+    return await exchange(
+        client,
+        request,
+        timeout_ms=config.timeout_ms,
+        max_bytes=max_bytes,
+        follow_redirects=config.follow_redirects,
+    )
+
+
+# Pages
+
+
+async def _all_pages(
+    client: httpx.AsyncClient, request: httpx.Request, config: HttpRequestConfig, pagination: Pagination
+) -> Completed:
+    items: list[JsonValue] = []
+    left, pages = config.max_response_bytes, 0
+    following: httpx.URL | None = _first_page(request.url, pagination)
+    output: dict[str, JsonValue] = {}
+    while following is not None and pages < pagination.max_pages:
+        request = client.build_request(
+            request.method,
+            following,
+            headers=request.headers,
+            content=request.content,
+            extensions=request.extensions,
         )
-        return _outcome(response, body, config)
+        answer = await _sent(client, request, config, left)
+        left -= len(answer.body)
+        output = _outcome(answer, config).output
+        if output["status"] >= 400:
+            return Completed({**output, "pages": pages, "complete": False})
+        page = _items(output["body"], pagination.items)
+        items += page
+        pages += 1
+        following = _next_page(request.url, answer.response, output["body"], page, pagination, pages)
+    return Completed({**output, "body": items, "pages": pages, "complete": following is None})
+
+
+def _first_page(url: httpx.URL, pagination: Pagination) -> httpx.URL:
+    if isinstance(pagination, NumberedPages):
+        return url.copy_set_param(pagination.parameter, pagination.start)
+    return url
+
+
+def _items(body: JsonValue, path: str | None) -> list[JsonValue]:
+    items = body if path is None else field_of(body, path)
+    if isinstance(items, list):
+        return items
+    raise NodeError("HTTP_BODY", "a page holds no list of items" + (f" in {path!r}" if path else ""))
+
+
+def _next_page(
+    url: httpx.URL,
+    response: httpx.Response,
+    body: JsonValue,
+    page: list[JsonValue],
+    pagination: Pagination,
+    pages: int,
+) -> httpx.URL | None:
+    """Where the page after the one at `url` is; None if this is the last. Raises NodeError HTTP_REDIRECT."""
+    match pagination:
+        case LinkPages():
+            link = response.links.get("next", {}).get("url", "")
+            if not link:
+                return None
+            following = response.request.url.join(link)
+            if origin(following) != origin(url):  # the credentials of this one would go along
+                raise NodeError("HTTP_REDIRECT", "the next page is at another origin")
+            return following
+        case CursorPages(field=field, parameter=parameter):
+            cursor = field_of(body, field)
+            return None if cursor in (MISSING, None, "") else url.copy_set_param(parameter, _as_text(cursor))
+        case NumberedPages(parameter=parameter, start=start):
+            return url.copy_set_param(parameter, start + pages) if page else None
 
 
 # The request
@@ -211,11 +328,37 @@ def _content(config: HttpRequestConfig) -> tuple[bytes | None, str]:
             return body.encode(), "text/plain; charset=utf-8"
         case "base64":
             return _from_base64(body), "application/octet-stream"
+        case "multipart":
+            return _multipart(body)
         case "form":
             fields = [(name, _as_text(value)) for name, value in _pairs(body)]
             return urlencode(fields).encode(), "application/x-www-form-urlencoded"
         case _:
             return encode(body), "application/json"
+
+
+def _multipart(fields: Mapping[str, JsonValue]) -> tuple[bytes, str]:
+    """RFC 7578, encoded by the library."""
+    files = [
+        (name, _file(value) if isinstance(value, dict) else (None, _as_text(value).encode()))
+        for name, value in _pairs(fields)
+    ]
+    encoded = httpx.Request("POST", "http://localhost", files=files)
+    return encoded.read(), encoded.headers["Content-Type"]
+
+
+def _file(described: Mapping[str, JsonValue]) -> tuple[str, bytes, str]:
+    match described:
+        case {"filename": str(name), "text": str(text), **rest}:
+            content = text.encode()
+        case {"filename": str(name), "base64": str(text), **rest}:
+            content = _from_base64(text)
+        case _:
+            raise NodeError("CONFIG_INVALID", "a file needs `filename`, and `text` or `base64`")
+    kind = rest.pop("contentType", "application/octet-stream")
+    if rest or not (isinstance(kind, str) and re.fullmatch(r"[\w.+-]+/[\w.+-]+(; *[\w-]+=[\w.-]+)?", kind)):
+        raise NodeError("CONFIG_INVALID", f"the description of the file {name!r} is wrong")
+    return name, content, kind
 
 
 def _from_base64(text: str) -> bytes:
@@ -242,7 +385,8 @@ def _as_text(value: JsonValue) -> str:
 # The answer
 
 
-def _outcome(response: httpx.Response, body: bytes, config: HttpRequestConfig) -> Completed:
+def _outcome(answer: Answer, config: HttpRequestConfig) -> Completed:
+    response, body = answer
     if response.status_code >= 400 and config.fail_on_status:
         raise refused(response, body)
     headers = {name.lower(): value for name, value in response.headers.items()}

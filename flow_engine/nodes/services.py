@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -23,7 +24,14 @@ USER_AGENT = "flow-execution-engine"
 
 def direct_transport(limits: httpx.Limits) -> httpx.AsyncBaseTransport:
     """Connects wherever it is asked to; proxy variables of the environment are not read."""
-    return httpx.AsyncHTTPTransport(http1=True, http2=False, limits=limits, trust_env=False)
+    return httpx.AsyncHTTPTransport(verify=_trust(), http1=True, http2=False, limits=limits, trust_env=False)
+
+
+def _trust() -> ssl.SSLContext:
+    """The usual authorities, and those of this machine or of SSL_CERT_FILE."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
 
 
 class SharedServices(NodeServices):

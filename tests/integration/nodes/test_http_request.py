@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import email
+import email.message
 import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +24,7 @@ from flow_engine.nodes.contract import Completed
 from flow_engine.nodes.http_exchange import retry_after_ms
 from flow_engine.nodes.services import SharedServices
 from tests.integration.nodes.servers import free_port, serve_bytes, serve_http
+from tests.integration.nodes.smtp_server import CERTIFICATE, server_context
 from tests.unit.nodes import contexts
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
@@ -75,6 +79,40 @@ async def set_cookie(request: Request) -> Response:
     return response
 
 
+async def form(request: Request) -> Response:
+    """The fields of a multipart form; files with name, type and content."""
+    fields: list[list[str]] = []
+    for name, value in parts_of(await request.body(), request.headers["content-type"]):
+        fields.append([name, *value])
+    return JSONResponse(fields)
+
+
+def parts_of(body: bytes, content_type: str) -> list[tuple[str, list[str]]]:
+    message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    parts = []
+    for part in message.get_payload():
+        assert isinstance(part, email.message.Message)
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        name = str(part.get_param("name", header="content-disposition"))
+        filename = part.get_filename()
+        described = [filename, part["Content-Type"], base64.b64encode(content).decode()] if filename else None
+        parts.append((name, described or [content.decode()]))
+    return parts
+
+
+async def pages(request: Request) -> Response:
+    """Seven numbers, three a page, by Link header, cursor and page number at once."""
+    query = request.query_params
+    if request.headers.get("authorization") not in (None, "Bearer t"):
+        return Response(status_code=401)
+    number = int(query.get("page", query.get("cursor", "1")))
+    numbers = list(range(1, 8))[3 * number - 3 : 3 * number]
+    more = number < 3
+    link = {"Link": f'<{query.get("elsewhere", "")}/pages?page={number + 1}>; rel="next"'} if more else {}
+    return JSONResponse({"data": {"items": numbers}, "next": str(number + 1) if more else None}, headers=link)
+
+
 APP = Starlette(
     routes=[
         Route("/echo", echo, methods=METHODS),
@@ -84,6 +122,8 @@ APP = Starlette(
         Route("/redirect", redirect, methods=METHODS),
         Route("/circle", circle),
         Route("/cookie", set_cookie),
+        Route("/pages", pages),
+        Route("/form", form, methods=["POST"]),
     ]
 )
 
@@ -394,6 +434,89 @@ async def test_an_endless_answer_fails_at_the_limit(services: SharedServices) ->
     assert failure.code == "HTTP_TOO_LARGE"
 
 
+# Pages
+
+
+@pytest.mark.parametrize(
+    "pagination", [{"type": "link"}, {"type": "cursor", "field": "next"}, {"type": "number", "maxPages": 3}]
+)
+async def test_the_items_of_all_pages(
+    services: SharedServices, site: str, pagination: dict[str, Any]
+) -> None:
+    raw = {
+        "url": f"{site}/pages",
+        "auth": {"type": "bearer", "token": "t"},
+        "pagination": {**pagination, "items": "data.items"},
+    }
+    got = await output(services, raw)
+    assert (got["body"], got["pages"]) == ([1, 2, 3, 4, 5, 6, 7], 3)
+    assert got["complete"] is (pagination["type"] != "number")
+
+
+async def test_numbered_pages_end_with_an_empty_one(services: SharedServices, site: str) -> None:
+    raw = {"url": f"{site}/pages", "pagination": {"type": "number", "start": 2, "items": "data.items"}}
+    got = await output(services, raw)
+    assert (got["body"], got["pages"], got["complete"]) == ([4, 5, 6, 7], 3, True)
+
+
+async def test_pages_stop_at_their_limit_and_size(services: SharedServices, site: str) -> None:
+    link = {"type": "link", "items": "data.items"}
+    got = await output(services, {"url": f"{site}/pages", "pagination": {**link, "maxPages": 2}})
+    assert (got["body"], got["complete"]) == ([1, 2, 3, 4, 5, 6], False)
+    raw = {"url": f"{site}/pages", "pagination": link, "maxResponseBytes": 60}
+    assert (await contexts.failed("http.request", raw, services=services)).failure.code == "HTTP_TOO_LARGE"
+
+
+@pytest.mark.parametrize(
+    ("changes", "items", "code"),
+    [
+        ({"elsewhere": "http://localhost:1"}, "data.items", "HTTP_REDIRECT"),
+        ({}, "data.nothing", "HTTP_BODY"),
+        ({}, None, "HTTP_BODY"),
+    ],
+)
+async def test_pages_that_lead_away_or_hold_nothing_fail(
+    services: SharedServices, site: str, changes: dict[str, Any], items: str | None, code: str
+) -> None:
+    raw = {"url": f"{site}/pages", "query": changes, "pagination": {"type": "link", "items": items}}
+    assert (await contexts.failed("http.request", raw, services=services)).failure.code == code
+
+
+# Files
+
+
+async def test_files_are_sent_as_multipart(services: SharedServices, site: str) -> None:
+    body = {
+        "note": "ä",
+        "count": [1, 2],
+        "scan": {"filename": "a.bin", "base64": "AAE="},
+        "list": {"filename": "b.csv", "text": "x,y", "contentType": "text/csv; charset=utf-8"},
+    }
+    raw = {"url": f"{site}/form", "method": "POST", "bodyType": "multipart", "body": body}
+    assert (await output(services, raw))["body"] == [
+        ["note", "ä"],
+        ["count", "1"],
+        ["count", "2"],
+        ["scan", "a.bin", "application/octet-stream", "AAE="],
+        ["list", "b.csv", "text/csv; charset=utf-8", "eCx5"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {},
+        {"filename": "a"},
+        {"filename": "a", "base64": "?"},
+        {"filename": "a", "text": "", "contentType": "a/b\r\nX: y"},
+        {"filename": "a", "text": "", "more": 1},
+    ],
+)
+async def test_files_that_are_wrongly_described_fail(services: SharedServices, site: str, file: Any) -> None:
+    raw = {"url": f"{site}/form", "method": "POST", "bodyType": "multipart", "body": {"f": file}}
+    assert (await contexts.failed("http.request", raw, services=services)).failure.code == "CONFIG_INVALID"
+
+
 # What goes wrong on the way
 
 
@@ -471,6 +594,25 @@ async def test_tls_to_a_server_without_it_fails_for_good(services: SharedService
     raw = {"url": site.replace("http:", "https:")}
     failure = (await contexts.failed("http.request", raw, services=services)).failure
     assert (failure.code, failure.retryable) == ("HTTP_TLS", False)
+
+
+async def test_a_certificate_counts_if_this_machine_trusts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok")
+        await writer.drain()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context())
+    raw = {"url": f"https://localhost:{server.sockets[0].getsockname()[1]}/"}
+    async with server:
+        stranger = SharedServices()
+        failure = (await contexts.failed("http.request", raw, services=stranger)).failure
+        assert (failure.code, failure.retryable) == ("HTTP_TLS", False)
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        friend = SharedServices()
+        assert (await output(friend, raw))["body"] == "ok"
+        await stranger.close()
+        await friend.close()
 
 
 async def test_cancelling_closes_the_connection(services: SharedServices) -> None:
