@@ -22,7 +22,7 @@ def definitions(draw: st.DrawFn, *, handled: bool = True) -> dict[str, Any]:
     """handled: no failure fails a scope, and the result depends on no timing."""
     nodes: list[Node] = []
     edges: list[dict[str, str]] = []
-    _scope(draw, nodes, edges, parent=None, size=draw(st.integers(1, 7)), handled=handled)
+    _scope(draw, nodes, edges, parent=None, size=draw(st.integers(1, 7)), handled=handled, calm=handled)
     return {
         "name": "generated",
         "nodes": nodes,
@@ -58,6 +58,7 @@ def _scope(
     parent: str | None,
     size: int,
     handled: bool,
+    calm: bool,
     in_loop: bool = False,
 ) -> None:
     """Nodes inside `parent`, in random order of declaration, and edges from earlier to later ones."""
@@ -76,8 +77,19 @@ def _scope(
         if container["type"] in CONTAINERS:
             inside = draw(st.integers(0, 3))
             loop = in_loop or container["type"] != "flow.try"
-            caught = handled and container["type"] != "flow.try"
-            _scope(draw, nodes, edges, parent=container["id"], size=inside, handled=caught, in_loop=loop)
+            # A failure that is caught stops its siblings, in time or not: so only one without siblings.
+            caught = calm and container["type"] == "flow.try" and inside == 1
+            settled = calm and not caught
+            _scope(
+                draw,
+                nodes,
+                edges,
+                parent=container["id"],
+                size=inside,
+                handled=settled,
+                calm=calm,
+                in_loop=loop,
+            )
 
 
 def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_loop: bool) -> Node:
