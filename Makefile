@@ -13,10 +13,10 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-e2e chaos bench lint format proto lock clean
+.PHONY: help setup run test test-e2e chaos chaos-short bench lint format proto lock clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Build .venv from the lock file (done by every other target when needed)
 
@@ -40,8 +40,11 @@ test: setup ## Unit, integration and end-to-end tests against private real serve
 test-e2e: setup ## Tests in a real browser
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
-chaos: setup ## Kill and stall live services, count what was lost
-	$(BIN)/python -m pytest -m chaos $(PYTEST_ARGS)
+chaos: setup ## Break live services in every known way, count what was lost (CHAOS_ARGS=--help)
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+chaos-short: setup ## A few of these, in rotation
+	$(BIN)/python -m tests.chaos --short $(CHAOS_ARGS)
 
 bench: setup ## Measure, and compare with the recorded figures
 	$(BIN)/python -m benchmarks
