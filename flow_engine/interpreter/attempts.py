@@ -50,7 +50,8 @@ def prepare(node: GraphNode, scope: dict[str, Any]) -> Prepared | Failure:
         return Failure("EXPRESSION_FAILED", str(error))
     except ValidationError as error:
         return Failure("CONFIG_INVALID", first_problem(error))
-    return Prepared(config, _shown(rendered, node.raw_config))
+    shown: dict[str, JsonValue] = _shown(rendered, node.raw_config) if node.type.deferred else rendered  # type: ignore[assignment]
+    return Prepared(config, shown)
 
 
 def _shown(rendered: Any, raw: Any) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from flow_engine.callbacks import Callbacks, hidden
 from flow_engine.expressions import EvaluationError
 from flow_engine.ids import step_key
 from flow_engine.interpreter import commands as c
@@ -88,6 +89,7 @@ class Runner:
         execution_id: str,
         *,
         budget_ends_at: float | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         self.graph = graph
         self.execution_id = execution_id
@@ -97,6 +99,7 @@ class Runner:
         self._values = Values(payloads)
         self._services = services
         self._budget_ends_at = budget_ends_at
+        self._callbacks = callbacks
         self._buffer: list[e.Event] = []
         self._buffered_payloads: list[Payload] = []
         self._recorded = 0
@@ -190,9 +193,10 @@ class Runner:
                 turn_ends = time.monotonic() + TURN_SECONDS
 
     async def _yield(self) -> None:
+        """Let everything else of this process have its turn, timers that came due meanwhile too."""
         if len(self._buffer) > 8 * HOLD_EVENTS:
             await self._durable()
-        else:
+        for _ in range(3):  # a timer sets a future, which wakes a task: each takes a round
             await asyncio.sleep(0)
 
     async def _carry_out(self, command: c.Command) -> None:
@@ -263,7 +267,7 @@ class Runner:
         """A question is asked here: waiting for its answer lets go of the execution anyway."""
         if self._budget_ends_at is None or self.state.mode != "immediate":
             return False
-        if step.node.type.container or step.node.type.human:
+        if step.node.type.container or step.node.type.human or step.node.type.called_back:
             return False
         typical = step.node.type.typical_ms(step.node.raw_config) / 1000
         return typical > max(0.0, self._budget_ends_at - time.monotonic())
@@ -275,6 +279,8 @@ class Runner:
     async def _try(self, step: StepState, resumed: bool) -> Outcome:
         node, state = step.node, self.state
         scope = await self._scope(node.path, step.iteration, node.reads)
+        if node.callbacks and self._callbacks:
+            scope["callbacks"] = self._callback_urls(self._callbacks, step)
         prepared = prepare(node, scope)
         wake = None
         if resumed:
@@ -311,6 +317,8 @@ class Runner:
         items: Payload | None = None,
     ) -> None:
         shown = prepared.shown if isinstance(prepared, Prepared) else None
+        if step.node.callbacks and self._callbacks:
+            shown = hidden(shown, self._callbacks.prefix)
         payload = None if shown is None else Payload.of(shown)
         self._record(
             e.StepStarted(
@@ -751,6 +759,14 @@ class Runner:
         self, path: tuple[str, ...], iteration: tuple[int, ...], reads: frozenset[str] | None
     ) -> dict[str, Any]:
         return await expression_scope(self.state, self._values, self.execution_id, path, iteration, reads)
+
+    def _callback_urls(self, callbacks: Callbacks, step: StepState) -> dict[str, JsonValue]:
+        """Of callbacks in the step's own scope and those around it."""
+        depths = {node_id: len(self.graph.nodes[node_id].path) for node_id in step.node.callbacks}
+        return {
+            node_id: {"url": callbacks.url(node_id, step.iteration[:depth])}
+            for node_id, depth in depths.items()
+        }
 
 
 def _at(failure: e.Failure, step: StepState) -> e.Failure:

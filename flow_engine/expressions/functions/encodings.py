@@ -44,7 +44,8 @@ def json_text(frame: Frame, value: Any) -> str:
     examples=[("json.decode('{\"a\": [1, null]}').a[0]", "1")],
 )
 def json_decode(frame: Frame, text: str) -> Any:
-    charge(frame, len(text) >> 1)
+    elements = text.count(",") + text.count("[") + text.count("{")
+    charge(frame, (len(text) >> 1) + 2 * elements)  # small values cost more than their text
     try:
         value = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:

@@ -1,0 +1,24 @@
+"""Every benchmark in turn; the exit code tells whether a bound that must hold was broken."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import expressions, heartbeats, persistence, workloads
+
+
+def main() -> int:
+    broken = 0
+    for name, run in (
+        ("expressions", expressions.main),
+        ("heartbeats", heartbeats.main),
+        ("persistence", persistence.main),
+        ("workloads", lambda: workloads.main([])),
+    ):
+        print(f"\n=== {name}", flush=True)
+        broken |= int(run() or 0)
+    return broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())
