@@ -71,6 +71,11 @@ def joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def connectable(host: str) -> str:
+    """Where a client on this machine finds it: a wildcard stands for loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
+
+
 def loopback(host: str) -> bool:
     if host == "localhost":
         return True

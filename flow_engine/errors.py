@@ -123,6 +123,15 @@ class ValueNotFound(FlowEngineError):
         super().__init__(f"there is no value with the hash {value_hash!r}", hash=value_hash)
 
 
+class CallbackNotFound(FlowEngineError):
+    """Nobody was given this callback token."""
+
+    reason = "CALLBACK_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such callback")
+
+
 class IllegalTransition(FlowEngineError):
     """The execution's status, or what was asked of it before, does not allow what is asked now."""
 

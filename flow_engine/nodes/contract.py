@@ -143,6 +143,7 @@ class NodeType(ABC, Generic[ConfigT]):
 
     effect: ClassVar[Effect] = Effect.PURE
     human: ClassVar[bool] = False
+    called_back: ClassVar[bool] = False  # waits at a URL that others read as `callbacks.<id>.url`
     container: ClassVar[bool] = False
     inline: ClassVar[bool] = False  # `run` never truly awaits: needs no task of its own
     wants_predecessors: ClassVar[bool] = False

@@ -52,6 +52,7 @@ class GraphNode:
     retry: RetryPolicy | None  # its own; None: the workflow's or the options'
     timeout_ms: int | None
     at_most_once: bool
+    callbacks: frozenset[str] = frozenset()  # ids of nodes whose callback URL it reads
     cancels: tuple[str, ...] = ()  # nodes all of whose paths lead only to it, to be cancelled when it starts
 
 

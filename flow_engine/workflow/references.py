@@ -46,6 +46,8 @@ class Viewpoint:
                 return "UNKNOWN_VARIABLE", f"vars has no {quoted(key)}", hint
             case "loops", [node_id, *fields]:
                 return self._loop_fault(str(node_id), fields)
+            case "callbacks", [node_id, *fields]:
+                return self._callback_fault(str(node_id), fields)
             case _:
                 return None
 
@@ -125,6 +127,21 @@ class Viewpoint:
         message = f"node {quoted(node_id)} need not have ended before {quoted(here)} starts"
         return "NOT_UPSTREAM", message, f"draw an edge that leads from {quoted(node_id)} to {quoted(here)}"
 
+    def _callback_fault(self, node_id: str, fields: list[str | int]) -> Fault | None:
+        """Callbacks need not be upstream: their URLs are known beforehand."""
+        known = called_back(self.structure)
+        if node_id not in known:
+            message = f"no node {quoted(node_id)} waits for a callback"
+            return "UNKNOWN_NODE", message, near_miss(node_id, known) or f"known are {listed(sorted(known))}"
+        if fields and fields[0] != "url":
+            return "UNKNOWN_FIELD", f"a callback has a url, not {quoted(fields[0])}", ""
+        around = self.structure.containers_of(node_id)
+        here = self.structure.containers_of(self.node_id) if self.node_id else ()
+        if here[: len(around)] != around:
+            message = f"callback {quoted(node_id)} has a URL for each iteration of {quoted(around[-1])}"
+            return "OUTSIDE_LOOP", message, "read it from a node inside the same loop"
+        return None
+
     def _loop_fault(self, node_id: str, fields: list[str | int]) -> Fault | None:
         around = [
             container_id
@@ -154,6 +171,18 @@ def loop_names(structure: Structure, node_id: str) -> frozenset[str]:
 def _variables_of(structure: Structure, container_id: str) -> frozenset[str]:
     container = structure.nodes[container_id]
     return container.type.loop_variables if container.type is not None else IN_LOOPS - {"loops"}
+
+
+def called_back(structure: Structure) -> frozenset[str]:
+    """Ids of the nodes that wait for a callback."""
+    return frozenset(id_ for id_, draft in structure.nodes.items() if draft.type and draft.type.called_back)
+
+
+def callbacks_read(expressions: Iterable[Expression], known: frozenset[str]) -> frozenset[str]:
+    """Ids of the nodes whose callback URL the expressions read."""
+    paths = [reference.path for expression in expressions for reference in expression.references]
+    read = [path for path in paths if path[0] == "callbacks"]
+    return known if any(len(path) == 1 for path in read) else frozenset(str(path[1]) for path in read)
 
 
 def reference_problems(expression: Expression, viewpoint: Viewpoint, path: str) -> Iterable[Problem]:

@@ -33,7 +33,15 @@ from flow_engine.workflow.json_schemas import schema_problems, value_problems
 from flow_engine.workflow.limits import DEFAULT_LIMITS, WorkflowLimits
 from flow_engine.workflow.model import RetryDefinition, WorkflowSettings
 from flow_engine.workflow.reading import Draft, NodeTypes, read
-from flow_engine.workflow.references import EVERYWHERE, Viewpoint, loop_names, nodes_read, reference_problems
+from flow_engine.workflow.references import (
+    EVERYWHERE,
+    Viewpoint,
+    callbacks_read,
+    called_back,
+    loop_names,
+    nodes_read,
+    reference_problems,
+)
 from flow_engine.workflow.structure import Structure, connect
 
 __all__ = ["NodeTypes", "check_input", "compile_workflow", "validate_workflow"]
@@ -87,6 +95,7 @@ class _Check:
         self.findings = Findings(limits.max_problems)
         self.settings = WorkflowSettings()
         self.structure = Structure({})
+        self.callbacks: frozenset[str] = frozenset()  # ids of nodes that wait for one
         self.vars: Mapping[str, JsonValue] = {}
         self.configs: dict[int, CompiledConfig] = {}
         self.output: Template | None = None
@@ -101,6 +110,7 @@ class _Check:
         reading = read(self.document, types, limits, self.findings)
         self.settings = settings = reading.settings
         self.structure = connect(reading.nodes, reading.edges, self.findings)
+        self.callbacks = called_back(self.structure)
         if settings.input_schema is not None:
             self.findings.extend(schema_problems(settings.input_schema, "/inputSchema"))
         if settings.on_conflict not in (None, "allow") and settings.id is None:
@@ -121,7 +131,10 @@ class _Check:
             compiled = compile_config(draft.type, raw, path)
             self.findings.extend(compiled.problems)
             return compiled
-        viewpoint = self._viewpoint(draft.id, EVERYWHERE | loop_names(self.structure, draft.id))
+        names = EVERYWHERE | loop_names(self.structure, draft.id)
+        if self.callbacks and not draft.type.container:
+            names |= {"callbacks"}
+        viewpoint = self._viewpoint(draft.id, names)
         compiled = compile_config(draft.type, raw, path, viewpoint.kind_of)
         self.findings.extend(compiled.problems)
         for place, expression, extra in compiled.expressions:
@@ -216,6 +229,7 @@ class _Check:
             config=config.template,
             constant_config=config.constant,
             reads=nodes_read(expression for _, expression, _ in config.expressions),
+            callbacks=callbacks_read((expression for _, expression, _ in config.expressions), self.callbacks),
             on_error="branch" if branches else definition.on_error or "fail",
             retry=_policy(definition.retry),
             timeout_ms=definition.timeout_ms,

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow_engine.environment import EnvironmentReader, WrongSettings, address, joined, number, whole
+from flow_engine.environment import (
+    EnvironmentReader,
+    WrongSettings,
+    address,
+    connectable,
+    joined,
+    number,
+    whole,
+)
 from services.cli.errors import BadConfiguration
 
 DEFAULT_GRPC_ADDRESS = "127.0.0.1:50051"
@@ -34,8 +42,7 @@ class Address:
     @property
     def connectable(self) -> Address:
         """Where a client on this machine finds it: a wildcard host stands for loopback."""
-        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
-        return Address(loopback.get(self.host, self.host), self.port)
+        return Address(connectable(self.host), self.port)
 
     def __str__(self) -> str:
         return joined(self.host, self.port)

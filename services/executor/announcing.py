@@ -48,6 +48,9 @@ class AnnouncingPersistence:
     async def ping(self) -> datetime:
         return await self._inner.ping()
 
+    async def secret(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        return await self._inner.secret(name, namespace)
+
     # Starting, running ------------------------------------------------------------------------
 
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:

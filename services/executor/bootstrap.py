@@ -17,6 +17,7 @@ from flow_engine.nodes.registry import NodeRegistry, load_registry
 from flow_engine.nodes.services import SharedServices
 from services.executor.analyzer import ComplexityAnalyzer, Thresholds
 from services.executor.announcing import AnnouncingPersistence
+from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definitions
 from services.executor.dispatcher import Dispatcher, TaskiqQueue
@@ -77,7 +78,9 @@ class Executor:
         self._services = SharedServices()
         self._database_clock = DatabaseClock(persistence, clock)
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
-        means = Means(persistence, self._leases, self._database_clock, self._services, clock)
+        prefix = f"{settings.public_url}/api/workflow/callback/"
+        self._callbacks = CallbackKeys(persistence, prefix, settings.callback_secret)
+        means = Means(persistence, self._leases, self._database_clock, self._services, clock, self._callbacks)
         self._immediate = ImmediateExecutionStrategy(means, self._told, settings.immediate_concurrency)
         self.queue_gauge = QueueGauge(persistence, settings.queue_max_pending)
         queued = QueuedExecutionStrategy(persistence, self._told, self.queue_gauge.admit)
@@ -115,6 +118,7 @@ class Executor:
             self._watches,
             self._database_clock,
             self.queue_gauge,
+            self._callbacks,
             workers=self._workers,
             told=self._told,
         )
@@ -123,7 +127,7 @@ class Executor:
         self._server = make_server(
             ExecutionServicer(self.manager, registry),
             WorkflowServicer(self._store.workflows, definitions),
-            WorkerServicer(persistence, self._sessions),
+            WorkerServicer(persistence, self._sessions, self._callbacks),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -146,6 +150,7 @@ class Executor:
         if self.address:
             return self.address
         await self._open_database()
+        await self._callbacks.start()
         await self._queue.start()
         if self._hints:
             await self._hints.start()

@@ -53,6 +53,7 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.ReportGap: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ReportConflict: grpc.StatusCode.ALREADY_EXISTS,
     NotStorable: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.CallbackNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ValueNotFound: grpc.StatusCode.NOT_FOUND,
 }
 

@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET
 
+from flow_engine.callbacks import Claimed
 from flow_engine.errors import (
     IllegalTransition,
     InvalidRequest,
     NodeNotFound,
+    NotWaiting,
     Problem,
     Unavailable,
     ValueNotFound,
@@ -25,6 +27,7 @@ from flow_engine.payload import Payload, decode, encode
 from flow_engine.workflow.graph import WorkflowGraph
 from services.executor.analyzer import ComplexityAnalysis
 from services.executor.answers import answered_step
+from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definition, Definitions, node_types_of
 from services.executor.fork import fork
@@ -84,6 +87,7 @@ class ExecutionManager:
         watches: Watches,
         database_clock: DatabaseClock,
         queue: QueueGauge,
+        callbacks: CallbackKeys,
         workers: Callable[[], int],
         told: Callable[[ExecutionId], None],
     ) -> None:
@@ -96,6 +100,7 @@ class ExecutionManager:
         self._watches = watches
         self._database_clock = database_clock
         self._queue = queue
+        self._callbacks = callbacks
         self._workers = workers
         self._told = told
         self._closed = False
@@ -216,14 +221,49 @@ class ExecutionManager:
                     self._told(execution_id)
                 return done
 
+    async def submit_callback(self, token: str, payload_json: str) -> None:
+        """What an outside system reports; a call that comes a little before its step waits is kept waiting.
+
+        Raises CallbackNotFound, InvalidInput, NotWaiting, AlreadyAnswered.
+        """
+        called = self._callbacks.read(token)
+        execution_id = ExecutionId(called.execution_id)
+        deadline = asyncio.get_running_loop().time() + EARLY_SECONDS
+        with self._notifications.listening(execution_id) as listener:
+            while True:
+                record = await self._persistence.get(execution_id)
+                listener.cursor = record.last_sequence
+                try:
+                    await self.submit_input(execution_id, called.node_id, called.iteration, payload_json)
+                    return
+                except NotWaiting:
+                    left = deadline - asyncio.get_running_loop().time()
+                    if left <= 0 or not await self._may_wait_soon(record, called):
+                        raise
+                await listener.wait(left)
+
+    async def _may_wait_soon(self, record: ExecutionRecord, called: Claimed) -> bool:
+        if record.status in TERMINAL:
+            return False
+        step = (await steps_at(self._persistence, record)).get(called.node_id, called.iteration)
+        return step is None or not step.finished
+
     # Reading ----------------------------------------------------------------------------------
 
     async def view(self, execution_id: ExecutionId) -> View:
         """Raises ExecutionNotFound."""
         record = await self._persistence.get(execution_id)
         result = (await snapshot_of(self._persistence, record)).result
+        self._tell_callback_urls(record, result.steps)
         node_types, progress = await self._shape(record, result.steps)
         return View(record, result, node_types, progress, await self._waiting(record))
+
+    def _tell_callback_urls(self, record: ExecutionRecord, steps: Sequence[Step]) -> None:
+        """Who may see an execution may answer it too."""
+        callbacks = self._callbacks.of(record.id)
+        for step in steps:
+            if step.awaits_answer and step.waiting is not None and step.waiting["kind"] == "callback":
+                step.waiting = {**step.waiting, "url": callbacks.url(step.node_id, step.iteration)}
 
     async def glance(self, execution_id: ExecutionId) -> View:
         """One read: steps and output of an ended execution, of an open one its row alone."""
@@ -332,6 +372,8 @@ class ForeignRun:
                     record = await self._persistence.get(self.execution_id)
 
 
+EARLY_SECONDS = 5.0
+"""How long a callback waits for its step: the other system may be quicker than we are."""
 RELOOK_SECONDS = 5.0
 """Watched executions are looked at each second; this is for when that fails."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flow_engine.environment import (
     EnvironmentReader,
     address,
+    connectable,
     database_url,
     joined,
     log_level,
@@ -47,6 +49,9 @@ class Settings:
     watch_heartbeat_seconds: float = 15.0
     shutdown_grace_seconds: float = 20.0
 
+    public_url: str = "http://127.0.0.1:8080"  # where outside systems reach the gateway
+    callback_secret: str = ""  # empty: one is made and kept in the database
+
     max_message_bytes: int = 8 << 20
     max_concurrent_rpcs: int = 2_000
     definition_cache_size: int = 256
@@ -82,6 +87,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         queue_min_estimate_ms=read("FLOW_QUEUE_MIN_ESTIMATE_MS", whole(0, 86_400_000), 30_000),
         queue_max_pending=read("FLOW_QUEUE_MAX_PENDING", whole(1, 1_000_000_000), 100_000),
         sweep_interval_seconds=read("FLOW_SWEEP_INTERVAL_SECONDS", number(0.05, 60), 2.0),
+        public_url=read("FLOW_PUBLIC_URL", web_address, gateway_url(read)),
+        callback_secret=read("FLOW_CALLBACK_SECRET", long_enough, ""),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
     )
     if not loopback(settings.grpc_host) and not settings.insecure:
@@ -91,3 +98,21 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         )
     read.refuse_if_wrong()
     return settings
+
+
+def gateway_url(read: EnvironmentReader) -> str:
+    """Where a gateway on this machine is, by its own setting."""
+    host, port = read("FLOW_HTTP_ADDRESS", address, ("127.0.0.1", 8080))
+    return f"http://{joined(connectable(host), port)}"
+
+
+def web_address(text: str) -> str:
+    if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc:
+        raise ValueError("is not of the form https://host")
+    return text.rstrip("/")
+
+
+def long_enough(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("has fewer than 32 characters")
+    return text

@@ -166,6 +166,12 @@ class ExecutionPage(Document, frozen=True, kw_only=True):
     next_page_token: str | UnsetType = UNSET
 
 
+class CallbackDocument(Document, frozen=True, kw_only=True):
+    """The answer to an outside system, which learns nothing about the execution."""
+
+    received: bool
+
+
 class ControlledDocument(Document, frozen=True, kw_only=True):
     """What was done to an execution, or would be."""
 

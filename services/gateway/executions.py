@@ -22,6 +22,7 @@ from services.gateway.bodies import (
 from services.gateway.call import Answer, Call, document, in_utc, whole
 from services.gateway.documents import (
     TERMINAL,
+    CallbackDocument,
     ExecutionPage,
     SnapshotFrame,
     StepPage,
@@ -242,6 +243,15 @@ async def submit_input(call: Call) -> Answer:
     )
     answer = await executor.ask(executor.executions.SubmitInput, request, call.request_id)
     return document(execution_document(answer.execution, with_steps=False))
+
+
+async def submit_callback(call: Call) -> Answer:
+    """What an outside system reports, by the token that it was given."""
+    body = await call.body()
+    executor = call.services.executor
+    request = pb.SubmitCallbackRequest(token=call.path["token"], payload_json=json_text(body) if body else "")
+    await executor.ask(executor.executions.SubmitCallback, request, call.request_id)
+    return document(CallbackDocument(received=True))
 
 
 def cursor_of(call: Call) -> int:

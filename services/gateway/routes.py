@@ -16,6 +16,7 @@ from services.gateway.bodies import (
 from services.gateway.call import Param, Route, boolean, instant, one_of, text, whole
 from services.gateway.documents import (
     AnalysisDocument,
+    CallbackDocument,
     ControlPage,
     EventPage,
     ExecutionDocument,
@@ -165,6 +166,14 @@ API: tuple[Route, ...] = (
         answers={200: ExecutionDocument}, refusals=(404, 409),
     ),
     Route(
+        "POST", "/api/workflow/callback/{token}", executions.submit_callback, "Control",
+        "Report back to a wait.callback",
+        "For outside systems, at the URL that callbacks.<nodeId>.url gave them. The body is the answer: any "
+        "JSON value, {} by default. Works once, while the step waits; the same body may be sent again.",
+        body="json", body_required=False,
+        answers={200: CallbackDocument}, refusals=(404, 409),
+    ),
+    Route(
         "GET", "/api/workflow/executions", executions.list_executions, "Executions",
         "List executions, newest first",
         "Without steps, input and output.",
@@ -262,6 +271,7 @@ SOCKETS: tuple[Route, ...] = (
 PATH_PARAMS: Mapping[str, str] = {
     "executionId": "Id of the execution.",
     "nodeId": "Id of the node in the definition.",
+    "token": "Of the callback.",
     "hash": "SHA-256 of the value's JSON text, hex.",
     "workflowId": "Id of the stored workflow.",
 }

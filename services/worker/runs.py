@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from flow_engine.callbacks import Callbacks
 from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner
 from flow_engine.looping import Looping
@@ -198,7 +199,13 @@ class Runs:
     def _runner(self, run: Run, claimed: pb.ClaimedExecution, graph: WorkflowGraph) -> Runner:
         run.journal = RemoteJournal(self._client, claimed, run)
         run.runner = runner = Runner(
-            graph, decoded(claimed.batches), run.journal, self._payloads, self._services, run.execution_id
+            graph,
+            decoded(claimed.batches),
+            run.journal,
+            self._payloads,
+            self._services,
+            run.execution_id,
+            callbacks=Callbacks(claimed.callback_url, run.execution_id, claimed.callback_key),
         )
         return runner
 

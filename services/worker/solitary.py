@@ -21,6 +21,7 @@ from contextlib import suppress
 
 import structlog
 
+from flow_engine.callbacks import Callbacks
 from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner
 from flow_engine.logs import configure_logs
@@ -108,6 +109,7 @@ async def carry(address: str, worker_id: str) -> None:
             RemotePayloads(client),
             services,
             claimed.execution_id,
+            callbacks=Callbacks(claimed.callback_url, claimed.execution_id, claimed.callback_key),
         )
         obeying = asyncio.create_task(_obey(orders, runner))
         try:

@@ -114,6 +114,20 @@ def submit_input(
     _answer(execution_id, node, read_value(answer, "the answer"), iteration, as_json)
 
 
+def callback(
+    url: Annotated[str, typer.Argument(metavar="URL", help="As callbacks.<node>.url gave it, or its token.")],
+    answer: Annotated[str, typer.Argument(metavar="JSON", help="What to report, as JSON or @file.")] = "{}",
+) -> None:
+    """Report back to a wait.callback, as the outside system would."""
+    from flow_engine.v1 import execution_pb2 as pb
+
+    token = url.rstrip("/").rpartition("/")[2]
+    request = pb.SubmitCallbackRequest(token=token, payload_json=read_value(answer, "the answer"))
+    with calls() as (executor, seconds):
+        executor.executions.SubmitCallback(request, timeout=seconds)
+    note("received")
+
+
 def approve(
     execution_id: ExecutionIdArgument,
     node: NodeArgument,

@@ -83,6 +83,8 @@ class Stack:
             ("--http (FLOW_HTTP_ADDRESS)", self._http),
         ):
             refuse_taken(address, setting)
+        # The executor tells callback URLs, so it must know the gateway's port before the gateway runs.
+        self._http = with_port(self._http)
         if self._valkey:
             await self._start_valkey(self._valkey)
         self._keep(self._executor)
@@ -195,6 +197,15 @@ class Stack:
                 for service in (self._executor, *self._workers):
                     service.restart()
         raise ServiceFailed(f"valkey keeps dying; the end of {valkey.log}:", logs.tail(valkey.log))
+
+
+def with_port(address: Address) -> Address:
+    """A free port instead of 0."""
+    if address.port:
+        return address
+    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
+        probe.bind((address.host, 0))
+        return Address(address.host, probe.getsockname()[1])
 
 
 def refuse_taken(address: Address, setting: str) -> None:

@@ -305,9 +305,7 @@ async def _unseen(transaction: Transaction, report: Report) -> list[StoredBatch]
     return [stored_batch(row) for row in rows]
 
 
-def _started(
-    draft: Draft, start: Start, *, created: bool, replaced: tuple[ExecutionId, ...] = ()
-) -> Started:
+def _started(draft: Draft, start: Start, *, created: bool, replaced: tuple[ExecutionId, ...] = ()) -> Started:
     first = events_at_start(start.new) + 1 if start.run and start.run.first else 0
     return Started(
         ExecutionId(draft.row.id),

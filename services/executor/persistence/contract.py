@@ -202,6 +202,10 @@ class ExecutionPersistence(Protocol):
         """The database's time; raises Unavailable."""
         ...
 
+    async def secret(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        """32 random bytes, the same for every executor of this database."""
+        ...
+
     # Starting, running ------------------------------------------------------------------------
 
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:

@@ -30,6 +30,7 @@ from services.executor.persistence.database import Database, sqlite_path
 from services.executor.persistence.filelock import FileLock
 from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.reading import Reading
+from services.executor.persistence.secrets import secret
 from services.executor.persistence.sweep import Sweep
 from services.executor.persistence.workflows import SqlWorkflowStore
 
@@ -86,6 +87,9 @@ class SqlExecutionPersistence:
 
     async def ping(self) -> datetime:
         return await self.database.time()
+
+    async def secret(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+        return await secret(self.database, name, namespace)
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -256,6 +256,15 @@ outbox = Table(
 )
 Index("ix_outbox_oldest", outbox.c.created_at)
 
+secrets = Table(
+    "secrets",
+    metadata,
+    _namespace(),
+    Column("name", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("namespace", "name"),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -148,6 +148,12 @@ class ExecutionServicer(ExecutionServiceServicer):
         )
         return pb.SubmitInputResponse(execution=self._row(record))
 
+    async def SubmitCallback(  # noqa: N802
+        self, request: pb.SubmitCallbackRequest, context: Context
+    ) -> pb.SubmitCallbackResponse:
+        await self._manager.submit_callback(request.token, request.payload_json)
+        return pb.SubmitCallbackResponse()
+
     # Reading ----------------------------------------------------------------------------------
 
     async def GetExecution(  # noqa: N802

@@ -10,12 +10,14 @@ from typing import Any
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from flow_engine.callbacks import Callbacks
 from flow_engine.errors import InvalidRequest, Problem
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.payload import decode
 from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer
+from services.executor.callbacks import CallbackKeys
 from services.executor.persistence.contract import (
     Claim,
     ClaimedExecution,
@@ -35,9 +37,12 @@ PORTION_BYTES = 4 << 20
 
 
 class WorkerServicer(WorkerServiceServicer):
-    def __init__(self, persistence: ExecutionPersistence, sessions: Sessions) -> None:
+    def __init__(
+        self, persistence: ExecutionPersistence, sessions: Sessions, callbacks: CallbackKeys
+    ) -> None:
         self._persistence = persistence
         self._sessions = sessions
+        self._callbacks = callbacks
 
     async def Session(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
@@ -67,7 +72,12 @@ class WorkerServicer(WorkerServiceServicer):
             capabilities=tuple(request.capabilities),
         )
         claimed = await self._persistence.claim_next(claim)
-        return pb.ClaimNextResponse(executions=map(claimed_execution, claimed))
+        return pb.ClaimNextResponse(
+            executions=[
+                claimed_execution(execution, self._callbacks.of(execution.execution_id))
+                for execution in claimed
+            ]
+        )
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:  # noqa: N802
         """Side by side, so that they share commits; those of one execution one after another."""
@@ -142,7 +152,7 @@ def nudge(value: Nudged) -> pb.Nudge:
     )
 
 
-def claimed_execution(value: ClaimedExecution) -> pb.ClaimedExecution:
+def claimed_execution(value: ClaimedExecution, callbacks: Callbacks) -> pb.ClaimedExecution:
     lease = Duration()
     lease.FromMilliseconds(int(value.lease_seconds * 1000))
     return pb.ClaimedExecution(
@@ -156,6 +166,8 @@ def claimed_execution(value: ClaimedExecution) -> pb.ClaimedExecution:
         deadline_time=timestamp(value.deadline_at),
         lease=lease,
         quarantined=value.quarantined,
+        callback_url=callbacks.prefix,
+        callback_key=callbacks.key,
     )
 
 

@@ -13,6 +13,7 @@ from flow_engine.errors import FlowEngineError, LeaseLost, Unavailable
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.runner import RunEnd, Runner
 from flow_engine.nodes.contract import NodeServices
+from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.history import StoredPayloads
 from services.executor.leases import LeaseKeeper
@@ -37,6 +38,7 @@ class Means:
     database_clock: DatabaseClock
     services: NodeServices
     clock: Clock
+    callbacks: CallbackKeys
 
 
 class ImmediateRun:
@@ -66,6 +68,7 @@ class ImmediateRun:
             means.services,
             new.id,
             budget_ends_at=means.clock.monotonic() + start.budget_seconds,
+            callbacks=means.callbacks.of(new.id),
         )
         self._budget_ends = loop.call_later(start.budget_seconds, self.hand_on, "budget")
 
