@@ -142,7 +142,7 @@ async def queued(client: httpx.AsyncClient, count: int = 1000) -> list[Figure]:
     started = time.perf_counter()
     submit = await throughput(count, 32, call)
     while True:
-        page = (await client.get("/api/workflow/executions?status=pending&status=running&pageSize=1")).json()
+        page = (await client.get("/api/workflow/executions?status=pending&status=running&limit=1")).json()
         if not page["executions"]:
             break
         await asyncio.sleep(0.02)
