@@ -61,6 +61,10 @@ SHORT_WAIT_SECONDS = 5.0
 TURN_SECONDS = 0.005
 """How long a run of inline nodes may keep the event loop."""
 MAX_HISTORY_BYTES = 64 << 20
+ENTRY_BYTES = 2 << 20
+"""About what an entry may weigh with the values that it brings; a single event may weigh more."""
+EVENT_BYTES = 256
+"""Of an event without its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,15 @@ class RunEnd:
     status: str  # completed, failed, cancelled, waiting, paused, pending
     output: Payload | None = None  # when completed
     error: e.Failure | None = None  # when failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An event that is recorded and not committed yet, with the values that must come along."""
+
+    event: e.Event
+    payloads: Sequence[Payload]
+    bytes: int
 
 
 class Runner:
@@ -100,8 +113,7 @@ class Runner:
         self._services = services
         self._budget_ends_at = budget_ends_at
         self._callbacks = callbacks
-        self._buffer: list[e.Event] = []
-        self._buffered_payloads: list[Payload] = []
+        self._buffer: list[_Held] = []
         self._recorded = 0
         self._committed = 0
         self._foreign = 0  # events of others that came with a commit
@@ -613,12 +625,13 @@ class Runner:
         """A new fact: true here at once, committed soon."""
         self.state.apply(event)
         self.view.apply(event)
-        self._buffer.append(event)
+        size = sum(len(payload.text) for payload in payloads)
+        large = [payload for payload in payloads if not payload.inline]
+        for payload in large:
+            self._values.keep(payload)
+        self._buffer.append(_Held(event, large, EVENT_BYTES + size))
         self._recorded += 1
-        for payload in payloads:
-            self._history_bytes += len(payload.text)
-            if not payload.inline:
-                self._keep(payload)
+        self._history_bytes += size
         self._changed.set()
         if len(self._buffer) >= HOLD_EVENTS:
             self._flush()
@@ -628,10 +641,6 @@ class Runner:
             self.state.time_out(
                 e.Failure("HISTORY_TOO_LARGE", f"the history exceeds {MAX_HISTORY_BYTES:,} bytes")
             )
-
-    def _keep(self, payload: Payload) -> None:
-        self._values.keep(payload)
-        self._buffered_payloads.append(payload)
 
     def _flush(self) -> None:
         """Commit what is held, beside the run; one such commit at a time."""
@@ -656,7 +665,7 @@ class Runner:
         while self._committed < target:
             async with self._committing:
                 if self._committed < target:
-                    await self._write([])
+                    await self._write(self._portion())
 
     async def _fetch_if_nudged(self) -> None:
         if self._nudged:
@@ -671,7 +680,7 @@ class Runner:
         give_up: GiveUp | None = None,
         payloads: Sequence[Payload] = (),
     ) -> bool:
-        """Commit what is buffered, and `extra` behind it, as one entry.
+        """Commit what is buffered, and `extra` behind it, as one entry, or several if it is much.
 
         Events of others come back with the receipt. False: they were not known, and
         nothing was written; `extra` is forgotten then.
@@ -680,19 +689,31 @@ class Runner:
         async with self._committing:
             if (require_seen or give_up is not None) and self._foreign != known:
                 return False  # the commit that was under way brought news: look again
-            return await self._write(extra, require_seen, give_up, payloads)
+            while (portion := self._portion()) < len(self._buffer):
+                await self._write(portion)
+            return await self._write(portion, extra, require_seen, give_up, payloads)
+
+    def _portion(self) -> int:
+        """How many of the held events one entry takes: a report must fit into one message."""
+        size = 0
+        for count, held in enumerate(self._buffer):
+            size += held.bytes
+            if size > ENTRY_BYTES and count:
+                return count
+        return len(self._buffer)
 
     async def _write(
         self,
-        extra: Sequence[e.Event],
+        portion: int,
+        extra: Sequence[e.Event] = (),
         require_seen: bool = False,
         give_up: GiveUp | None = None,
         payloads: Sequence[Payload] = (),
     ) -> bool:
         self._raise_if_dropped()  # what follows a lost commit must not be written without it
-        buffer, self._buffer = self._buffer, []
-        kept, self._buffered_payloads = self._buffered_payloads, []
-        entry = Entry([*buffer, *extra], [*kept, *payloads], require_seen, give_up)
+        buffer, self._buffer = self._buffer[:portion], self._buffer[portion:]
+        kept = [payload for held in buffer for payload in held.payloads]
+        entry = Entry([*(held.event for held in buffer), *extra], [*kept, *payloads], require_seen, give_up)
         try:
             receipt = await self._journal.commit(entry)
         except BaseException as error:
@@ -703,7 +724,6 @@ class Runner:
             self._absorb(event)
         if not receipt.committed:
             self._buffer[:0] = buffer
-            self._buffered_payloads[:0] = kept
         else:
             self._committed += len(buffer)
             self._values.committed(kept)

@@ -216,12 +216,17 @@ def as_json(steps: Iterable[Step]) -> list[JsonValue]:
     return value
 
 
+MAX_RESULT_BYTES = 2 << 20
+"""A result travels in one message with the last events."""
+
+
 class Result(msgspec.Struct, rename="camel", omit_defaults=True):
     """What `workflow_executions.result` holds: no value above 4 KiB but by its hash."""
 
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None
     steps: list[Step] = []
+    steps_in_history: bool = False  # too many or too large to be kept twice
 
 
 _encoder = msgspec.json.Encoder()
@@ -236,6 +241,10 @@ def encode_result(view: StepsView, output: Payload | None = None) -> bytes:
             result.output = output.value
         else:
             result.output_ref = output.ref
+    text = _encoder.encode(result)
+    if len(text) <= MAX_RESULT_BYTES:
+        return text
+    result.steps, result.steps_in_history = [], True
     return _encoder.encode(result)
 
 

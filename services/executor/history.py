@@ -35,9 +35,18 @@ async def snapshot(persistence: ExecutionPersistence, execution_id: ExecutionId)
 
 async def snapshot_of(persistence: ExecutionPersistence, record: ExecutionRecord) -> Snapshot:
     if record.status in TERMINAL and record.result is not None:
-        return Snapshot(record, decode_result(record.result), record.last_sequence)
+        return Snapshot(record, await result_of(persistence, record), record.last_sequence)
     view = await steps_at(persistence, record)
     return Snapshot(record, Result(steps=view.steps), record.last_sequence)
+
+
+async def result_of(persistence: ExecutionPersistence, record: ExecutionRecord) -> Result:
+    """The stored result of an ended execution, with its steps wherever they are."""
+    assert record.result is not None
+    result = decode_result(record.result)
+    if result.steps_in_history:
+        result.steps = (await steps_at(persistence, record)).steps
+    return result
 
 
 async def steps_at(persistence: ExecutionPersistence, record: ExecutionRecord) -> StepsView:

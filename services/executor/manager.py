@@ -22,7 +22,7 @@ from flow_engine.errors import (
 )
 from flow_engine.ids import ExecutionId, Iteration, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked, placed
-from flow_engine.interpreter.steps import Result, Step, decode_result
+from flow_engine.interpreter.steps import Result, Step
 from flow_engine.payload import Payload, decode, encode
 from flow_engine.workflow.graph import WorkflowGraph
 from services.executor.analyzer import ComplexityAnalysis
@@ -31,7 +31,7 @@ from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definition, Definitions, node_types_of
 from services.executor.fork import fork
-from services.executor.history import created_event, names_value, snapshot_of, steps_at
+from services.executor.history import created_event, names_value, result_of, snapshot_of, steps_at
 from services.executor.inputs import check_against, parse_input
 from services.executor.notifications import Notifications
 from services.executor.persistence.contract import (
@@ -270,7 +270,7 @@ class ExecutionManager:
         record = await self._persistence.get(execution_id)
         if record.result is None:
             return View(record, Result(), {}, None, self.reason(record))
-        result = decode_result(record.result)
+        result = await result_of(self._persistence, record)
         node_types, progress = await self._shape(record, result.steps)
         return View(record, result, node_types, progress, None)
 

@@ -46,7 +46,7 @@ def make_server(
         maximum_concurrent_rpcs=max_concurrent_rpcs,
         options=[
             ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_send_message_length", 2 * max_message_bytes),
+            ("grpc.max_send_message_length", -1),  # pages are bounded; a claim brings whole histories
             ("grpc.so_reuseport", 0),  # two servers must not share a port silently
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 5_000),

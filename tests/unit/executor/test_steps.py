@@ -21,7 +21,7 @@ from flow_engine.interpreter.events import (
     StepStarted,
     StepWaiting,
 )
-from flow_engine.interpreter.steps import StepsView, as_json, decode_result, encode_result
+from flow_engine.interpreter.steps import MAX_RESULT_BYTES, StepsView, as_json, decode_result, encode_result
 from flow_engine.payload import Payload, PayloadRef
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -144,3 +144,14 @@ def test_a_result_reads_as_it_was_written() -> None:
     assert result.steps == view.steps
     large = Payload.of("x" * 5000)
     assert decode_result(encode_result(view, large)).output_ref == large.ref
+
+
+def test_a_result_too_large_for_a_message_leaves_its_steps_to_the_history() -> None:
+    view = StepsView()
+    for number in range(MAX_RESULT_BYTES // 3_000):
+        view.apply(started(f"n{number}"))
+        view.apply(StepCompleted(time=at(number), node_id=f"n{number}", attempt=1, output="x" * 3_000))
+    text = encode_result(view, Payload.of("done"))
+    assert len(text) < 100
+    result = decode_result(text)
+    assert (result.output, result.steps, result.steps_in_history) == ("done", [], True)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flow_engine.interpreter import events as e
-from flow_engine.interpreter.runner import HOLD_EVENTS
+from flow_engine.interpreter.journal import Entry
+from flow_engine.interpreter.runner import ENTRY_BYTES, HOLD_EVENTS
 from tests.unit.interpreter.play import Play, compiled, edges, folded, node, workflow
 
 NODES = 5_000
@@ -93,3 +94,31 @@ def test_a_fold_of_a_long_history() -> None:
     state = folded(compiled(loop()), play.history)
     assert state.ended == "completed"
     assert list(state.scopes) == [(None, ())], "finished iterations leave nothing behind"
+
+
+@pytest.mark.parametrize(("items", "length"), [(1_500, 3_000), (100, 300_000)])
+def test_an_entry_fits_into_a_message_however_much_was_held(items: int, length: int) -> None:
+    """Inline values and large ones, recorded faster than they are committed."""
+    sizes: list[int] = []
+
+    def weighed(entry: Entry) -> str:
+        events = len(e.encode_events(entry.events))
+        sizes.append(events + sum(len(payload.text) for payload in entry.payloads))
+        return ""
+
+    async def go() -> Play:
+        definition = workflow(
+            node("each", "logic.foreach", items="${ input.items }", concurrency=min(items, 1_000)),
+            node("large", "data.set", parentId="each", values={"text": "${ input.text }"}),
+            node("small", "data.set", parentId="each", values={"n": "${ item }"}),
+            ways="large > small",
+        )
+        play = Play(definition, {"items": list(range(items)), "text": "x" * length})
+        await play.run(weighed)
+        return play
+
+    play = asyncio.run(go())
+    assert play.execution.status == "completed"
+    assert sum(sizes) > 2 * ENTRY_BYTES
+    assert max(sizes) < ENTRY_BYTES + 2 * length + 100_000
+    assert folded(play.graph, play.history).ended
