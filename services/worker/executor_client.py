@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 CHANNEL_OPTIONS = [
     ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for services of ours
-    ("grpc.max_receive_message_length", 16 << 20),
+    ("grpc.max_receive_message_length", -1),  # a claim brings whole histories, and is repeated until read
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -74,7 +74,11 @@ class ExecutorClient:
             free_slots=free_slots,
             capabilities=self._capabilities,
         )
-        response = await self._call(self._stub.ClaimNext, request)
+        try:
+            response = await self._call(self._stub.ClaimNext, request)
+        except grpc.aio.AioRpcError as error:  # whatever it is: there is nothing but asking again
+            log.error("claim.refused", code=error.code().name, error=error.details())
+            raise ExecutorUnreachable(error.details() or error.code().name) from error
         executions: Sequence[pb.ClaimedExecution] = response.executions
         return executions
 
@@ -166,10 +170,15 @@ class ExecutorClient:
         request = pb.ReportRequest(worker_id=self.worker_id, reports=[report for report, _ in batch])
         try:
             response = await self._call(self._stub.Report, request)
-        except ExecutorUnreachable as error:
-            for _, answered in batch:
-                if not answered.done():
-                    answered.set_exception(error)
+        except grpc.aio.AioRpcError as error:
+            if len(batch) > 1:  # one of them is at fault: each learns for itself
+                for single in batch:
+                    await self._send([single])
+            else:
+                _tell(batch, error)
+            return
+        except Exception as error:
+            _tell(batch, error)
             return
         for (_, answered), reply in zip(batch, response.replies, strict=True):
             if not answered.done():
@@ -183,6 +192,12 @@ class ExecutorClient:
             if error.code() in TRANSIENT:
                 raise ExecutorUnreachable(error.details() or error.code().name) from error
             raise
+
+
+def _tell(batch: Sequence[PendingReport], error: Exception) -> None:
+    for _, answered in batch:
+        if not answered.done():
+            answered.set_exception(error)
 
 
 def new_claim_id() -> str:

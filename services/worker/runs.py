@@ -149,7 +149,10 @@ class Runs:
         asked_at = time.monotonic()
         claimed = list(await self._client.claim_next(claim_id, free_slots))
         for execution in claimed:
-            if execution.execution_id not in self._runs:
+            run = self._runs.get(execution.execution_id)
+            if run is None or run.epoch < execution.epoch:
+                if run is not None:  # its lease was lost before we noticed, and it came back to us
+                    run.lost()
                 self._begin(execution, asked_at)
         return claimed
 
