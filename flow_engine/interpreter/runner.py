@@ -58,6 +58,8 @@ HOLD_SECONDS = 0.05
 HOLD_EVENTS = 256
 SHORT_WAIT_SECONDS = 5.0
 """Waits up to this long keep the lease; longer ones let go of the execution."""
+OVERRUN = 1.25
+"""Typical durations are guesses: a node is not begun only where it would clearly overrun the budget."""
 TURN_SECONDS = 0.005
 """How long a run of inline nodes may keep the event loop."""
 MAX_HISTORY_BYTES = 64 << 20
@@ -282,7 +284,7 @@ class Runner:
         if step.node.type.container or step.node.type.human or step.node.type.called_back:
             return False
         typical = step.node.type.typical_ms(step.node.raw_config) / 1000
-        return typical > max(0.0, self._budget_ends_at - time.monotonic())
+        return typical > OVERRUN * max(0.0, self._budget_ends_at - time.monotonic())
 
     async def _attempt(self, step: StepState, resumed: bool) -> None:
         """One attempt, from its start event to its outcome."""
