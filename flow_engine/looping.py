@@ -30,20 +30,24 @@ class Looping(ABC):
             self._task = asyncio.create_task(self._loop(), name=type(self).__name__)
 
     async def stop(self) -> None:
+        """Safe to repeat. A turn that is under way is cancelled; if a library swallows that (drivers do,
+        when an error comes at the same moment), it is the last one all the same."""
         task, self._task = self._task, None
         if task:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
 
     def hint(self) -> None:
         """Take the next turn now. From the event loop's thread."""
         self._hinted.set()
 
     async def _loop(self) -> None:
-        while True:
+        mine = asyncio.current_task()
+        while self._task is mine:
             self._hinted.clear()
             await self._turn()
+            if self._task is not mine:
+                return
             with contextlib.suppress(TimeoutError):
                 # Not `wait_for`: on Python 3.11 that loses a cancellation that comes together with a hint.
                 async with asyncio.timeout(self.interval_seconds):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+from flow_engine.errors import Unavailable
 from flow_engine.looping import Looping
 
 
@@ -52,3 +53,25 @@ async def test_a_hint_and_a_stop_at_the_same_moment_stop_it() -> None:
         loop.hint()
         async with asyncio.timeout(5):
             await loop.stop()
+
+
+async def test_a_stop_ends_it_even_when_its_turn_swallows_the_cancellation() -> None:
+    class Deaf(Looping):
+        def __init__(self) -> None:
+            super().__init__(interval_seconds=60)
+            self.listening = asyncio.Event()
+            self.turns = 0
+
+        async def turn(self) -> None:
+            self.turns += 1
+            self.listening.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise Unavailable("the connection broke at the same moment") from None
+
+    loop = Deaf()
+    await loop.start()
+    await loop.listening.wait()
+    await loop.stop()
+    assert loop.turns == 1
