@@ -163,6 +163,10 @@ class Stack:
             process.stop()
 
     @property
+    def database_url(self) -> str:
+        return self._environment["DATABASE_URL"]
+
+    @property
     def grpc_address(self) -> str:
         return f"127.0.0.1:{self.executor_port}"
 
