@@ -9,11 +9,12 @@ Source of the rules: docs/protocol.md.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from flow_engine.callbacks import Callbacks, hidden
@@ -36,9 +37,11 @@ from flow_engine.interpreter.attempts import (
     wake_of,
 )
 from flow_engine.interpreter.decisions import next_command
-from flow_engine.interpreter.journal import Entry, GiveUp, Journal, PayloadSource
+from flow_engine.interpreter.journal import GiveUp, Journal, PayloadSource
+from flow_engine.interpreter.recorder import Recorder
 from flow_engine.interpreter.state import ExecutionState, IterationResult, StepState, Stored
 from flow_engine.interpreter.steps import StepsView, encode_result
+from flow_engine.interpreter.timers import Timer, Timers
 from flow_engine.interpreter.values import Values
 from flow_engine.interpreter.visible import condition_scope, default_input, expression_scope
 from flow_engine.nodes.contract import (
@@ -54,8 +57,6 @@ from flow_engine.nodes.contract import (
 from flow_engine.payload import JsonValue, Payload, encode
 from flow_engine.workflow.graph import WorkflowGraph
 
-HOLD_SECONDS = 0.05
-HOLD_EVENTS = 256
 SHORT_WAIT_SECONDS = 5.0
 """Waits up to this long keep the lease; longer ones let go of the execution."""
 OVERRUN = 1.25
@@ -63,10 +64,6 @@ OVERRUN = 1.25
 TURN_SECONDS = 0.005
 """How long a run of inline nodes may keep the event loop."""
 MAX_HISTORY_BYTES = 64 << 20
-ENTRY_BYTES = 2 << 20
-"""About what an entry may weigh with the values that it brings; a single event may weigh more."""
-EVENT_BYTES = 256
-"""Of an event without its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +73,6 @@ class RunEnd:
     status: str  # completed, failed, cancelled, waiting, paused, pending
     output: Payload | None = None  # when completed
     error: e.Failure | None = None  # when failed
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """An event that is recorded and not committed yet, with the values that must come along."""
-
-    event: e.Event
-    payloads: Sequence[Payload]
-    bytes: int
 
 
 class Runner:
@@ -115,16 +103,10 @@ class Runner:
         self._services = services
         self._budget_ends_at = budget_ends_at
         self._callbacks = callbacks
-        self._buffer: list[_Held] = []
-        self._recorded = 0
-        self._committed = 0
-        self._foreign = 0  # events of others that came with a commit
-        self._committing = asyncio.Lock()
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._flushing: asyncio.Task[None] | None = None
+        self._recorder = Recorder(journal, self._values, self._take_in, self._spawn, self._drop)
         self._changed = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], c.StepId | None] = {}
-        self._timers: list[tuple[float, int, str, c.StepId, int]] = []
+        self._timers = Timers()
         self._nudged = False
         self._quiescing = ""
         self._dropped: BaseException | None = None
@@ -170,7 +152,7 @@ class Runner:
         self._quiescing = reason
         if self.state.mode == "immediate" and not self.state.ended:
             self._record(e.ExecutionPromoted(time=self._now(), reason=reason))
-            self._spawn(self._durable())
+            self._spawn(self._recorder.durable())
         self._changed.set()
 
     def abandon(self) -> None:
@@ -194,7 +176,7 @@ class Runner:
             self._arm(step)
         created = state.created
         if created is not None and created.deadline_at is not None:
-            self._push_timer(created.deadline_at, "deadline", ("", ()), 0)
+            self._hold_timer(created.deadline_at, Timer("deadline"))
 
     async def _carry_out_commands(self) -> None:
         turn_ends = time.monotonic() + TURN_SECONDS
@@ -208,8 +190,8 @@ class Runner:
 
     async def _yield(self) -> None:
         """Let everything else of this process have its turn, timers that came due meanwhile too."""
-        if len(self._buffer) > 8 * HOLD_EVENTS:
-            await self._durable()
+        if self._recorder.is_behind:
+            await self._recorder.durable()
         for _ in range(3):  # a timer sets a future, which wakes a task: each takes a round
             await asyncio.sleep(0)
 
@@ -247,19 +229,17 @@ class Runner:
             return await self._give_up("paused", e.ExecutionPaused(time=self._now()))
         if state.may_go_on:
             return await self._give_up("pending") if self._quiescing else True
-        if not self._timers or self._timers[0][0] - time.monotonic() > SHORT_WAIT_SECONDS:
+        if self._timers.seconds_left() > SHORT_WAIT_SECONDS:
             return await self._give_up(
                 "waiting", e.ExecutionWaiting(time=self._now(), wake_at=self._earliest()[0])
             )
         return await self._give_up("pending") if self._quiescing else False
 
     async def _wait_for_change(self) -> None:
-        timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-        try:
-            async with asyncio.timeout(timeout):
+        seconds = self._timers.seconds_left()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == inf else max(0.0, seconds)):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
 
     # Steps ----------------------------------------------------------------------------------
 
@@ -306,7 +286,9 @@ class Runner:
         if not isinstance(prepared, Prepared):
             return Failed(prepared)
         if node.type.effect is Effect.EXTERNAL:
-            await asyncio.shield(self._spawn(self._durable()))  # a cancelled step must not undo a commit
+            await asyncio.shield(
+                self._spawn(self._recorder.durable())
+            )  # a cancelled step must not undo a commit
         context = NodeContext(
             execution_id=self.execution_id,
             node_id=node.id,
@@ -527,7 +509,7 @@ class Runner:
             error=b"" if error is None else encode(error),
         )
         payloads = [output] if output is not None and not output.inline else []
-        if await self._commit([event], give_up=give_up, payloads=payloads):
+        if await self._recorder.commit([event], give_up=give_up, payloads=payloads):
             self._end = RunEnd(status, output, error)
 
     async def _give_up(self, status: str, *events: e.Event) -> bool:
@@ -545,7 +527,7 @@ class Runner:
             all_waiting=bool(leaves) and not self.state.may_go_on,
             waits=[_wait_shown(step) for step in leaves],
         )
-        if await self._commit([*promoted, *events], give_up=give_up):
+        if await self._recorder.commit([*promoted, *events], give_up=give_up):
             self._end = RunEnd(status)
         return True
 
@@ -559,37 +541,36 @@ class Runner:
     def _arm(self, step: StepState) -> None:
         """Hold the timers of an open step."""
         if step.due_at is not None and step.status in ("waiting", "retrying"):
-            self._push_timer(step.due_at, step.status, step.id, step.attempt)
-        if step.node.type.container and step.node.timeout_ms is not None and step.started_at is not None:
-            due = step.started_at + timedelta(milliseconds=step.node.timeout_ms)
-            self._push_timer(due, "container", step.id, step.attempt)
+            self._hold_timer(step.due_at, Timer(step.status, step.id, step.attempt))
+        if (ends_at := _container_ends_at(step)) is not None:
+            self._hold_timer(ends_at, Timer("container", step.id, step.attempt))
 
-    def _push_timer(self, due: datetime, kind: str, step_id: c.StepId, attempt: int) -> None:
-        seconds = (due - self._journal.database_now()).total_seconds()
-        entry = (time.monotonic() + seconds, len(self._timers), kind, step_id, attempt)
-        heapq.heappush(self._timers, entry)
+    def _hold_timer(self, due: datetime, timer: Timer) -> None:
+        self._timers.hold((due - self._journal.database_now()).total_seconds(), timer)
 
     def _earliest(self) -> tuple[datetime | None, str]:
         """When an idle execution must be woken, and by which timer."""
-        due = [(step.due_at, step.timer_id) for step in self.state.open_steps() if step.due_at is not None]
-        for step in self.state.open_steps():
-            if step.node.type.container and step.node.timeout_ms is not None and step.started_at is not None:
-                due.append((step.started_at + timedelta(milliseconds=step.node.timeout_ms), step.timer_id))
+        due = [
+            (time, step.timer_id)
+            for step in self.state.open_steps()
+            for time in (step.due_at, _container_ends_at(step))
+            if time is not None
+        ]
         return min(due) if due else (None, "")
 
     async def _fire_due_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            _, _, kind, step_id, attempt = heapq.heappop(self._timers)
-            if kind == "deadline":
+        while (timer := self._timers.take_due()) is not None:
+            if timer.kind == "deadline":
                 self.state.time_out(e.Failure("TIMEOUT", "the execution's deadline has passed"))
                 continue
-            node = self.graph.nodes[step_id[0]]
-            step = self.state.find_step(node, step_id[1])
-            if step is None or step.attempt != attempt or step.iteration != step_id[1]:
+            node_id, iteration = timer.step
+            step = self.state.find_step(self.graph.nodes[node_id], iteration)
+            if step is None or step.attempt != timer.attempt or step.iteration != iteration:
                 continue
-            match kind:
+            match timer.kind:
                 case "container" if step.status == "running":
-                    failure = e.Failure("TIMEOUT", f"the container took longer than {node.timeout_ms} ms")
+                    limit = step.node.timeout_ms
+                    failure = e.Failure("TIMEOUT", f"the container took longer than {limit} ms")
                     self.state.time_out(_at(failure, step), step)
                 case "retrying" if step.status == "retrying" and step.due_at is not None:
                     step.due_at = None
@@ -602,15 +583,13 @@ class Runner:
         fired = e.TimerFired(
             time=self._now(), timer_id=step.timer_id, node_id=step.node.id, iteration=step.iteration
         )
-        if not await self._commit([fired], require_seen=True) and not step.woken:
+        if not await self._recorder.commit([fired], require_seen=True) and not step.woken:
             self._arm(step)
 
     def _remaining_ms(self, step: StepState) -> int | None:
         ends = [] if self.state.created is None else [self.state.created.deadline_at]
         for depth, container_id in enumerate(step.node.path):
-            container = self.state.step((container_id, step.iteration[:depth]))
-            if container.node.timeout_ms is not None and container.started_at is not None:
-                ends.append(container.started_at + timedelta(milliseconds=container.node.timeout_ms))
+            ends.append(_container_ends_at(self.state.step((container_id, step.iteration[:depth]))))
         spans = [(end - self._now()) // timedelta(milliseconds=1) for end in ends if end is not None]
         if step.node.timeout_ms is not None:
             spans.append(step.node.timeout_ms)
@@ -619,120 +598,28 @@ class Runner:
     # History --------------------------------------------------------------------------------
 
     def _absorb(self, event: e.Event) -> None:
-        """Take in an event that is committed already."""
+        """Take in an event that is true already."""
         self.state.apply(event)
         self.view.apply(event)
 
+    def _take_in(self, event: e.Event) -> None:
+        self._absorb(event)
+        self._changed.set()
+
     def _record(self, event: e.Event, *payloads: Payload) -> None:
         """A new fact: true here at once, committed soon."""
-        self.state.apply(event)
-        self.view.apply(event)
-        size = sum(len(payload.text) for payload in payloads)
-        large = [payload for payload in payloads if not payload.inline]
-        for payload in large:
-            self._values.keep(payload)
-        self._buffer.append(_Held(event, large, EVENT_BYTES + size))
-        self._recorded += 1
-        self._history_bytes += size
-        self._changed.set()
-        if len(self._buffer) >= HOLD_EVENTS:
-            self._flush()
-        else:
-            self._flush_later()
+        self._take_in(event)
+        self._recorder.record(event, payloads)
+        self._history_bytes += sum(len(payload.text) for payload in payloads)
         if self._history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
             self.state.time_out(
                 e.Failure("HISTORY_TOO_LARGE", f"the history exceeds {MAX_HISTORY_BYTES:,} bytes")
             )
 
-    def _flush(self) -> None:
-        """Commit what is held, beside the run; one such commit at a time."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        if (self._flushing is None or self._flushing.done()) and self._end is None and self._dropped is None:
-            self._flushing = self._spawn(self._flush_held())
-
-    async def _flush_held(self) -> None:
-        await self._durable()
-        if self._buffer:  # recorded during the commit
-            self._flush_later()
-
-    def _flush_later(self) -> None:
-        if self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._flush)
-
-    async def _durable(self) -> None:
-        """Returns when everything recorded so far is committed, by whoever commits it."""
-        target = self._recorded
-        while self._committed < target:
-            async with self._committing:
-                if self._committed < target:
-                    await self._write(self._portion())
-
     async def _fetch_if_nudged(self) -> None:
         if self._nudged:
             self._nudged = False
-            await self._commit([])
-
-    async def _commit(
-        self,
-        extra: Sequence[e.Event],
-        *,
-        require_seen: bool = False,
-        give_up: GiveUp | None = None,
-        payloads: Sequence[Payload] = (),
-    ) -> bool:
-        """Commit what is buffered, and `extra` behind it, as one entry, or several if it is much.
-
-        Events of others come back with the receipt. False: they were not known, and
-        nothing was written; `extra` is forgotten then.
-        """
-        known = self._foreign
-        async with self._committing:
-            if (require_seen or give_up is not None) and self._foreign != known:
-                return False  # the commit that was under way brought news: look again
-            while (portion := self._portion()) < len(self._buffer):
-                await self._write(portion)
-            return await self._write(portion, extra, require_seen, give_up, payloads)
-
-    def _portion(self) -> int:
-        """How many of the held events one entry takes: a report must fit into one message."""
-        size = 0
-        for count, held in enumerate(self._buffer):
-            size += held.bytes
-            if size > ENTRY_BYTES and count:
-                return count
-        return len(self._buffer)
-
-    async def _write(
-        self,
-        portion: int,
-        extra: Sequence[e.Event] = (),
-        require_seen: bool = False,
-        give_up: GiveUp | None = None,
-        payloads: Sequence[Payload] = (),
-    ) -> bool:
-        self._raise_if_dropped()  # what follows a lost commit must not be written without it
-        buffer, self._buffer = self._buffer[:portion], self._buffer[portion:]
-        kept = [payload for held in buffer for payload in held.payloads]
-        entry = Entry([*(held.event for held in buffer), *extra], [*kept, *payloads], require_seen, give_up)
-        try:
-            receipt = await self._journal.commit(entry)
-        except BaseException as error:
-            self._drop(error)
-            raise
-        self._foreign += len(receipt.unseen)
-        for event in receipt.unseen:
-            self._absorb(event)
-        if not receipt.committed:
-            self._buffer[:0] = buffer
-        else:
-            self._committed += len(buffer)
-            self._values.committed(kept)
-            for written in extra:
-                self._absorb(written)
-        self._changed.set()
-        return receipt.committed
+            await self._recorder.commit([])
 
     # Tasks ----------------------------------------------------------------------------------
 
@@ -754,6 +641,7 @@ class Runner:
     def _drop(self, error: BaseException) -> None:
         if self._dropped is None and self._end is None:
             self._dropped = error
+            self._recorder.close(error)
         self._changed.set()
 
     def _raise_if_dropped(self) -> None:
@@ -761,10 +649,9 @@ class Runner:
             raise self._dropped
 
     async def _stop_tasks(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
         if self._end is None and self._dropped is None:
             self._dropped = asyncio.CancelledError()
+        self._recorder.close(self._dropped or asyncio.CancelledError())
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -789,6 +676,14 @@ class Runner:
             node_id: {"url": callbacks.url(node_id, step.iteration[:depth])}
             for node_id, depth in depths.items()
         }
+
+
+def _container_ends_at(step: StepState) -> datetime | None:
+    """When a running container's time is over."""
+    limit = step.node.timeout_ms
+    if not step.node.type.container or limit is None or step.started_at is None:
+        return None
+    return step.started_at + timedelta(milliseconds=limit)
 
 
 def _at(failure: e.Failure, step: StepState) -> e.Failure:

@@ -18,4 +18,5 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow_engine.interpreter.runner.time", LoopTime)
+    for module in ("runner", "timers"):
+        monkeypatch.setattr(f"flow_engine.interpreter.{module}.time", LoopTime)

@@ -9,7 +9,7 @@ import pytest
 
 from flow_engine.interpreter import events as e
 from flow_engine.interpreter.journal import Entry
-from flow_engine.interpreter.runner import ENTRY_BYTES, HOLD_EVENTS
+from flow_engine.interpreter.recorder import ENTRY_BYTES, HOLD_EVENTS
 from tests.unit.interpreter.play import Play, compiled, edges, folded, node, workflow
 
 NODES = 5_000
