@@ -16,9 +16,10 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage
+from taskiq.abc.formatter import TaskiqFormatter
 from taskiq_redis import RedisStreamBroker
 
-from flow_engine.queue import CONSUMER_GROUP, STREAMS
+from flow_engine.queue import CONSUMER_GROUP, STREAMS, TASK_NAME
 
 log = structlog.get_logger()
 
@@ -29,6 +30,27 @@ RECLAIM_SECONDS = 5.0
 BATCH = 32
 LONGEST_PAUSE_SECONDS = 5.0
 FORGOTTEN_CONSUMER_MS = 3_600_000
+
+
+def is_bell(formatter: TaskiqFormatter, data: bytes) -> bool:
+    """Whether it is a message that the executor's dispatcher writes."""
+    try:
+        message = formatter.loads(data)
+    except Exception:  # whatever a decoder may raise at what anybody may have put there
+        return False
+    values = message.kwargs
+    return (
+        message.task_name == TASK_NAME
+        and not message.args
+        and values.keys() == {"priority_class", "execution_id"}
+        and all(isinstance(value, str) for value in values.values())
+    )
+
+
+async def acknowledged(message: AckableMessage) -> None:
+    answer = message.ack()
+    if answer is not None:
+        await answer
 
 
 class BellBroker(RedisStreamBroker):
@@ -71,9 +93,11 @@ class BellBroker(RedisStreamBroker):
                     if time.monotonic() >= reclaim_at:  # also when nothing new comes
                         reclaim_at = time.monotonic() + RECLAIM_SECONDS
                         for message in await self._reclaimed(redis):
-                            yield message
+                            if await self._is_bell(message):
+                                yield message
                     for message in await self._new(redis):
-                        yield message
+                        if await self._is_bell(message):
+                            yield message
                 pause = 0.1
             except ResponseError as error:
                 if "NOGROUP" not in str(error):
@@ -117,10 +141,16 @@ class BellBroker(RedisStreamBroker):
         for entry_id, body in entries:
             acknowledge = self._ack_generator(entry_id, name)
             data = (body or {}).get(b"data")
-            if data is None:
-                log.warning("redis.garbage", stream=name)
             messages.append(AckableMessage(data=data or b"", ack=acknowledge))
         return messages
+
+    async def _is_bell(self, message: AckableMessage) -> bool:
+        """What is none goes away here: nobody behind would acknowledge it, and it came back for ever."""
+        if is_bell(self.formatter, message.data):
+            return True
+        log.warning("redis.garbage", bytes=len(message.data))
+        await acknowledged(message)
+        return False
 
     def _ack_generator(self, id: str, queue_name: str) -> Callable[[], Awaitable[None]]:  # noqa: A002 (its name in taskiq)
         """Acknowledging also deletes: the stream's length is the number of bells not heard yet."""
