@@ -43,7 +43,7 @@ class ExecutorBlackholed(Fault):
         proxy = round_.stage.proxies["executor"]
         for _ in round_.times(1, 3):
             await round_.pause(0.3, 1.0)
-            await round_.until_under_way()
+            await round_.busy_worker()
             round_.struck.append(time.time())
             proxy.blackhole()
             round_.say("the executor is in a black hole")

@@ -49,12 +49,9 @@ class ReportsReordered(Fault):
         worker = PretendedWorker(round_)
         async with grpc.aio.insecure_channel(round_.stage.grpc_address) as channel:
             stub: Any = WorkerServiceStub(channel)
-            while not round_.load.all_started or worker.open:
+            while not round_.load.all_started or await self._left(round_):
                 claimed = await worker.claim(stub)
-                if claimed:
-                    await asyncio.gather(*(worker.carry(stub, execution) for execution in claimed))
-                elif round_.load.all_started and not await self._left(round_):
-                    break
+                await asyncio.gather(*(worker.carry(stub, execution) for execution in claimed))
         told = ", ".join(f"{count} {word}" for word, count in sorted(worker.told.items()))
         round_.remarks.append(f"replies as they had to be: {told}")
         if not {"OK", "REPORT_GAP", "REPORT_CONFLICT", "LEASE_LOST"} <= worker.told.keys():
@@ -71,7 +68,6 @@ class PretendedWorker:
     round_: Round
     id: str = field(default_factory=lambda: f"worker:{uuid.uuid4()}")
     told: dict[str, int] = field(default_factory=dict)
-    open: int = 0
 
     async def claim(self, stub: Any) -> list[pb.ClaimedExecution]:
         """Twice by the same claim id: the same answer."""
@@ -87,22 +83,18 @@ class PretendedWorker:
 
     async def carry(self, stub: Any, claimed: pb.ClaimedExecution) -> None:
         """Report an execution to its end, in every way that a broken network could."""
-        self.open += 1
         chance = Random(self.round_.chance.random())
-        try:
-            if claimed.epoch == 1 and chance.random() < 0.5:
-                await self._give_back_and_report(stub, claimed, chance)
-                return
-            reports = self._reports(claimed)
-            for report in reports:
-                await self._deliver(stub, report, reports, chance)
-            await self._expect(stub, reports[-1], "OK")  # the last one again, after the end
-            late = pb.ExecutionReport()
-            late.CopyFrom(reports[0])
-            late.report_no = len(reports) + 1
-            await self._expect(stub, late, "LEASE_LOST")
-        finally:
-            self.open -= 1
+        if claimed.epoch == 1 and chance.random() < 0.5:
+            await self._give_back_and_report(stub, claimed, chance)
+            return
+        reports = self._reports(claimed)
+        for report in reports:
+            await self._deliver(stub, report, reports, chance)
+        await self._expect(stub, reports[-1], "OK")  # the last one again, after the end
+        late = pb.ExecutionReport()
+        late.CopyFrom(reports[0])
+        late.report_no = len(reports) + 1
+        await self._expect(stub, late, "LEASE_LOST")
 
     async def _deliver(
         self, stub: Any, report: pb.ExecutionReport, reports: list[pb.ExecutionReport], chance: Random
