@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import expressions, heartbeats, persistence, workloads
+from benchmarks import expressions, heartbeats, persistence, waiting, workloads
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
         ("heartbeats", heartbeats.main),
         ("persistence", persistence.main),
         ("workloads", lambda: workloads.main([])),
+        ("waiting", lambda: waiting.main([])),
     ):
         print(f"\n=== {name}", flush=True)
         broken |= int(run() or 0)
