@@ -179,6 +179,14 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
         self._called(request, context)
         return pb.RetryExecutionResponse(execution=self.execution)
 
+    def SubmitCallback(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return pb.SubmitCallbackResponse()
+
+    def GetValue(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return pb.GetValueResponse(value_json=f'{{"n": {BIG}}}')
+
     def ControlExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Two pages."""
         self._called(request, context)

@@ -8,7 +8,7 @@ import pytest
 
 from flow_engine.v1 import execution_pb2 as pb
 from services.cli.errors import ExitCode
-from tests.integration.cli.canned import CannedExecutor
+from tests.integration.cli.canned import BIG, CannedExecutor
 from tests.integration.cli.conftest import Flow
 
 
@@ -50,3 +50,14 @@ def test_either_one_execution_or_a_filter_is_meant(
 ) -> None:
     assert flow(*arguments).code == ExitCode.BAD_USE
     assert not canned.requests
+
+
+@pytest.mark.parametrize("url", ["https://flow.example/api/workflow/callback/tok-en", "tok-en"])
+def test_a_callback_is_sent_by_its_url_or_its_token(flow: Flow, canned: CannedExecutor, url: str) -> None:
+    assert flow("callback", url, '{"at": 1}').code == ExitCode.OK
+    assert canned.requests == [pb.SubmitCallbackRequest(token="tok-en", payload_json='{"at": 1}')]
+
+
+def test_a_large_value_is_printed_as_it_is(flow: Flow, canned: CannedExecutor) -> None:
+    assert flow("value", "e1", "abc").out == f'{{"n": {BIG}}}\n'
+    assert canned.requests == [pb.GetValueRequest(execution_id="e1", hash="abc")]

@@ -37,3 +37,20 @@ def test_the_loopback_needs_no_permission() -> None:
         assert not from_environment({**REDIS, "FLOW_GRPC_ADDRESS": address}).insecure
     opened = {**REDIS, "FLOW_GRPC_ADDRESS": "0.0.0.0:1", "FLOW_INSECURE": "1"}
     assert from_environment(opened).grpc_host == "0.0.0.0"
+
+
+def test_callback_urls_begin_where_the_gateway_is_unless_told_otherwise() -> None:
+    assert from_environment(REDIS).public_url == "http://127.0.0.1:8080"
+    listening = {**REDIS, "FLOW_HTTP_ADDRESS": "0.0.0.0:81"}
+    assert from_environment(listening).public_url == "http://127.0.0.1:81"
+    told = {**listening, "FLOW_PUBLIC_URL": "https://flow.example/engine/"}
+    assert from_environment(told).public_url == "https://flow.example/engine"
+
+
+def test_a_public_url_or_secret_of_no_use_is_refused_by_name() -> None:
+    wrong = {**REDIS, "FLOW_PUBLIC_URL": "flow.example", "FLOW_CALLBACK_SECRET": "short"}
+    with pytest.raises(WrongSettings) as refused:
+        from_environment(wrong)
+    for name in ("FLOW_PUBLIC_URL", "FLOW_CALLBACK_SECRET"):
+        assert name in str(refused.value)
+    assert "short" not in str(refused.value)
