@@ -39,7 +39,7 @@ def test_cancelling_interrupts_a_running_request(shared_stack: Stack, witness: W
 def test_pausing_lets_the_running_step_finish_and_resuming_goes_on(
     shared_stack: Stack, witness: Witness, mode: str
 ) -> None:
-    execution_id = started(shared_stack, workflows.held_call(witness.url, hold_ms=700), mode)
+    execution_id = started(shared_stack, workflows.held_call(witness.url, hold_ms=2500), mode)
     witness.wait_for("/held")
 
     assert shared_stack.control(execution_id, "pause").status_code == 202
