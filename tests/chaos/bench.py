@@ -89,6 +89,9 @@ class Bench:
             await stage.start()
             for assignment in assignments:
                 rows.append(await self._round(stage, assignment))
+        except asyncio.CancelledError:
+            await stage.stop()
+            raise
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             left = assignments[len(rows) :]

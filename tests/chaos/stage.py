@@ -103,7 +103,7 @@ class Stage:
     async def stop(self) -> list[str]:
         """What was wrong about the way it ended: exit codes other than 0."""
         problems = []
-        for process in (self.gateway, *self.workers, self.executor):
+        for process in reversed(self._services):
             try:
                 code = await asyncio.to_thread(process.stop)
             except AssertionError as error:
