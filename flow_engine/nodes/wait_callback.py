@@ -30,10 +30,10 @@ class WaitCallbackConfig(NodeConfig):
 class WaitCallback(NodeType[WaitCallbackConfig]):
     """Waits until another system reports back.
 
-    Other nodes, before or beside it, tell the other system where to: they read `${ callbacks.<id>.url }`, with
-    the id of this node. There the answer is sent by POST, as JSON, once; the address is of no use before this
-    step waits (a call that comes a little early is kept waiting) and after it has ended. A callback inside a
-    loop has a URL for each iteration, which only nodes inside that loop can read.
+    Other nodes, before or beside it, tell the other system where to: they read `${ callbacks.<id>.url }`,
+    with the id of this node. There the answer is sent by POST, as JSON, once; the address is of no use before
+    this step waits (a call that comes a little early is kept waiting) and after it has ended. A callback
+    inside a loop has a URL for each iteration, which only nodes inside that loop can read.
 
     Waits without holding a worker, over restarts too. What arrives must fit `schema`. Goes on at the handle
     `received` or, when the time is over, `timeout`; without an edge from `timeout` the step then fails with

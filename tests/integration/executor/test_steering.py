@@ -91,7 +91,7 @@ ACTIONS = {
     "cancel": pb.CONTROL_ACTION_CANCEL,
     "retry": pb.CONTROL_ACTION_RETRY,
 }
-EVERY_STATUS = [value for value in pb.ExecutionStatus.values() if value]
+EVERY_STATUS = [name for name, value in pb.ExecutionStatus.items() if value]
 
 
 async def control(client: Client, action: str, **request: Any) -> pb.ControlExecutionsResponse:

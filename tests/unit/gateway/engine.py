@@ -208,6 +208,15 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
             request, context, pb.SubmitInputResponse(execution=self.runs["e1"].execution)
         )
 
+    async def ControlExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, pb.ControlExecutionsResponse())
+
+    async def SubmitCallback(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, pb.SubmitCallbackResponse())
+
+    async def GetValue(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, pb.GetValueResponse(value_json="null"))
+
     async def ListExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, pb.ListExecutionsResponse())
 
