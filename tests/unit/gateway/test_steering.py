@@ -60,9 +60,7 @@ async def test_every_wrong_condition_is_named(client: httpx.AsyncClient, engine:
     assert not engine.asked
 
 
-async def test_retries_by_filter_are_not_repeated(
-    client: httpx.AsyncClient, engine: Engine
-) -> None:
+async def test_retries_by_filter_are_not_repeated(client: httpx.AsyncClient, engine: Engine) -> None:
     body = {"filter": {"workflowId": "w"}}
     for verb, calls in (("retry", 1), ("cancel", 2)):
         engine.refusals = [Refusal(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")]
