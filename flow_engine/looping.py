@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
+from typing import Any
 
 import structlog
 
 from flow_engine.errors import Unavailable
 
 log = structlog.get_logger()
+
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 class Looping(ABC):
@@ -30,24 +33,19 @@ class Looping(ABC):
             self._task = asyncio.create_task(self._loop(), name=type(self).__name__)
 
     async def stop(self) -> None:
-        """Safe to repeat. A turn that is under way is cancelled; if a library swallows that (drivers do,
-        when an error comes at the same moment), it is the last one all the same."""
+        """Safe to repeat. A turn that is under way is cancelled."""
         task, self._task = self._task, None
         if task:
-            task.cancel()
-            await asyncio.wait({task})
+            await put_down(task)
 
     def hint(self) -> None:
         """Take the next turn now. From the event loop's thread."""
         self._hinted.set()
 
     async def _loop(self) -> None:
-        mine = asyncio.current_task()
-        while self._task is mine:
+        while True:
             self._hinted.clear()
             await self._turn()
-            if self._task is not mine:
-                return
             with contextlib.suppress(TimeoutError):
                 # Not `wait_for`: on Python 3.11 that loses a cancellation that comes together with a hint.
                 async with asyncio.timeout(self.interval_seconds):
@@ -70,3 +68,15 @@ class Looping(ABC):
 
     def failed(self, error: Exception) -> None:  # noqa: B027 - most have nothing more to do
         """Told of each failed turn."""
+
+
+async def put_down(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    Drivers swallow a cancellation when an error comes at the same moment, so it is repeated.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)

@@ -44,6 +44,7 @@ from flow_engine.interpreter.steps import StepsView, encode_result
 from flow_engine.interpreter.timers import Timer, Timers
 from flow_engine.interpreter.values import Values
 from flow_engine.interpreter.visible import condition_scope, default_input, expression_scope
+from flow_engine.looping import put_down
 from flow_engine.nodes.contract import (
     Completed,
     Effect,
@@ -652,11 +653,7 @@ class Runner:
         if self._end is None and self._dropped is None:
             self._dropped = asyncio.CancelledError()
         self._recorder.close(self._dropped or asyncio.CancelledError())
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await put_down(*self._tasks)
 
     # What expressions see -------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from flow_engine.clock import Clock
 from flow_engine.ids import ExecutionId
+from flow_engine.looping import put_down
 from services.executor.notifications import Notifications
 
 log = structlog.get_logger()
@@ -68,9 +69,7 @@ class RedisHints:
 
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await put_down(*tasks)
         await self._redis.aclose()
 
     async def _publish(self) -> None:

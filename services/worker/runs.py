@@ -16,7 +16,7 @@ import structlog
 from flow_engine.callbacks import Callbacks
 from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner
-from flow_engine.looping import Looping
+from flow_engine.looping import Looping, put_down
 from flow_engine.nodes.contract import NodeServices
 from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.workflow.graph import WorkflowGraph
@@ -229,9 +229,7 @@ class Runs:
 
     async def _stop_claiming(self) -> None:
         if self._claiming is not None:
-            self._claiming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._claiming
+            await put_down(self._claiming)
 
     async def _interrupt(self) -> None:
         """The grace is over: stop what still runs and give it back at once instead of by expiry."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import uuid
@@ -16,6 +15,7 @@ from taskiq import Context, TaskiqDepends
 from taskiq.acks import AcknowledgeType
 from taskiq.receiver import Receiver
 
+from flow_engine.looping import put_down
 from flow_engine.nodes.registry import load_registry
 from flow_engine.nodes.services import SharedServices
 from flow_engine.queue import TASK_NAME
@@ -64,11 +64,7 @@ class Worker:
         """Within the grace period; what does not finish goes back to the queue."""
         self._stop_listening.set()
         await self._runs.drain(self._settings.shutdown_grace_seconds)
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await put_down(*self._tasks)
         await self._broker.shutdown()
         await self._node_services.close()
         await self._client.close()
