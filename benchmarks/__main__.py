@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import expressions, heartbeats, persistence, waiting, workloads
+from benchmarks import expressions, heartbeats, persistence, validation, waiting, workloads
 
 
 def main() -> int:
@@ -12,6 +12,7 @@ def main() -> int:
     for name, run in (
         ("expressions", expressions.main),
         ("heartbeats", heartbeats.main),
+        ("validation", validation.main),
         ("persistence", persistence.main),
         ("workloads", lambda: workloads.main([])),
         ("waiting", lambda: waiting.main([])),

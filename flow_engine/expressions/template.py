@@ -120,7 +120,8 @@ class _Compiler:
                 piece if literal else self.expression(piece, place) for literal, piece in pieces
             ]
         except ExpressionSyntaxError as error:
-            self.errors.append((place, error))
+            # Its traceback would keep everything alive that was under way, until the collector comes.
+            self.errors.append((place, error.with_traceback(None)))
             return None
         if all(literal for literal, _ in pieces):
             constant = "".join(piece for _, piece in pieces)
