@@ -56,7 +56,9 @@ async def acknowledged(message: AckableMessage) -> None:
 class BellBroker(RedisStreamBroker):
     """Reads the streams in order of urgency, and only while `wanted()` says there is room."""
 
-    def __init__(self, url: str, consumer_name: str, wanted: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, url: str, consumer_name: str, wanted: Callable[[], Awaitable[None]], stopping: asyncio.Event
+    ) -> None:
         super().__init__(
             url,
             queue_name=STREAMS[-1],
@@ -70,6 +72,7 @@ class BellBroker(RedisStreamBroker):
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         )
         self._wanted = wanted
+        self._stopping = stopping  # ends `listen` even where Redis's client swallows its cancellation
 
     async def startup(self) -> None:
         """Waits for Redis as long as it takes: work is asked for without it meanwhile."""
@@ -86,7 +89,7 @@ class BellBroker(RedisStreamBroker):
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         reclaim_at, pause = 0.0, 0.1
-        while True:
+        while not self._stopping.is_set():
             await self._wanted()
             try:
                 async with Redis(connection_pool=self.connection_pool) as redis:

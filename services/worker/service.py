@@ -29,6 +29,7 @@ from services.worker.settings import Settings
 log = structlog.get_logger()
 
 BELLS_AT_ONCE = 64
+CLOSE_SECONDS = 5.0
 
 
 class Worker:
@@ -47,9 +48,9 @@ class Worker:
             settings.concurrency,
             settings.idle_ask_seconds,
         )
-        self._broker = BellBroker(settings.redis_url, self.id, self._runs.room)
-        self._broker.register_task(self._bell_handler(), task_name=TASK_NAME)
         self._stop_listening = asyncio.Event()
+        self._broker = BellBroker(settings.redis_url, self.id, self._runs.room, self._stop_listening)
+        self._broker.register_task(self._bell_handler(), task_name=TASK_NAME)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -64,11 +65,20 @@ class Worker:
         """Within the grace period; what does not finish goes back to the queue."""
         self._stop_listening.set()
         await self._runs.drain(self._settings.shutdown_grace_seconds)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._close()
+        except TimeoutError:
+            # Every execution is given back: what some library does not let go of must not keep us.
+            log.error("worker.stuck", worker_id=self.id, tasks=[str(task) for task in asyncio.all_tasks()])
+            os._exit(0)
+        log.info("worker.stopped", worker_id=self.id)
+
+    async def _close(self) -> None:
         await put_down(*self._tasks)
         await self._broker.shutdown()
         await self._node_services.close()
         await self._client.close()
-        log.info("worker.stopped", worker_id=self.id)
 
     async def _listen(self) -> None:
         """Runs never depend on this: without bells work is asked for every few seconds."""

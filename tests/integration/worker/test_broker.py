@@ -34,7 +34,7 @@ async def always() -> None:
 
 
 async def test_only_bells_are_heard_and_garbage_goes_away(redis_server: PrivateValkey) -> None:
-    broker = BellBroker(redis_server.url, "worker:test", always)
+    broker = BellBroker(redis_server.url, "worker:test", always, asyncio.Event())
     await broker.startup()
     queue = TaskiqQueue(redis_server.url)
     await queue.start()
