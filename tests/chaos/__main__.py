@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
     form = "short" if options.short else "long"
     say(f"{form} form, seed {options.seed}: {len(assignments)} rounds; logs in {folder}")
-    bench = Bench(folder, options.seed, options.short, say)
+    bench = Bench(folder, options.seed, short=options.short, keep=options.keep, say=say)
     rows = asyncio.run(bench.run(assignments))
     print(f"\n{table(rows)}\n")
     if said := details(rows):
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if passed and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        print(f"logs and databases of what failed: {folder}")
+        print(f"logs and databases: {folder}")
     return 0 if passed else 1
 
 

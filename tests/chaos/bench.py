@@ -58,12 +58,15 @@ class Assignment:
 
 
 class Bench:
-    """say: progress for people. Folders of rounds that found something stay, for their logs."""
+    """say: progress for people. keep: folders of stages on which all passed stay too."""
 
-    def __init__(self, folder: Path, seed: int, short: bool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, short: bool, keep: bool, say: Callable[[str], None]
+    ) -> None:
         self._folder = folder
         self._seed = seed
         self._short = short
+        self._keep = keep
         self._say = say
         self._cluster: PostgresCluster | None = None
         self._stages = 0
@@ -106,7 +109,7 @@ class Bench:
             last = rows[-1]
             verdict = Verdict([*last.verdict.violations, *found], last.verdict.in_doubt)
             rows[-1] = _with(last, verdict)
-        if all(row.passed for row in rows):
+        if all(row.passed for row in rows) and not self._keep:
             shutil.rmtree(folder, ignore_errors=True)
         return rows
 
