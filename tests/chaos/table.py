@@ -22,6 +22,7 @@ HEADINGS = (
     "recovery p50 / p95 / max",
     "verdict",
 )
+GRAVITY = ("lost", "unaccounted", "zombie", "twice", "gap", "duplicate", "answer", "history")
 SHOWN = 10
 """Violations listed for each row; the rest are counted."""
 
@@ -71,7 +72,7 @@ def details(rows: Sequence[Row]) -> str:
     """Remarks, reasons and violations, by round."""
     lines: list[str] = []
     for row in rows:
-        violations = row.verdict.violations
+        violations = sorted(row.verdict.violations, key=lambda violation: GRAVITY.index(violation.kind))
         said = [
             *row.remarks,
             *([f"VOID: {row.void}"] if row.void else []),

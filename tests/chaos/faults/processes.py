@@ -7,7 +7,7 @@ import time
 from random import Random
 from typing import ClassVar
 
-from tests.chaos.cases import Case, deadly, some_case
+from tests.chaos.cases import Case, deadly, held_call, some_case
 from tests.chaos.fault import Fault, Round, Void
 from tests.chaos.load import Shape
 from tests.chaos.stage import LONG_LEASES
@@ -97,9 +97,17 @@ class WorkerFrozen(Fault):
     summary = "SIGSTOP of a worker until others have taken its executions, then SIGCONT"
     seconds = (8.0, 20.0)
 
+    def shape(self, count: int, short: bool) -> Shape:
+        def make(chance: Random, witness_url: str, path: str) -> Case:
+            """Every third runs long enough for a zombie to come back while another runs it."""
+            maker = held_call if int(path.rpartition("/")[2]) % 3 == 0 else some_case
+            return maker(chance, witness_url, path)
+
+        return Shape(count, self.seconds[0 if short else 1], case=make)
+
     async def inject(self, round_: Round) -> None:
         stage = round_.stage
-        for _ in round_.times(1, 3):
+        for _ in round_.times(2, 3):
             await round_.pause(0.5, 1.5)
             victim = await round_.busy_worker()
             round_.struck.append(stage.freeze(victim))

@@ -68,6 +68,8 @@ class PretendedWorker:
     round_: Round
     id: str = field(default_factory=lambda: f"worker:{uuid.uuid4()}")
     told: dict[str, int] = field(default_factory=dict)
+    fenced: dict[str, list[pb.ExecutionReport]] = field(default_factory=dict)
+    """By execution: reports of an epoch that is over. They must not get in beside those of the next."""
 
     async def claim(self, stub: Any) -> list[pb.ClaimedExecution]:
         """Twice by the same claim id: the same answer."""
@@ -89,6 +91,8 @@ class PretendedWorker:
             return
         reports = self._reports(claimed)
         for report in reports:
+            for old in self.fenced.get(claimed.execution_id, ()):
+                await self._expect(stub, old, "LEASE_LOST")
             await self._deliver(stub, report, reports, chance)
         await self._expect(stub, reports[-1], "OK")  # the last one again, after the end
         late = pb.ExecutionReport()
@@ -125,6 +129,7 @@ class PretendedWorker:
         await stub.Release(pb.ReleaseRequest(worker_id=self.id, leases=[lease]))
         for report in (*written, reports[len(written)]):
             await self._expect(stub, report, "LEASE_LOST")
+        self.fenced[claimed.execution_id] = reports
 
     async def _expect(self, stub: Any, report: pb.ExecutionReport, outcome: str) -> tuple[int, int]:
         """First and last sequence of the reply."""
