@@ -81,6 +81,7 @@ class KeptStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None
     handle: str = ""
+    handles: tuple[str, ...] = ()
     error: Failure | None = None
 
 
@@ -184,6 +185,7 @@ class StepCompleted(StepEvent, frozen=True, kw_only=True, tag="step.completed"):
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None
     handle: str = ""  # the branch taken; empty where there is one only
+    handles: tuple[str, ...] = ()  # the branches, where several were taken at once; `handle` is empty then
 
 
 class StepFailed(StepEvent, frozen=True, kw_only=True, tag="step.failed"):

@@ -350,6 +350,7 @@ class Runner:
                         iteration=step.iteration,
                         attempt=step.attempt,
                         handle=outcome.handle,
+                        handles=outcome.handles,
                         **e.placed(verdict, "output"),
                     ),
                     verdict,

@@ -58,6 +58,7 @@ class StepState:
     error: e.Failure | None = None
     handled: str = ""
     handle: str = ""
+    handles: tuple[str, ...] = ()  # where it took several branches at once
     due_at: datetime | None = None  # of a waiting or retrying step
     started_at: datetime | None = None
     wait: dict[str, JsonValue] | None = None
@@ -75,7 +76,7 @@ class StepState:
     def took(self, edge: GraphEdge) -> bool:
         """Whether it takes an outgoing edge. Source: docs/semantics.md, "Edges"."""
         if self.status == "completed":
-            return edge.handle in ("", self.handle) and edge.handle != ERROR_HANDLE
+            return edge.handle in ("", self.handle, *self.handles) and edge.handle != ERROR_HANDLE
         if self.status == "failed":
             return {"branch": edge.handle == ERROR_HANDLE, "continue": edge.handle == ""}.get(
                 self.handled, False
@@ -338,7 +339,7 @@ class ExecutionState:
                 self._keep_open(scope, step)
             case e.StepCompleted():
                 step.output = Stored.of(event.output, event.output_ref)
-                step.handle = event.handle
+                step.handle, step.handles = event.handle, event.handles
                 if step.node.type.ends_execution and not self.top.closing:
                     self.returned = step.output
                     self._close(self.top, "returned")
@@ -459,7 +460,8 @@ class ExecutionState:
                 continue
             step = self._ensure_step(node.id, scope.iteration)
             step.output = Stored.of(kept.output, kept.output_ref)
-            step.handle, step.error, step.attempt = kept.handle, kept.error, kept.attempt
+            step.handle, step.handles = kept.handle, kept.handles
+            step.error, step.attempt = kept.error, kept.attempt
             step.handled = node.on_error if kept.status == "failed" else ""
             self._decide(scope, step, kept.status)
 

@@ -52,6 +52,7 @@ class Step(msgspec.Struct, rename="camel", omit_defaults=True):
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None
     handle: str = ""  # the branch taken
+    handles: tuple[str, ...] = ()  # the branches, where several were taken at once
     error: Failure | None = None  # of the last attempt, when failed or waiting for another one
     handled: str = ""  # what became of a failure: fail, continue, branch
     waiting: dict[str, JsonValue] | None = None  # {kind, until?, …} while it waits
@@ -105,7 +106,8 @@ class StepsView:
                 self._start(event)
             case StepCompleted():
                 step = self._finish(event, "completed")
-                step.output, step.output_ref, step.handle = event.output, event.output_ref, event.handle
+                step.output, step.output_ref = event.output, event.output_ref
+                step.handle, step.handles = event.handle, event.handles
             case StepSkipped():
                 self._finish(event, "skipped")
             case StepWaiting():
@@ -190,6 +192,7 @@ def step_kept(kept: KeptStep) -> Step:
         kept.output,
         kept.output_ref,
         kept.handle,
+        kept.handles,
         kept.error,
         kept=True,
     )

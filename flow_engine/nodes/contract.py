@@ -39,10 +39,12 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The step succeeded. `handle` names the branch taken, of the type's handles."""
+    """The step succeeded. `handle` names the branch taken, of the type's handles; where several are taken
+    at once, `handles` names them instead."""
 
     output: JsonValue = None
     handle: str = ""
+    handles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -22,21 +22,24 @@ Handle = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"), Af
 
 class SwitchCase(NodeConfig):
     when: DeferredCondition = Field(
-        description="An expression that gives true or false; evaluated only if no case before it held."
+        description="An expression that gives true or false; in mode `first` evaluated only if no case "
+        "before it held."
     )
     handle: Handle = Field(description="The handle to go on at when it holds. Several cases may share one.")
 
 
 class LogicSwitchConfig(NodeConfig):
-    cases: tuple[SwitchCase, ...] = Field(
-        min_length=1, max_length=1000, description="Tried in order; the first that holds wins."
+    cases: tuple[SwitchCase, ...] = Field(min_length=1, max_length=1000, description="Tried in order.")
+    mode: Literal["first", "all"] = Field(
+        default="first", description="Whether the first case that holds wins, or all that hold are taken."
     )
 
 
 class LogicSwitch(NodeType[LogicSwitchConfig]):
     """Takes the way of the first case that holds, or `default`.
 
-    The output is `{"handle": …}`, the handle taken.
+    With `mode: all` the ways of all cases that hold are taken, at once; `default` again if none does. The
+    output is `{"handle": …}`, the handle taken, or `{"handles": […]}`, in the order of the cases.
     """
 
     type = "logic.switch"
@@ -65,14 +68,22 @@ class LogicSwitch(NodeType[LogicSwitchConfig]):
         return tuple(dict.fromkeys([*named, DEFAULT_HANDLE]))
 
     def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        properties = {"handle": {"type": "string"}}
+        one, all_ = {"handle": {"type": "string"}}, {"handles": {"type": "array"}}
+        mode = config.get("mode", "first")
+        properties = {"first": one, "all": all_}.get(mode if isinstance(mode, str) else "", {**one, **all_})
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
     async def run(self, context: NodeContext, config: LogicSwitchConfig) -> Completed:
-        for number, case in enumerate(config.cases):
-            if holds(case.when, context.scope, f"cases[{number}].when"):
-                return Completed({"handle": case.handle}, handle=case.handle)
-        return Completed({"handle": DEFAULT_HANDLE}, handle=DEFAULT_HANDLE)
+        held = (
+            case.handle
+            for number, case in enumerate(config.cases)
+            if holds(case.when, context.scope, f"cases[{number}].when")
+        )
+        if config.mode == "first":
+            handle = next(held, DEFAULT_HANDLE)
+            return Completed({"handle": handle}, handle)
+        handles = tuple(dict.fromkeys(held)) or (DEFAULT_HANDLE,)
+        return Completed({"handles": list(handles)}, handles=handles)
 
 
 def _names_handle(case: Any) -> bool:

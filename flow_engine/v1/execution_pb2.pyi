@@ -108,7 +108,7 @@ class ExecutionError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("node_id", "iteration", "status", "attempts", "started_time", "completed_time", "output_json", "error", "output_hash", "output_bytes", "handle", "waiting_json", "node_type")
+    __slots__ = ("node_id", "iteration", "status", "attempts", "started_time", "completed_time", "output_json", "error", "output_hash", "output_bytes", "handle", "waiting_json", "node_type", "handles")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ITERATION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,7 @@ class Step(_message.Message):
     HANDLE_FIELD_NUMBER: _ClassVar[int]
     WAITING_JSON_FIELD_NUMBER: _ClassVar[int]
     NODE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    HANDLES_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     iteration: _containers.RepeatedScalarFieldContainer[int]
     status: StepStatus
@@ -135,7 +136,8 @@ class Step(_message.Message):
     handle: str
     waiting_json: str
     node_type: str
-    def __init__(self, node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[StepStatus, str]] = ..., attempts: _Optional[int] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., output_hash: _Optional[str] = ..., output_bytes: _Optional[int] = ..., handle: _Optional[str] = ..., waiting_json: _Optional[str] = ..., node_type: _Optional[str] = ...) -> None: ...
+    handles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[StepStatus, str]] = ..., attempts: _Optional[int] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., output_hash: _Optional[str] = ..., output_bytes: _Optional[int] = ..., handle: _Optional[str] = ..., waiting_json: _Optional[str] = ..., node_type: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ComplexityFactor(_message.Message):
     __slots__ = ("name", "value_json", "threshold_json", "fired", "explanation")

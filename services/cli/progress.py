@@ -185,7 +185,8 @@ def step_detail(frame: Frame) -> str:
     """What an event says beside its type, in a few words."""
     match frame.get("type"):
         case "step.completed":
-            return f"→ {frame['handle']}" if frame.get("handle") else ""
+            ways = frame.get("handles") or [frame.get("handle", "")]
+            return f"→ {' '.join(ways)}" if any(ways) else ""
         case "step.failed":
             return _failure(frame) + (
                 "" if frame.get("handled", "fail") == "fail" else f" ({frame['handled']})"

@@ -113,7 +113,8 @@ def _step_remark(step: pb.Step) -> str:
         return f"{step.error.code}: {step.error.message}"
     if step.waiting_json:
         return _waits_for(json.loads(step.waiting_json))
-    return f"→ {step.handle}" if step.handle else ""
+    ways = step.handles or [step.handle]
+    return f"→ {' '.join(ways)}" if any(ways) else ""
 
 
 def _waits_for(waiting: Any) -> str:

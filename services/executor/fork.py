@@ -159,7 +159,7 @@ def took(handle: str, source: Step, on_error: str) -> bool:
     """Whether an edge with this handle was taken. Source: docs/semantics.md, "Edges"."""
     match source.status:
         case "completed":
-            return handle in ("", source.handle)
+            return handle in ("", source.handle, *source.handles)
         case "failed" if on_error == "branch":
             return handle == ERROR_HANDLE
         case "failed" if on_error == "continue":
@@ -196,6 +196,7 @@ def kept_step(step: Step) -> KeptStep:
         output=step.output,
         output_ref=step.output_ref,
         handle=step.handle,
+        handles=step.handles,
         error=step.error,
     )
 

@@ -80,6 +80,7 @@ class StepDocument(Document, frozen=True, kw_only=True):
     output: AnyJson | UnsetType = UNSET
     output_ref: PayloadRefDocument | UnsetType = UNSET
     handle: str | UnsetType = UNSET
+    handles: Annotated[list[str], Meta(description="Where it took several branches.")] | UnsetType = UNSET
     error: ErrorDocument | UnsetType = UNSET
     waiting: AnyJson | UnsetType = UNSET
 
@@ -324,6 +325,7 @@ def step_document(step: pb.Step) -> StepDocument:
         if step.output_hash
         else UNSET,
         handle=step.handle or UNSET,
+        handles=list(step.handles) or UNSET,
         error=_error(step),
         waiting=_json(step.waiting_json),
     )

@@ -166,7 +166,36 @@ EXAMPLES: dict[str, list[Example]] = {
                 "completed",
             ],
             input=["fire", "theft"],
-        )
+        ),
+        Example(
+            workflow(
+                node(
+                    "call",
+                    "logic.switch",
+                    mode="all",
+                    cases=[
+                        {"when": "${ 'fire' in input }", "handle": "fire"},
+                        {"when": "${ 'flood' in input }", "handle": "flood"},
+                        {"when": "${ 'theft' in input }", "handle": "theft"},
+                    ],
+                ),
+                step("brigade"),
+                step("pumps"),
+                step("police"),
+                ways="call:fire > brigade; call:flood > pumps; call:theft > police",
+            ),
+            [
+                "call started",
+                "call completed fire theft",
+                "pumps skipped",
+                "brigade started",
+                "brigade completed",
+                "police started",
+                "police completed",
+                "completed",
+            ],
+            input=["fire", "theft"],
+        ),
     ],
     "WCP-7": [
         Example(

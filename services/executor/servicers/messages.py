@@ -106,6 +106,7 @@ def step(value: Step, node_types: Mapping[str, str]) -> pb.Step:
         completed_time=timestamp(value.completed_at),
         error=None if value.error is None else error_of(value.error),
         handle=value.handle,
+        handles=value.handles,
         waiting_json="" if value.waiting is None else encode(value.waiting).decode(),
         node_type=node_types.get(value.node_id, ""),
     )

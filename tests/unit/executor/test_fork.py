@@ -161,6 +161,18 @@ def test_a_loop_without_items_keeps_nothing_beyond_the_first_iteration_that_runs
     assert kept(fork(LOOP, view, "", NOW)) == "first"
 
 
+def test_each_of_several_ways_that_were_taken_counts() -> None:
+    ways = {"mode": "all", "cases": [{"when": True, "handle": "x"}, {"when": True, "handle": "y"}]}
+    definition = graph(
+        [node("a", "logic.switch", config=ways), http("b"), node("c", join="any")], "a:x>b", "a:y>c", "b>c"
+    )
+    view = steps("a:completed b:cancelled c:completed")
+    view.steps[0].handles = ("x", "y")
+    event = fork(definition, view, "", NOW)
+    assert kept(event) == "a c"
+    assert event.kept[0].handles == ("x", "y")
+
+
 def test_a_node_that_is_not_there_is_refused() -> None:
     with pytest.raises(NodeNotFound):
         fork(CHAIN, steps("a:failed"), "z", NOW)

@@ -107,7 +107,11 @@ def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_l
             node |= {"type": "logic.if", "config": {"condition": condition}}
         case "switch":
             cases = [{"when": f"${{ input == {n} }}", "handle": f"h{n}"} for n in (1, 2)]
-            node |= {"type": "logic.switch", "config": {"cases": cases}}
+            ways: dict[str, Any] = {"cases": cases}
+            if draw(st.booleans()):
+                cases.append({"when": "${ input < 3 }", "handle": "h1"})
+                ways["mode"] = "all"
+            node |= {"type": "logic.switch", "config": ways}
         case "work":
             config = {"ms": draw(st.integers(0, 120)), "failFirst": draw(st.sampled_from([0, 0, 1, 9]))}
             node |= {"type": "test.work", "config": config, "retry": RETRY}

@@ -392,8 +392,8 @@ def _more(event: e.StepEvent) -> str:
     match event:
         case e.StepStarted() if event.attempt > 1:
             return f" {event.attempt}"
-        case e.StepCompleted() if event.handle:
-            return f" {event.handle}"
+        case e.StepCompleted() if event.handle or event.handles:
+            return f" {' '.join(event.handles or (event.handle,))}"
         case e.StepFailed() | e.StepRetrying():
             return f" {event.error.code}"
         case e.StepCancelled() if event.reason:

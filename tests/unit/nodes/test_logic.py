@@ -53,6 +53,27 @@ async def test_switch_does_not_evaluate_what_stands_behind_the_first_match() -> 
     assert (await completed("logic.switch", {"cases": cases})).handle == "first"
 
 
+@pytest.mark.parametrize(
+    ("total", "handles"),
+    [
+        (5000, ("large", "medium", "alsoMedium")),
+        (500, ("medium", "alsoMedium")),
+        (60, ("alsoMedium",)),
+        (5, ("default",)),
+    ],
+)
+async def test_switch_takes_all_cases_that_hold_when_told_so(total: int, handles: tuple[str, ...]) -> None:
+    outcome = await completed(
+        "logic.switch", {"cases": CASES, "mode": "all"}, scope={"input": {"total": total}}
+    )
+    assert outcome == Completed({"handles": list(handles)}, handles=handles)
+
+
+async def test_switch_takes_a_handle_that_several_cases_share_once() -> None:
+    cases = [{"when": True, "handle": name} for name in ("a", "b", "a")]
+    assert (await completed("logic.switch", {"cases": cases, "mode": "all"})).handles == ("a", "b")
+
+
 async def test_switch_fails_on_a_condition_that_fails() -> None:
     failure = (
         await failed("logic.switch", {"cases": [{"when": "${ input.missing }", "handle": "x"}]})
