@@ -94,20 +94,20 @@ async def _attempt(
 
 
 async def _pause(manager: ExecutionManager, record: ExecutionRecord, reason: str) -> Controlled:
-    return _moved(await manager.pause(record.id, reason), "paused")
+    return _moved(await manager.pause(record.id, reason, record.namespace), "paused")
 
 
 async def _resume(manager: ExecutionManager, record: ExecutionRecord, reason: str) -> Controlled:
-    move = await manager.resume(record.id)
+    move = await manager.resume(record.id, record.namespace)
     return Controlled(move.record.id, move.record.status, "done")
 
 
 async def _cancel(manager: ExecutionManager, record: ExecutionRecord, reason: str) -> Controlled:
-    return _moved(await manager.cancel(record.id, reason), "cancelled")
+    return _moved(await manager.cancel(record.id, reason, record.namespace), "cancelled")
 
 
 async def _retry(manager: ExecutionManager, record: ExecutionRecord, reason: str) -> Controlled:
-    new = await manager.retry(record.id, "")
+    new = await manager.retry(record.id, "", record.namespace)
     return Controlled(record.id, record.status, "accepted", retry_id=new.id)
 
 

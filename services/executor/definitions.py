@@ -75,11 +75,11 @@ class Definitions:
             self._by_hash.put(definition.graph.definition_hash, definition)
         return definition
 
-    async def stored(self, definition_hash: str) -> Definition:
+    async def stored(self, definition_hash: str, namespace: str) -> Definition:
         """A definition that an execution runs. Raises InvalidWorkflow when this process lacks a node type."""
         definition = self._by_hash.get(definition_hash)
         if definition is None:
-            text = await self._persistence.definition(definition_hash)
+            text = await self._persistence.definition(definition_hash, namespace)
             definition = await self._off_loop(text)
             self._by_hash.put(definition_hash, definition)
         return definition

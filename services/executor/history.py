@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.events import AnyEvent, ExecutionCreated, decode_events
 from flow_engine.interpreter.steps import Result, StepsView, decode_result
 from flow_engine.payload import PayloadRef
@@ -28,12 +27,8 @@ class Snapshot:
     sequence: int
 
 
-async def snapshot(persistence: ExecutionPersistence, execution_id: ExecutionId) -> Snapshot:
-    """Row and steps that agree with one another. Raises ExecutionNotFound."""
-    return await snapshot_of(persistence, await persistence.get(execution_id))
-
-
 async def snapshot_of(persistence: ExecutionPersistence, record: ExecutionRecord) -> Snapshot:
+    """Row and steps that agree with one another."""
     if record.status in TERMINAL and record.result is not None:
         return Snapshot(record, await result_of(persistence, record), record.last_sequence)
     view = await steps_at(persistence, record)
@@ -52,42 +47,40 @@ async def result_of(persistence: ExecutionPersistence, record: ExecutionRecord) 
 async def steps_at(persistence: ExecutionPersistence, record: ExecutionRecord) -> StepsView:
     """Steps up to the record's newest event: what came in since is left out, so that both agree."""
     view = StepsView()
-    async for event in events_of(persistence, record.id):
+    async for event in events_of(persistence, record):
         if event.sequence > record.last_sequence:
             break
         view.apply(event)
     return view
 
 
-async def events_of(persistence: ExecutionPersistence, execution_id: ExecutionId) -> AsyncIterator[AnyEvent]:
-    async for batch in batches_after(persistence, execution_id, 0):
+async def events_of(persistence: ExecutionPersistence, record: ExecutionRecord) -> AsyncIterator[AnyEvent]:
+    async for batch in batches_after(persistence, record, 0):
         for event in decode_events(batch.events_json, batch.first_sequence):
             yield event
 
 
 async def batches_after(
-    persistence: ExecutionPersistence, execution_id: ExecutionId, sequence: int
+    persistence: ExecutionPersistence, record: ExecutionRecord, sequence: int
 ) -> AsyncIterator[StoredBatch]:
     """All batches that reach beyond `sequence`, until there are no more right now."""
-    while batches := await persistence.events(execution_id, sequence, PAGE):
+    while batches := await persistence.events(record.id, sequence, PAGE, record.namespace):
         for batch in batches:
             yield batch
         sequence = batches[-1].last_sequence
 
 
-async def names_value(
-    persistence: ExecutionPersistence, execution_id: ExecutionId, payload_hash: str
-) -> bool:
+async def names_value(persistence: ExecutionPersistence, record: ExecutionRecord, payload_hash: str) -> bool:
     """Whether the history refers to the value: nobody reads through one execution what is another's."""
     named = f'"{payload_hash}"'.encode()
-    async for batch in batches_after(persistence, execution_id, 0):
+    async for batch in batches_after(persistence, record, 0):
         if named in batch.events_json:
             return True
     return False
 
 
-async def created_event(persistence: ExecutionPersistence, execution_id: ExecutionId) -> ExecutionCreated:
-    (batch, *_) = await persistence.events(execution_id, 0, 1)
+async def created_event(persistence: ExecutionPersistence, record: ExecutionRecord) -> ExecutionCreated:
+    (batch, *_) = await persistence.events(record.id, 0, 1, record.namespace)
     created = decode_events(batch.events_json, batch.first_sequence)[0]
     assert isinstance(created, ExecutionCreated)
     return created
@@ -96,10 +89,13 @@ async def created_event(persistence: ExecutionPersistence, execution_id: Executi
 class StoredPayloads:
     """A `PayloadSource` on the database, with the values of a run that is not committed yet beside it."""
 
-    def __init__(self, persistence: ExecutionPersistence, known: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self, persistence: ExecutionPersistence, namespace: str, known: dict[str, bytes] | None = None
+    ) -> None:
         self._persistence = persistence
+        self._namespace = namespace
         self._known = known or {}
 
     async def payload(self, ref: PayloadRef) -> bytes:
         known = self._known.get(ref.hash)
-        return known if known is not None else await self._persistence.payload(ref.hash)
+        return known if known is not None else await self._persistence.payload(ref.hash, self._namespace)

@@ -119,9 +119,11 @@ class ExecutionManager:
         if self._closed:
             raise Unavailable("the executor is stopping")
         if request.request_id:
-            known = await self._persistence.find_start(request.request_id, request.request_hash)
+            known = await self._persistence.find_start(
+                request.request_id, request.request_hash, request.namespace
+            )
             if known is not None:
-                return Accepted(self._under_way(known), created=False)
+                return Accepted(self._under_way(known, request.namespace), created=False)
         prepared = await self._starts.prepare(request, at_once=at_once)
         run = await self._strategy(prepared.new.created.mode).execute(prepared)
         started = await run.accepted()
@@ -129,7 +131,7 @@ class ExecutionManager:
             self._told(replaced)
         if started.created:
             return Accepted(run, created=True)
-        return Accepted(self._under_way(started.execution_id), created=False)
+        return Accepted(self._under_way(started.execution_id, request.namespace), created=False)
 
     async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
         """Which mode it would get, and why. Starts nothing."""
@@ -146,58 +148,67 @@ class ExecutionManager:
     def _strategy(self, mode: str) -> ExecutionStrategy:
         return self._immediate if mode == self._immediate.mode else self._queued
 
-    def _under_way(self, execution_id: ExecutionId) -> Run:
+    def _under_way(self, execution_id: ExecutionId, namespace: str) -> Run:
         return self._immediate.find(execution_id) or ForeignRun(
-            execution_id, self._persistence, self._notifications
+            execution_id, namespace, self._persistence, self._notifications
         )
 
-    async def retry(self, execution_id: ExecutionId, from_node: str) -> ExecutionRecord:
+    async def retry(self, execution_id: ExecutionId, from_node: str, namespace: str) -> ExecutionRecord:
         """A new queued execution that keeps what was done; the live one, if there is one.
 
         Raises ExecutionNotFound, IllegalTransition, NodeNotFound.
         """
-        record = await self._persistence.get(execution_id)
+        record = await self._persistence.get(execution_id, namespace)
         if record.status not in ("failed", "cancelled"):
             raise IllegalTransition(record.status, "retried")
-        definition = await self._definitions.stored(record.definition_hash)
+        definition = await self._definitions.stored(record.definition_hash, record.namespace)
         view = await steps_at(self._persistence, record)
         now = self._database_clock.now()
         forked = fork(definition.graph, view, from_node, now)
-        created = await created_event(self._persistence, execution_id)
-        new = again(record, created, definition, await self._input(created), forked)
+        created = await created_event(self._persistence, record)
+        new = again(record, created, definition, await self._input(created, record.namespace), forked)
         run = await self._queued.execute(Prepared(new, definition.graph, 0.0))
         for replaced in run.started.replaced:
             self._told(replaced)
-        return await self._persistence.get(run.execution_id)
+        return await self._persistence.get(run.execution_id, namespace)
 
-    async def _input(self, created: ExecutionCreated) -> Payload:
+    async def _input(self, created: ExecutionCreated, namespace: str) -> Payload:
         if created.input_ref is None:
             return Payload.of(None if created.input is UNSET else created.input)
-        text = await self._persistence.payload(created.input_ref.hash)
+        text = await self._persistence.payload(created.input_ref.hash, namespace)
         return Payload(decode(text), text)
 
     # Control ----------------------------------------------------------------------------------
 
-    async def pause(self, execution_id: ExecutionId, reason: str) -> Move:
+    async def pause(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move:
         """Running steps finish, nothing new starts. Raises ExecutionNotFound, IllegalTransition."""
-        strategy = await self._strategy_of(execution_id)
-        return legal(await strategy.pause(execution_id, reason), "paused", unless=TERMINAL)
+        strategy = await self._strategy_of(execution_id, namespace)
+        return legal(await strategy.pause(execution_id, reason, namespace), "paused", unless=TERMINAL)
 
-    async def resume(self, execution_id: ExecutionId) -> Move:
+    async def resume(self, execution_id: ExecutionId, namespace: str) -> Move:
         """Raises ExecutionNotFound, IllegalTransition."""
-        strategy = await self._strategy_of(execution_id)
-        return legal(await strategy.resume(execution_id), "resumed", unless=TERMINAL)
+        strategy = await self._strategy_of(execution_id, namespace)
+        return legal(await strategy.resume(execution_id, namespace), "resumed", unless=TERMINAL)
 
-    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move:
+    async def cancel(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move:
         """Running steps are interrupted. Raises ExecutionNotFound, IllegalTransition."""
-        strategy = await self._strategy_of(execution_id)
-        return legal(await strategy.cancel(execution_id, reason), "cancelled", unless=("completed", "failed"))
+        strategy = await self._strategy_of(execution_id, namespace)
+        return legal(
+            await strategy.cancel(execution_id, reason, namespace),
+            "cancelled",
+            unless=("completed", "failed"),
+        )
 
-    async def _strategy_of(self, execution_id: ExecutionId) -> ExecutionStrategy:
-        return self._strategy((await self._persistence.get(execution_id)).mode)
+    async def _strategy_of(self, execution_id: ExecutionId, namespace: str) -> ExecutionStrategy:
+        return self._strategy((await self._persistence.get(execution_id, namespace)).mode)
 
     async def submit_input(
-        self, execution_id: ExecutionId, node_id: str, iteration: Iteration, input_json: str
+        self,
+        execution_id: ExecutionId,
+        node_id: str,
+        iteration: Iteration,
+        input_json: str,
+        namespace: str,
     ) -> ExecutionRecord:
         """Answer a waiting step. The same answer again changes nothing.
 
@@ -205,7 +216,7 @@ class ExecutionManager:
         """
         answer = parse_input(input_json)
         while True:
-            record = await self._persistence.get(execution_id)
+            record = await self._persistence.get(execution_id, namespace)
             if node_id not in await self._node_types(record):
                 raise NodeNotFound(node_id)
             view = await steps_at(self._persistence, record)
@@ -214,7 +225,13 @@ class ExecutionManager:
                 return record
             check_against((step.waiting or {}).get("schema"), answer.value)
             done = await self._persistence.signal(
-                execution_id, node_id, step.iteration, step.attempts, answer, record.last_sequence
+                execution_id,
+                node_id,
+                step.iteration,
+                step.attempts,
+                answer,
+                record.last_sequence,
+                namespace,
             )
             if done is not None:
                 if done.status == "running":
@@ -228,13 +245,17 @@ class ExecutionManager:
         """
         called = self._callbacks.read(token)
         execution_id = ExecutionId(called.execution_id)
+        # The token is the right to answer, whoever brings it.
+        namespace = await self._persistence.namespace_of(execution_id)
         deadline = asyncio.get_running_loop().time() + EARLY_SECONDS
         with self._notifications.listening(execution_id) as listener:
             while True:
-                record = await self._persistence.get(execution_id)
+                record = await self._persistence.get(execution_id, namespace)
                 listener.cursor = record.last_sequence
                 try:
-                    await self.submit_input(execution_id, called.node_id, called.iteration, payload_json)
+                    await self.submit_input(
+                        execution_id, called.node_id, called.iteration, payload_json, namespace
+                    )
                     return
                 except NotWaiting:
                     left = deadline - asyncio.get_running_loop().time()
@@ -250,9 +271,9 @@ class ExecutionManager:
 
     # Reading ----------------------------------------------------------------------------------
 
-    async def view(self, execution_id: ExecutionId) -> View:
+    async def view(self, execution_id: ExecutionId, namespace: str) -> View:
         """Raises ExecutionNotFound."""
-        record = await self._persistence.get(execution_id)
+        record = await self._persistence.get(execution_id, namespace)
         result = (await snapshot_of(self._persistence, record)).result
         self._tell_callback_urls(record, result.steps)
         node_types, progress = await self._shape(record, result.steps)
@@ -265,9 +286,9 @@ class ExecutionManager:
             if step.awaits_answer and step.waiting is not None and step.waiting["kind"] == "callback":
                 step.waiting = {**step.waiting, "url": callbacks.url(step.node_id, step.iteration)}
 
-    async def glance(self, execution_id: ExecutionId) -> View:
+    async def glance(self, execution_id: ExecutionId, namespace: str) -> View:
         """One read: steps and output of an ended execution, of an open one its row alone."""
-        record = await self._persistence.get(execution_id)
+        record = await self._persistence.get(execution_id, namespace)
         if record.result is None:
             return View(record, Result(), {}, None, self.reason(record))
         result = await result_of(self._persistence, record)
@@ -286,50 +307,52 @@ class ExecutionManager:
     async def _node_types(self, record: ExecutionRecord) -> dict[str, str]:
         graph = await self._graph(record)
         if graph is None:
-            return node_types_of(await self._persistence.definition(record.definition_hash))
+            return node_types_of(await self._persistence.definition(record.definition_hash, record.namespace))
         return types_of(graph)
 
     async def _graph(self, record: ExecutionRecord) -> WorkflowGraph | None:
         """None where this process lacks a node type that the definition was accepted with."""
         try:
-            return (await self._definitions.stored(record.definition_hash)).graph
+            return (await self._definitions.stored(record.definition_hash, record.namespace)).graph
         except InvalidRequest:
             return None
 
     async def _waiting(self, record: ExecutionRecord) -> WaitingReason | None:
         if record.status != "pending":
             return waiting_reason(record, None)
-        position = await self._persistence.queue_position(record.id)
+        position = await self._persistence.queue_position(record.id, record.namespace)
         return waiting_reason(record, Queue(position, self._workers(), self._queue.oldest_pending_seconds))
 
     def reason(self, record: ExecutionRecord) -> WaitingReason | None:
         """Why it does not run, as far as its row tells: without its place in the queue."""
         return waiting_reason(record, Queue(None, self._workers()))
 
-    async def input_text(self, execution_id: ExecutionId) -> str:
-        created = await created_event(self._persistence, execution_id)
-        return (await self._input(created)).text.decode()
+    async def input_text(self, record: ExecutionRecord) -> str:
+        created = await created_event(self._persistence, record)
+        return (await self._input(created, record.namespace)).text.decode()
 
     async def output_text(self, view: View) -> str | None:
         """JSON text of a completed execution's output."""
         if view.record.status != "completed":
             return None
         if view.result.output_ref is not None:
-            return (await self._persistence.payload(view.result.output_ref.hash)).decode()
+            return (
+                await self._persistence.payload(view.result.output_ref.hash, view.record.namespace)
+            ).decode()
         return None if view.result.output is UNSET else encode(view.result.output).decode()
 
-    async def value_text(self, execution_id: ExecutionId, hash_: str) -> str:
+    async def value_text(self, execution_id: ExecutionId, hash_: str, namespace: str) -> str:
         """JSON text of a value that the execution's history names by its hash.
 
         Raises ExecutionNotFound, ValueNotFound.
         """
-        record = await self._persistence.get(execution_id)
-        if hash_ != record.input_hash and not await names_value(self._persistence, execution_id, hash_):
+        record = await self._persistence.get(execution_id, namespace)
+        if hash_ != record.input_hash and not await names_value(self._persistence, record, hash_):
             raise ValueNotFound(hash_)
-        return (await self._persistence.payload(hash_)).decode()
+        return (await self._persistence.payload(hash_, namespace)).decode()
 
     async def definition_text(self, record: ExecutionRecord) -> str:
-        return (await self._persistence.definition(record.definition_hash)).decode()
+        return (await self._persistence.definition(record.definition_hash, record.namespace)).decode()
 
     async def list(
         self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None
@@ -338,24 +361,30 @@ class ExecutionManager:
         return await self._persistence.list(where, limit, before)
 
     async def events(
-        self, execution_id: ExecutionId, after_sequence: int, limit: int
+        self, execution_id: ExecutionId, after_sequence: int, limit: int, namespace: str
     ) -> tuple[Sequence[StoredBatch], int]:
         """Batches after a sequence, and the newest sequence. Raises ExecutionNotFound."""
-        record = await self._persistence.get(execution_id)
-        return await self._persistence.events(execution_id, after_sequence, limit), record.last_sequence
+        record = await self._persistence.get(execution_id, namespace)
+        batches = await self._persistence.events(execution_id, after_sequence, limit, namespace)
+        return batches, record.last_sequence
 
-    def watch(self, execution_id: ExecutionId, after_sequence: int) -> AsyncIterator[News]:
+    def watch(self, execution_id: ExecutionId, after_sequence: int, namespace: str) -> AsyncIterator[News]:
         """Everything after a sequence, as it happens, until the execution's end."""
-        return self._watches.follow(execution_id, after_sequence)
+        return self._watches.follow(execution_id, after_sequence, namespace)
 
 
 class ForeignRun:
     """An execution that runs elsewhere, or not at all: followed by its row."""
 
     def __init__(
-        self, execution_id: ExecutionId, persistence: ExecutionPersistence, notifications: Notifications
+        self,
+        execution_id: ExecutionId,
+        namespace: str,
+        persistence: ExecutionPersistence,
+        notifications: Notifications,
     ) -> None:
         self.execution_id = execution_id
+        self._namespace = namespace
         self._persistence = persistence
         self._notifications = notifications
 
@@ -365,11 +394,11 @@ class ForeignRun:
     async def settled(self, timeout_seconds: float | None) -> None:
         with suppress(TimeoutError), self._notifications.listening(self.execution_id) as listener:
             async with asyncio.timeout(timeout_seconds):
-                record = await self._persistence.get(self.execution_id)
+                record = await self._persistence.get(self.execution_id, self._namespace)
                 while record.status == "running" and record.mode == "immediate":
                     listener.cursor = record.last_sequence
                     await listener.wait(RELOOK_SECONDS)
-                    record = await self._persistence.get(self.execution_id)
+                    record = await self._persistence.get(self.execution_id, self._namespace)
 
 
 EARLY_SECONDS = 5.0

@@ -16,6 +16,7 @@ from flow_engine.v1 import execution_pb2, worker_pb2, workflow_pb2
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
+from services.executor.access.interceptor import CallerInterceptor
 from services.executor.errors import ErrorInterceptor
 from services.executor.persistence.contract import ExecutionPersistence
 
@@ -42,7 +43,7 @@ def make_server(
     max_concurrent_rpcs: int,
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor()],
+        interceptors=[ErrorInterceptor(), CallerInterceptor()],
         maximum_concurrent_rpcs=max_concurrent_rpcs,
         options=[
             ("grpc.max_receive_message_length", max_message_bytes),

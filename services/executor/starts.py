@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flow_engine.errors import Busy, InvalidInput, InvalidRequest, Problem
-from flow_engine.ids import ExecutionId, new_execution_id
+from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, placed
 from flow_engine.payload import Payload, encode
 from flow_engine.workflow.graph import WorkflowGraph
@@ -43,6 +43,7 @@ class StartRequest:
     immediate_budget_ms: int | None = None
     request_id: str = ""
     request_hash: str = ""  # of all of the above but the id
+    namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ class Starts:
             return await self._definitions.compile(request.workflow_json.encode()), 0
         if not request.workflow_id:
             raise InvalidRequest([Problem("/workflow", "MISSING_FIELD", "there is no workflow to run")])
-        stored = await self._workflows.get_workflow(request.workflow_id, request.workflow_version)
+        stored = await self._workflows.get_workflow(
+            request.workflow_id, request.workflow_version, request.namespace
+        )
         return await self._definitions.compile(stored.definition), stored.version
 
     def _decide(self, resolved: Resolved) -> ComplexityAnalysis:
@@ -153,6 +156,7 @@ class Starts:
             request_hash=request.request_hash,
             workflow_version=resolved.version,
             on_conflict=graph.on_conflict,
+            namespace=request.namespace,
         )
 
 

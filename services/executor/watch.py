@@ -49,17 +49,17 @@ class Watches(Looping):
             found = await self._persistence.last_sequences(watched)
             self._notifications.wake_behind({key: last for key, (last, _) in found.items()})
 
-    async def follow(self, execution_id: ExecutionId, after: int) -> AsyncIterator[News]:
+    async def follow(self, execution_id: ExecutionId, after: int, namespace: str) -> AsyncIterator[News]:
         """Ends after the last event of an ended execution, and when the executor stops.
 
         Raises ExecutionNotFound.
         """
         with self._notifications.listening(execution_id, after) as listener:
             # The row before the events: if it has ended, its last event is there to be read.
-            record = await self._persistence.get(execution_id)
+            record = await self._persistence.get(execution_id, namespace)
             ended = record.status in TERMINAL
             while not self._closing:
-                async for news in self._unread(listener):
+                async for news in self._unread(listener, namespace):
                     ended = ended or ends(news.batches[-1])
                     yield news
                 if ended:
@@ -67,8 +67,10 @@ class Watches(Looping):
                 if not await listener.wait(self._heartbeat_seconds):
                     yield News((), listener.cursor)
 
-    async def _unread(self, listener: Listener) -> AsyncIterator[News]:
-        while batches := await self._persistence.events(listener.execution_id, listener.cursor, PAGE):
+    async def _unread(self, listener: Listener, namespace: str) -> AsyncIterator[News]:
+        while batches := await self._persistence.events(
+            listener.execution_id, listener.cursor, PAGE, namespace
+        ):
             listener.cursor = batches[-1].last_sequence
             yield News(tuple(batches), listener.cursor)
 

@@ -33,7 +33,7 @@ class Claims:
         await transaction.serialize(f"claim {claim.claim_id}")
         drafts = await _claimed_before(transaction, claim)
         if not drafts:
-            drafts = alone_or_together(await _longest_waiting(transaction, claim.free_slots))
+            drafts = alone_or_together(await _longest_waiting(transaction, claim.free_slots, claim.namespace))
             for draft in drafts:
                 take(draft, claim, self._lease(claim.worker_id))
             await transaction.write(drafts)
@@ -114,16 +114,17 @@ async def _claimed_before(transaction: Transaction, claim: Claim) -> list[Draft]
         is_status("running"),
         columns.lease_owner == claim.worker_id,
         columns.claim_id == claim.claim_id,
+        *([columns.namespace == claim.namespace] if claim.namespace else []),
     )
     return await _locked(transaction, [row.id for row in await transaction.fetch(statement)])
 
 
-async def _longest_waiting(transaction: Transaction, limit: int) -> list[Draft]:
-    """The next of the queue that no other claim is at, in its order."""
+async def _longest_waiting(transaction: Transaction, limit: int, namespace: str) -> list[Draft]:
+    """The next of the queue that no other claim is at, in its order. namespace: empty stands for any."""
     columns = workflow_executions.c
     statement = (
         select(columns.id)
-        .where(is_status("pending"))
+        .where(is_status("pending"), *([columns.namespace == namespace] if namespace else []))
         .order_by(columns.queue_order, columns.id)
         .limit(max(limit, 0))
         .with_for_update(skip_locked=True, key_share=True)

@@ -107,6 +107,7 @@ class Claim:
     claim_id: str
     free_slots: int
     capabilities: Sequence[str] = ()
+    namespace: str = DEFAULT_NAMESPACE  # empty: of any
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +316,16 @@ class ExecutionPersistence(Protocol):
         """Raises ExecutionNotFound."""
         ...
 
+    async def namespace_of(self, execution_id: ExecutionId) -> str:
+        """For whoever proves a right to one execution by other means. Raises ExecutionNotFound."""
+        ...
+
     async def events(
-        self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000
+        self,
+        execution_id: ExecutionId,
+        after_sequence: int,
+        limit: int = 1000,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[StoredBatch]:
         """Whole batches that reach beyond `after_sequence`, about `limit` events.
 
@@ -352,25 +361,40 @@ class WorkflowStore(Protocol):
     """Stored definitions: each change a new immutable version."""
 
     async def create_workflow(
-        self, workflow_id: str, name: str, definition_hash: str, definition: bytes
+        self,
+        workflow_id: str,
+        name: str,
+        definition_hash: str,
+        definition: bytes,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> StoredWorkflow:
         """Raises WorkflowExists."""
         ...
 
     async def update_workflow(
-        self, workflow_id: str, name: str, definition_hash: str, definition: bytes, expected_version: int = 0
+        self,
+        workflow_id: str,
+        name: str,
+        definition_hash: str,
+        definition: bytes,
+        expected_version: int = 0,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> StoredWorkflow:
         """Raises WorkflowNotFound, VersionConflict. The same definition again changes nothing."""
         ...
 
-    async def get_workflow(self, workflow_id: str, version: int = 0) -> StoredWorkflow:
+    async def get_workflow(
+        self, workflow_id: str, version: int = 0, namespace: str = DEFAULT_NAMESPACE
+    ) -> StoredWorkflow:
         """Raises WorkflowNotFound."""
         ...
 
-    async def list_workflows(self, limit: int, after: str = "") -> list[StoredWorkflow]:
+    async def list_workflows(
+        self, limit: int, after: str = "", namespace: str = DEFAULT_NAMESPACE
+    ) -> list[StoredWorkflow]:
         """By id; without definitions."""
         ...
 
-    async def delete_workflow(self, workflow_id: str) -> None:
+    async def delete_workflow(self, workflow_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:
         """Raises WorkflowNotFound. Versions stay readable for executions that run them."""
         ...

@@ -15,7 +15,7 @@ from sqlalchemy.sql import Executable
 
 from flow_engine import payload
 from flow_engine.errors import ExecutionNotFound, IdempotencyConflict, ValueNotFound
-from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId
+from flow_engine.ids import ExecutionId
 from services.executor.persistence.contract import (
     ExecutionFilter,
     ExecutionRecord,
@@ -45,19 +45,26 @@ class Reading:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, execution_id: str, namespace: str | None = DEFAULT_NAMESPACE) -> ExecutionRecord:
-        statement = select(workflow_executions).where(_e.id == execution_id)
-        if namespace is not None:
-            statement = statement.where(_e.namespace == namespace)
+    async def get(self, execution_id: str, namespace: str) -> ExecutionRecord:
+        statement = select(workflow_executions).where(_e.id == execution_id, _e.namespace == namespace)
         rows = await self._database.read(statement)
         if not rows:
             raise ExecutionNotFound(execution_id)
         return record(rows[0])
 
-    async def events(self, execution_id: str, after_sequence: int, limit: int) -> list[StoredBatch]:
+    async def namespace_of(self, execution_id: str) -> str:
+        rows = await self._database.read(select(_e.namespace).where(_e.id == execution_id))
+        if not rows:
+            raise ExecutionNotFound(execution_id)
+        return str(rows[0].namespace)
+
+    async def events(
+        self, execution_id: str, after_sequence: int, limit: int, namespace: str
+    ) -> list[StoredBatch]:
         # Every batch holds one event at least, so `limit` rows are always enough.
         statement = batches_after(execution_id, after_sequence).where(
-            execution_events.c.first_sequence <= after_sequence + limit
+            execution_events.c.namespace == namespace,
+            execution_events.c.first_sequence <= after_sequence + limit,
         )
         return [stored_batch(row) for row in await self._database.read(statement)]
 

@@ -180,10 +180,17 @@ class SqlExecutionPersistence:
     async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
         return await self._reading.get(execution_id, namespace)
 
+    async def namespace_of(self, execution_id: ExecutionId) -> str:
+        return await self._reading.namespace_of(execution_id)
+
     async def events(
-        self, execution_id: ExecutionId, after_sequence: int, limit: int = 1000
+        self,
+        execution_id: ExecutionId,
+        after_sequence: int,
+        limit: int = 1000,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[StoredBatch]:
-        return await self._reading.events(execution_id, after_sequence, limit)
+        return await self._reading.events(execution_id, after_sequence, limit, namespace)
 
     async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
         return await self._reading.last_sequences(ids)

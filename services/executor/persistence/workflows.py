@@ -22,45 +22,57 @@ _w, _v = workflows.c, workflow_versions.c
 class SqlWorkflowStore:
     """`WorkflowStore` beside the executions, in the same database."""
 
-    def __init__(self, database: Database, namespace: str = DEFAULT_NAMESPACE) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._namespace = namespace
 
     async def create_workflow(
-        self, workflow_id: str, name: str, definition_hash: str, definition: bytes
+        self,
+        workflow_id: str,
+        name: str,
+        definition_hash: str,
+        definition: bytes,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> StoredWorkflow:
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
-            existing = await self._locked(transaction, workflow_id)
+            existing = await self._locked(transaction, workflow_id, namespace)
             if existing is not None and existing.deleted_at is None:
                 raise WorkflowExists(workflow_id)
             version = 1 if existing is None else existing.version + 1
             changing = {"name": name, "version": version, "updated_at": now, "deleted_at": None}
             if existing is None:
-                row = {"namespace": self._namespace, "id": workflow_id, "created_at": now, **changing}
+                row = {"namespace": namespace, "id": workflow_id, "created_at": now, **changing}
                 await transaction.execute(insert(workflows).values(row))
             else:
                 # Versions go on counting, so that no number ever means two definitions.
                 await transaction.execute(
-                    update(workflows).where(self._is(workflow_id)).values(created_at=now, **changing)
+                    update(workflows).where(_is(workflow_id, namespace)).values(created_at=now, **changing)
                 )
-            await self._add_version(transaction, workflow_id, version, name, definition_hash, definition, now)
+            await self._add_version(
+                transaction, workflow_id, version, name, definition_hash, definition, now, namespace
+            )
 
         await self._database.write(work, repeatable=False)
-        return await self.get_workflow(workflow_id)
+        return await self.get_workflow(workflow_id, 0, namespace)
 
     async def update_workflow(
-        self, workflow_id: str, name: str, definition_hash: str, definition: bytes, expected_version: int = 0
+        self,
+        workflow_id: str,
+        name: str,
+        definition_hash: str,
+        definition: bytes,
+        expected_version: int = 0,
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> StoredWorkflow:
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
-            existing = await self._locked(transaction, workflow_id)
+            existing = await self._locked(transaction, workflow_id, namespace)
             if existing is None or existing.deleted_at is not None:
                 raise WorkflowNotFound(workflow_id)
             if expected_version and expected_version != existing.version:
                 raise VersionConflict(workflow_id, expected_version, existing.version)
             newest = (
-                _v.namespace == self._namespace,
+                _v.namespace == namespace,
                 _v.workflow_id == workflow_id,
                 _v.version == existing.version,
             )
@@ -69,25 +81,31 @@ class SqlWorkflowStore:
                 return
             version = existing.version + 1
             changing = {"name": name, "version": version, "updated_at": now}
-            await transaction.execute(update(workflows).where(self._is(workflow_id)).values(changing))
-            await self._add_version(transaction, workflow_id, version, name, definition_hash, definition, now)
+            await transaction.execute(update(workflows).where(_is(workflow_id, namespace)).values(changing))
+            await self._add_version(
+                transaction, workflow_id, version, name, definition_hash, definition, now, namespace
+            )
 
         await self._database.write(work, repeatable=False)
-        return await self.get_workflow(workflow_id)
+        return await self.get_workflow(workflow_id, 0, namespace)
 
-    async def delete_workflow(self, workflow_id: str) -> None:
+    async def delete_workflow(self, workflow_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:
         async def work(transaction: Transaction) -> None:
-            existing = await self._locked(transaction, workflow_id)
+            existing = await self._locked(transaction, workflow_id, namespace)
             if existing is None or existing.deleted_at is not None:
                 raise WorkflowNotFound(workflow_id)
             deleted = (
-                update(workflows).where(self._is(workflow_id)).values(deleted_at=await transaction.now())
+                update(workflows)
+                .where(_is(workflow_id, namespace))
+                .values(deleted_at=await transaction.now())
             )
             await transaction.execute(deleted)
 
         await self._database.write(work, repeatable=False)
 
-    async def get_workflow(self, workflow_id: str, version: int = 0) -> StoredWorkflow:
+    async def get_workflow(
+        self, workflow_id: str, version: int = 0, namespace: str = DEFAULT_NAMESPACE
+    ) -> StoredWorkflow:
         which = _v.version == version if version else and_(_v.version == _w.version, _w.deleted_at.is_(None))
         statement = (
             select(
@@ -107,14 +125,16 @@ class SqlWorkflowStore:
                     and_(definitions.c.namespace == _v.namespace, definitions.c.hash == _v.definition_hash),
                 )
             )
-            .where(self._is(workflow_id), which)
+            .where(_is(workflow_id, namespace), which)
         )
         rows = await self._database.read(statement)
         if not rows:
             raise WorkflowNotFound(workflow_id, version)
         return _stored(rows[0])
 
-    async def list_workflows(self, limit: int, after: str = "") -> list[StoredWorkflow]:
+    async def list_workflows(
+        self, limit: int, after: str = "", namespace: str = DEFAULT_NAMESPACE
+    ) -> list[StoredWorkflow]:
         statement = (
             select(
                 _w.id,
@@ -131,18 +151,17 @@ class SqlWorkflowStore:
                     and_(_v.namespace == _w.namespace, _v.workflow_id == _w.id, _v.version == _w.version),
                 )
             )
-            .where(_w.namespace == self._namespace, _w.deleted_at.is_(None), _w.id > after)
+            .where(_w.namespace == namespace, _w.deleted_at.is_(None), _w.id > after)
             .order_by(_w.id)
             .limit(limit)
         )
         return [_stored(row) for row in await self._database.read(statement)]
 
-    def _is(self, workflow_id: str) -> sqlalchemy.ColumnElement[bool]:
-        return and_(_w.namespace == self._namespace, _w.id == workflow_id)
-
-    async def _locked(self, transaction: Transaction, workflow_id: str) -> sqlalchemy.Row[Any] | None:
-        await transaction.serialize(f"workflow {self._namespace} {workflow_id}")
-        statement: Executable = select(workflows).where(self._is(workflow_id))
+    async def _locked(
+        self, transaction: Transaction, workflow_id: str, namespace: str
+    ) -> sqlalchemy.Row[Any] | None:
+        await transaction.serialize(f"workflow {namespace} {workflow_id}")
+        statement: Executable = select(workflows).where(_is(workflow_id, namespace))
         rows = await transaction.fetch(statement)
         return rows[0] if rows else None
 
@@ -155,14 +174,15 @@ class SqlWorkflowStore:
         definition_hash: str,
         definition: bytes,
         now: datetime,
+        namespace: str,
     ) -> None:
-        row = (self._namespace, definition_hash, definition)
+        row = (namespace, definition_hash, definition)
         await transaction.insert(
             definitions, ("namespace", "hash", "definition"), [row], "ON CONFLICT DO NOTHING"
         )
         await transaction.execute(
             insert(workflow_versions).values(
-                namespace=self._namespace,
+                namespace=namespace,
                 workflow_id=workflow_id,
                 version=version,
                 name=name,
@@ -170,6 +190,10 @@ class SqlWorkflowStore:
                 created_at=now,
             )
         )
+
+
+def _is(workflow_id: str, namespace: str) -> sqlalchemy.ColumnElement[bool]:
+    return and_(_w.namespace == namespace, _w.id == workflow_id)
 
 
 def _stored(row: sqlalchemy.Row[Any]) -> StoredWorkflow:

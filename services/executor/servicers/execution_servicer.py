@@ -19,6 +19,7 @@ from flow_engine.nodes.registry import NodeRegistry
 from flow_engine.payload import encode
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
+from services.executor.access.caller import current_namespace
 from services.executor.bulk import control, is_done
 from services.executor.manager import ExecutionManager, View
 from services.executor.persistence.contract import ExecutionFilter, ExecutionRecord
@@ -51,7 +52,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         wait = seconds(request.wait) if request.HasField("wait") else None
         accepted = await self._manager.start(spec, at_once=wait is not None and wait < 0.05)
         await accepted.run.settled(within(wait, context.time_remaining()))
-        view = await self._manager.glance(accepted.run.execution_id)
+        view = await self._manager.glance(accepted.run.execution_id, spec.namespace)
         return pb.StartExecutionResponse(execution=await self._shown(view), created=accepted.created)
 
     async def StartAndWatchExecution(  # noqa: N802
@@ -61,7 +62,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         execution_id = accepted.run.execution_id
         yield pb.StartAndWatchExecutionResponse(execution_id=execution_id)
         cursor = 0
-        async for news in self._manager.watch(execution_id, 0):
+        async for news in self._manager.watch(execution_id, 0, current_namespace()):
             for event in messages.events(execution_id, news.batches, cursor):
                 yield pb.StartAndWatchExecutionResponse(event=event)
             cursor = news.cursor
@@ -88,25 +89,25 @@ class ExecutionServicer(ExecutionServiceServicer):
     async def PauseExecution(  # noqa: N802
         self, request: pb.PauseExecutionRequest, context: Context
     ) -> pb.PauseExecutionResponse:
-        move = await self._manager.pause(execution_id_of(request), request.reason)
+        move = await self._manager.pause(execution_id_of(request), request.reason, current_namespace())
         return pb.PauseExecutionResponse(execution=self._row(move.record), done=is_done(move, "paused"))
 
     async def ResumeExecution(  # noqa: N802
         self, request: pb.ResumeExecutionRequest, context: Context
     ) -> pb.ResumeExecutionResponse:
-        move = await self._manager.resume(execution_id_of(request))
+        move = await self._manager.resume(execution_id_of(request), current_namespace())
         return pb.ResumeExecutionResponse(execution=self._row(move.record), done=True)
 
     async def CancelExecution(  # noqa: N802
         self, request: pb.CancelExecutionRequest, context: Context
     ) -> pb.CancelExecutionResponse:
-        move = await self._manager.cancel(execution_id_of(request), request.reason)
+        move = await self._manager.cancel(execution_id_of(request), request.reason, current_namespace())
         return pb.CancelExecutionResponse(execution=self._row(move.record), done=is_done(move, "cancelled"))
 
     async def RetryExecution(  # noqa: N802
         self, request: pb.RetryExecutionRequest, context: Context
     ) -> pb.RetryExecutionResponse:
-        record = await self._manager.retry(execution_id_of(request), request.from_node)
+        record = await self._manager.retry(execution_id_of(request), request.from_node, current_namespace())
         return pb.RetryExecutionResponse(execution=self._row(record))
 
     async def ControlExecutions(  # noqa: N802
@@ -144,7 +145,11 @@ class ExecutionServicer(ExecutionServiceServicer):
         if not request.node_id:
             raise InvalidRequest([Problem("/nodeId", "MISSING_FIELD", "say which node the answer is for")])
         record = await self._manager.submit_input(
-            execution_id_of(request), request.node_id, tuple(request.iteration), request.input_json
+            execution_id_of(request),
+            request.node_id,
+            tuple(request.iteration),
+            request.input_json,
+            current_namespace(),
         )
         return pb.SubmitInputResponse(execution=self._row(record))
 
@@ -159,9 +164,9 @@ class ExecutionServicer(ExecutionServiceServicer):
     async def GetExecution(  # noqa: N802
         self, request: pb.GetExecutionRequest, context: Context
     ) -> pb.GetExecutionResponse:
-        view = await self._manager.view(execution_id_of(request))
+        view = await self._manager.view(execution_id_of(request), current_namespace())
         message = await self._shown(view, steps=not request.omit_steps)
-        message.input_json = await self._manager.input_text(view.record.id)
+        message.input_json = await self._manager.input_text(view.record)
         if request.include_definition:
             message.definition_json = await self._manager.definition_text(view.record)
         return pb.GetExecutionResponse(execution=message)
@@ -186,7 +191,7 @@ class ExecutionServicer(ExecutionServiceServicer):
     ) -> pb.ListStepsResponse:
         size = page_size(request.page_size, default=200, most=1000)
         start = read_token(request.page_token, FirstStep).index if request.page_token else 0
-        view = await self._manager.view(execution_id_of(request))
+        view = await self._manager.view(execution_id_of(request), current_namespace())
         steps, following = messages.steps_page(
             view.result.steps, start, size, MAX_STEPS_BYTES, view.node_types
         )
@@ -200,13 +205,15 @@ class ExecutionServicer(ExecutionServiceServicer):
         limit = page_size(request.limit, default=200, most=1000, name="/limit")
         after = sequence_of(request.after_sequence)
         execution_id = execution_id_of(request)
-        batches, last_sequence = await self._manager.events(execution_id, after, limit)
+        batches, last_sequence = await self._manager.events(execution_id, after, limit, current_namespace())
         events = messages.events(execution_id, batches, after)[:limit]
         return pb.ListEventsResponse(events=next(portions(events), []), last_sequence=last_sequence)
 
     async def GetValue(self, request: pb.GetValueRequest, context: Context) -> pb.GetValueResponse:  # noqa: N802
         return pb.GetValueResponse(
-            value_json=await self._manager.value_text(execution_id_of(request), request.hash)
+            value_json=await self._manager.value_text(
+                execution_id_of(request), request.hash, current_namespace()
+            )
         )
 
     async def WatchExecution(  # noqa: N802
@@ -214,10 +221,10 @@ class ExecutionServicer(ExecutionServiceServicer):
     ) -> AsyncIterator[pb.WatchExecutionResponse]:
         execution_id, cursor = execution_id_of(request), sequence_of(request.after_sequence)
         if request.snapshot:
-            view = await self._manager.view(execution_id)
+            view = await self._manager.view(execution_id, current_namespace())
             cursor = view.record.last_sequence
             yield pb.WatchExecutionResponse(snapshot=await self._shown(view, steps=True), sequence=cursor)
-        async for news in self._manager.watch(execution_id, cursor):
+        async for news in self._manager.watch(execution_id, cursor, current_namespace()):
             for response in watch_responses(execution_id, news, cursor):
                 yield response
             cursor = news.cursor
@@ -268,6 +275,7 @@ def start_request(spec: pb.StartSpec) -> StartRequest:
         ),
         request_id=spec.request_id,
         request_hash=content_hash(body.SerializeToString(deterministic=True)) if spec.request_id else "",
+        namespace=current_namespace(),
     )
 
 
@@ -335,6 +343,7 @@ def filter_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter) -> Executi
         tags=tuple(request.tags),
         created_after=messages.instant(request.created_after_time) if request.HasField(after) else None,
         created_before=messages.instant(request.created_before_time) if request.HasField(before) else None,
+        namespace=current_namespace(),
     )
 
 

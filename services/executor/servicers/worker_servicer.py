@@ -17,6 +17,7 @@ from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.payload import decode
 from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer
+from services.executor.access.caller import current_namespace
 from services.executor.callbacks import CallbackKeys
 from services.executor.persistence.contract import (
     Claim,
@@ -70,6 +71,7 @@ class WorkerServicer(WorkerServiceServicer):
             claim_id=request.claim_id,
             free_slots=min(request.free_slots, MAX_CLAIMS),
             capabilities=tuple(request.capabilities),
+            namespace=current_namespace(),
         )
         claimed = await self._persistence.claim_next(claim)
         return pb.ClaimNextResponse(
@@ -109,13 +111,13 @@ class WorkerServicer(WorkerServiceServicer):
         self, request: pb.GetDefinitionRequest, context: Context
     ) -> pb.GetDefinitionResponse:
         return pb.GetDefinitionResponse(
-            definition_json=await self._persistence.definition(request.definition_hash)
+            definition_json=await self._persistence.definition(request.definition_hash, current_namespace())
         )
 
     async def GetPayload(  # noqa: N802
         self, request: pb.GetPayloadRequest, context: Context
     ) -> pb.GetPayloadResponse:
-        value = await self._persistence.payload(request.hash)
+        value = await self._persistence.payload(request.hash, current_namespace())
         portion = value[request.offset : request.offset + PORTION_BYTES]
         return pb.GetPayloadResponse(value_json=portion, total_bytes=len(value))
 

@@ -9,6 +9,7 @@ import grpc
 from flow_engine.errors import InvalidRequest, InvalidWorkflow, Problem
 from flow_engine.v1 import workflow_pb2 as pb
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer
+from services.executor.access.caller import current_namespace
 from services.executor.definitions import Definition, Definitions
 from services.executor.persistence.contract import StoredWorkflow, WorkflowStore
 from services.executor.servicers.execution_servicer import LastId, page_size, read_token, write_token
@@ -30,7 +31,7 @@ class WorkflowServicer(WorkflowServiceServicer):
         if not graph.id:
             raise InvalidWorkflow([Problem("/id", "MISSING_FIELD", "a stored workflow needs an id")])
         stored = await self._store.create_workflow(
-            graph.id, graph.name, graph.definition_hash, definition.text
+            graph.id, graph.name, graph.definition_hash, definition.text, current_namespace()
         )
         return pb.CreateWorkflowResponse(workflow=workflow(stored))
 
@@ -46,13 +47,14 @@ class WorkflowServicer(WorkflowServiceServicer):
             definition.graph.definition_hash,
             definition.text,
             request.expected_version,
+            current_namespace(),
         )
         return pb.UpdateWorkflowResponse(workflow=workflow(stored))
 
     async def GetWorkflow(  # noqa: N802
         self, request: pb.GetWorkflowRequest, context: Context
     ) -> pb.GetWorkflowResponse:
-        stored = await self._store.get_workflow(workflow_id_of(request), request.version)
+        stored = await self._store.get_workflow(workflow_id_of(request), request.version, current_namespace())
         return pb.GetWorkflowResponse(workflow=workflow(stored))
 
     async def ListWorkflows(  # noqa: N802
@@ -60,7 +62,7 @@ class WorkflowServicer(WorkflowServiceServicer):
     ) -> pb.ListWorkflowsResponse:
         size = page_size(request.page_size, default=50, most=500)
         after = read_token(request.page_token, LastId).id if request.page_token else ""
-        found = await self._store.list_workflows(size + 1, after)
+        found = await self._store.list_workflows(size + 1, after, current_namespace())
         page = found[:size]
         token = write_token(LastId(page[-1].id)) if len(found) > size else ""
         return pb.ListWorkflowsResponse(workflows=map(listed, page), next_page_token=token)
@@ -68,7 +70,7 @@ class WorkflowServicer(WorkflowServiceServicer):
     async def DeleteWorkflow(  # noqa: N802
         self, request: pb.DeleteWorkflowRequest, context: Context
     ) -> pb.DeleteWorkflowResponse:
-        await self._store.delete_workflow(workflow_id_of(request))
+        await self._store.delete_workflow(workflow_id_of(request), current_namespace())
         return pb.DeleteWorkflowResponse()
 
 

@@ -64,7 +64,7 @@ class ImmediateRun:
             start.graph,
             [new.created],
             self._journal,
-            StoredPayloads(means.persistence, {new.input.ref.hash: new.input.text}),
+            StoredPayloads(means.persistence, new.namespace, {new.input.ref.hash: new.input.text}),
             means.services,
             new.id,
             budget_ends_at=means.clock.monotonic() + start.budget_seconds,

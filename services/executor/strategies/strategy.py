@@ -51,10 +51,10 @@ class ExecutionStrategy(Protocol):
     mode: str  # immediate or queued
 
     async def execute(self, start: Prepared) -> Run: ...
-    async def get_status(self, execution_id: ExecutionId) -> ExecutionRecord: ...
-    async def pause(self, execution_id: ExecutionId, reason: str) -> Move: ...
-    async def resume(self, execution_id: ExecutionId) -> Move: ...
-    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move: ...
+    async def get_status(self, execution_id: ExecutionId, namespace: str) -> ExecutionRecord: ...
+    async def pause(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move: ...
+    async def resume(self, execution_id: ExecutionId, namespace: str) -> Move: ...
+    async def cancel(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move: ...
     async def progress(self, record: ExecutionRecord, graph: WorkflowGraph) -> Progress: ...
 
 
@@ -68,17 +68,17 @@ class DurableControl:
         self._persistence = persistence
         self._told = told
 
-    async def get_status(self, execution_id: ExecutionId) -> ExecutionRecord:
-        return await self._persistence.get(execution_id)
+    async def get_status(self, execution_id: ExecutionId, namespace: str) -> ExecutionRecord:
+        return await self._persistence.get(execution_id, namespace)
 
-    async def pause(self, execution_id: ExecutionId, reason: str) -> Move:
-        return self._tell(await self._persistence.pause(execution_id, reason))
+    async def pause(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move:
+        return self._tell(await self._persistence.pause(execution_id, reason, namespace))
 
-    async def resume(self, execution_id: ExecutionId) -> Move:
-        return self._tell(await self._persistence.resume(execution_id))
+    async def resume(self, execution_id: ExecutionId, namespace: str) -> Move:
+        return self._tell(await self._persistence.resume(execution_id, namespace))
 
-    async def cancel(self, execution_id: ExecutionId, reason: str) -> Move:
-        return self._tell(await self._persistence.cancel(execution_id, reason))
+    async def cancel(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move:
+        return self._tell(await self._persistence.cancel(execution_id, reason, namespace))
 
     async def progress(self, record: ExecutionRecord, graph: WorkflowGraph) -> Progress:
         view = await steps_at(self._persistence, record)

@@ -1,0 +1,1 @@
+"""Who may do what: callers, roles, tokens, and the record of what they did."""

@@ -1,0 +1,53 @@
+"""Who makes the call that is being answered.
+
+The interceptor sets it for each RPC; servicers read it and hand the namespace on as an argument. Nothing
+below them asks for it: background work has no caller, and what has none belongs to nobody by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from flow_engine.ids import DEFAULT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """subject: whom the audit log names. role: a row of the table of roles."""
+
+    subject: str
+    namespace: str
+    role: str
+
+
+LOCAL = Caller("local", DEFAULT_NAMESPACE, "admin")
+"""Whoever calls an executor without authentication."""
+
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def current_caller() -> Caller:
+    """Raises LookupError outside of a call."""
+    return _caller.get()
+
+
+def current_namespace() -> str:
+    return _caller.get().namespace
+
+
+def set_caller(caller: Caller) -> None:
+    """For the rest of this task, and for the tasks that it starts."""
+    _caller.set(caller)
+
+
+@contextmanager
+def calling(caller: Caller) -> Iterator[None]:
+    """Calls as if this caller made them."""
+    before = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(before)
