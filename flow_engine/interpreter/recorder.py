@@ -95,11 +95,12 @@ class Recorder:
         require_seen: bool = False,
         give_up: GiveUp | None = None,
         payloads: Sequence[Payload] = (),
+        snapshot: bytes = b"",
     ) -> bool:
         """Commit what is held, and `extra` behind it, as one entry, or several if it is much.
 
-        Events of others come back with the receipt. False: they were not known, and
-        nothing was written; `extra` is forgotten then.
+        snapshot: of the state after `extra`. Events of others come back with the receipt. False: they
+        were not known, and nothing was written; `extra` is forgotten then.
         """
         known = self._foreign
         async with self._committing:
@@ -107,7 +108,7 @@ class Recorder:
                 return False  # the commit that was under way brought news: look again
             while (portion := self._portion()) < len(self._held):
                 await self._write(portion)
-            return await self._write(portion, extra, require_seen, give_up, payloads)
+            return await self._write(portion, extra, require_seen, give_up, payloads, snapshot)
 
     def close(self, why: BaseException) -> None:
         """Write nothing more: whoever tries gets `why` instead."""
@@ -148,12 +149,14 @@ class Recorder:
         require_seen: bool = False,
         give_up: GiveUp | None = None,
         payloads: Sequence[Payload] = (),
+        snapshot: bytes = b"",
     ) -> bool:
         if self._closed is not None:  # what follows a lost commit must not be written without it
             raise self._closed
         held, self._held = self._held[:portion], self._held[portion:]
         kept = [payload for one in held for payload in one.payloads]
-        entry = Entry([*(one.event for one in held), *extra], [*kept, *payloads], require_seen, give_up)
+        events = [*(one.event for one in held), *extra]
+        entry = Entry(events, [*kept, *payloads], require_seen, give_up, snapshot)
         try:
             receipt = await self._journal.commit(entry)
         except BaseException as error:

@@ -22,6 +22,7 @@ from flow_engine.expressions import EvaluationError
 from flow_engine.ids import step_key
 from flow_engine.interpreter import commands as c
 from flow_engine.interpreter import events as e
+from flow_engine.interpreter import snapshots
 from flow_engine.interpreter.attempts import (
     MAX_VALUE_BYTES,
     Prepared,
@@ -65,6 +66,10 @@ OVERRUN = 1.25
 TURN_SECONDS = 0.005
 """How long a run of inline nodes may keep the event loop."""
 MAX_HISTORY_BYTES = 64 << 20
+SNAPSHOT_AFTER_EVENTS = 100
+"""A shorter history is folded faster than a snapshot of it is written and read."""
+SNAPSHOT_BYTES_PER_EVENT = 256
+"""A large state is written anew only after as much history again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,9 @@ class RunEnd:
 class Runner:
     """One run of one leased execution. `run` it once.
 
-    history: all events so far, from 1. budget_ends_at: on the monotonic clock, for immediate
-    runs: a node that would typically take longer than what is left is not begun here.
+    history: all events so far, from 1, or those after the `snapshot` of the state before them.
+    budget_ends_at: on the monotonic clock, for immediate runs: a node that would typically take
+    longer than what is left is not begun here. snapshot_after: so many events are worth a new snapshot.
     """
 
     def __init__(
@@ -92,13 +98,17 @@ class Runner:
         services: NodeServices,
         execution_id: str,
         *,
+        snapshot: bytes = b"",
+        snapshot_after: int = SNAPSHOT_AFTER_EVENTS,
         budget_ends_at: float | None = None,
         callbacks: Callbacks | None = None,
     ) -> None:
         self.graph = graph
         self.execution_id = execution_id
-        self.state = ExecutionState(graph)
-        self.view = StepsView()
+        self.state = snapshots.restore(graph, snapshot) if snapshot else ExecutionState(graph)
+        self.view = None if snapshot else StepsView()  # a snapshot does not say how each step went
+        self._snapshot_after = max(snapshot_after, len(snapshot) // SNAPSHOT_BYTES_PER_EVENT)
+        self._events_since_snapshot = 0
         self._journal = journal
         self._values = Values(payloads)
         self._services = services
@@ -114,7 +124,7 @@ class Runner:
         self._end: RunEnd | None = None
         for event in history:
             self._absorb(event)
-        self._history_bytes = e.value_bytes(history)
+        self.state.history_bytes += e.value_bytes(history)
 
     # From outside ---------------------------------------------------------------------------
 
@@ -529,7 +539,11 @@ class Runner:
             all_waiting=bool(leaves) and not self.state.may_go_on,
             waits=[_wait_shown(step) for step in leaves],
         )
-        if await self._recorder.commit([*promoted, *events], give_up=give_up):
+        extra = [*promoted, *events]
+        snapshot = (
+            snapshots.take(self.state, extra) if self._events_since_snapshot >= self._snapshot_after else b""
+        )
+        if await self._recorder.commit(extra, give_up=give_up, snapshot=snapshot):
             self._end = RunEnd(status)
         return True
 
@@ -602,7 +616,9 @@ class Runner:
     def _absorb(self, event: e.Event) -> None:
         """Take in an event that is true already."""
         self.state.apply(event)
-        self.view.apply(event)
+        if self.view is not None:
+            self.view.apply(event)
+        self._events_since_snapshot += 1
 
     def _take_in(self, event: e.Event) -> None:
         self._absorb(event)
@@ -612,8 +628,8 @@ class Runner:
         """A new fact: true here at once, committed soon."""
         self._take_in(event)
         self._recorder.record(event, payloads)
-        self._history_bytes += sum(len(payload.text) for payload in payloads)
-        if self._history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
+        self.state.history_bytes += sum(len(payload.text) for payload in payloads)
+        if self.state.history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
             self.state.time_out(
                 e.Failure("HISTORY_TOO_LARGE", f"the history exceeds {MAX_HISTORY_BYTES:,} bytes")
             )

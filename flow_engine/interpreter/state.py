@@ -179,6 +179,7 @@ class ExecutionState:
         self.last_time: datetime | None = None
         self.started_at: datetime | None = None
         self.running = 0  # leaf steps
+        self.history_bytes = 0  # counted by the runner
         self.scopes: dict[ScopeId, Scope] = {}
         self.woken: deque[StepState] = deque()
         self.unreachable: deque[StepState] = deque()
@@ -186,10 +187,10 @@ class ExecutionState:
         self.undecided_loops: deque[StepState] = deque()  # between two iterations
         self.returned: Stored | None = None  # the execution's output, where a node set it
         self.doomed: deque[tuple[StepState, str]] = deque()  # undecided steps to be cancelled, and why
-        self._ready: list[tuple[int, Iteration]] = []  # heap by declaration order
+        self.ready: list[tuple[int, Iteration]] = []  # heap by declaration order
         self._order = list(graph.nodes.values())
-        self._kept: dict[StepId, e.KeptStep] = {}
-        self._generations: dict[StepId, int] = {}
+        self.kept: dict[StepId, e.KeptStep] = {}
+        self.generations: dict[StepId, int] = {}
 
     # Reading --------------------------------------------------------------------------------
 
@@ -207,7 +208,7 @@ class ExecutionState:
         return scope.steps.get(node.id) if scope else None
 
     def generation(self, step_id: StepId) -> int:
-        return self._generations.get(step_id, 0)
+        return self.generations.get(step_id, 0)
 
     def open_steps(self) -> Iterable[StepState]:
         for scope in self.scopes.values():
@@ -215,8 +216,8 @@ class ExecutionState:
 
     def next_ready(self) -> StepState | None:
         """Takes the first ready step, in declaration order; one whose scope closes never runs."""
-        while self._ready:
-            index, iteration = heapq.heappop(self._ready)
+        while self.ready:
+            index, iteration = heapq.heappop(self.ready)
             node = self._order[index]
             scope = self.scopes.get((node.parent_id, iteration))
             if scope is not None and not scope.closing and scope.steps[node.id].status == "ready":
@@ -233,7 +234,7 @@ class ExecutionState:
         self._end_scope_if_over(self._open_scope(container.node.id, (*container.iteration, index)))
 
     def put_back(self, step: StepState) -> None:
-        heapq.heappush(self._ready, (step.node.index, step.iteration))
+        heapq.heappush(self.ready, (step.node.index, step.iteration))
 
     @property
     def has_ready(self) -> bool:
@@ -260,8 +261,8 @@ class ExecutionState:
                 self.mode = event.mode
                 self._open_scope(None, ())
             case e.ExecutionForked():
-                self._kept = {(kept.node_id, kept.iteration): kept for kept in event.kept}
-                self._generations = {(g.node_id, g.iteration): g.generation for g in event.generations}
+                self.kept = {(kept.node_id, kept.iteration): kept for kept in event.kept}
+                self.generations = {(g.node_id, g.iteration): g.generation for g in event.generations}
                 self._restore_kept(self.top)
             case e.ExecutionStarted():
                 self.started = True
@@ -448,14 +449,14 @@ class ExecutionState:
         for node in graph.nodes:
             if not node.incoming:
                 self._make_ready(scope, node)
-        if self._kept:
+        if self.kept:
             self._restore_kept(scope)
         return scope
 
     def _restore_kept(self, scope: Scope) -> None:
         """A retry takes over finished steps as if they had just happened."""
         for node in scope.graph.nodes:
-            kept = self._kept.get((node.id, scope.iteration))
+            kept = self.kept.get((node.id, scope.iteration))
             if kept is None:
                 continue
             step = self._ensure_step(node.id, scope.iteration)

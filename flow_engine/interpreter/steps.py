@@ -229,16 +229,17 @@ class Result(msgspec.Struct, rename="camel", omit_defaults=True):
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None
     steps: list[Step] = []
-    steps_in_history: bool = False  # too many or too large to be kept twice
+    steps_in_history: bool = False  # too many or too large to be kept twice, or not all known to the runner
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Result)
 
 
-def encode_result(view: StepsView, output: Payload | None = None) -> bytes:
-    """The `result` of an execution that ended; `output` when it completed."""
-    result = Result(steps=view.steps)
+def encode_result(view: StepsView | None, output: Payload | None = None) -> bytes:
+    """The `result` of an execution that ended; `output` when it completed. Without a view its steps are
+    left to the history."""
+    result = Result(steps=view.steps) if view is not None else Result(steps_in_history=True)
     if output is not None:
         if output.inline:
             result.output = output.value

@@ -43,16 +43,18 @@ class Nudge(_message.Message):
     def __init__(self, execution_id: _Optional[str] = ..., epoch: _Optional[int] = ..., foreign_sequence: _Optional[int] = ...) -> None: ...
 
 class ClaimNextRequest(_message.Message):
-    __slots__ = ("worker_id", "claim_id", "free_slots", "capabilities")
+    __slots__ = ("worker_id", "claim_id", "free_slots", "capabilities", "snapshot_format")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     CLAIM_ID_FIELD_NUMBER: _ClassVar[int]
     FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     claim_id: str
     free_slots: int
     capabilities: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, worker_id: _Optional[str] = ..., claim_id: _Optional[str] = ..., free_slots: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
+    snapshot_format: int
+    def __init__(self, worker_id: _Optional[str] = ..., claim_id: _Optional[str] = ..., free_slots: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., snapshot_format: _Optional[int] = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
     __slots__ = ("executions",)

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import structlog
 
+from flow_engine.interpreter import snapshots
 from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceStub
 
@@ -73,6 +74,7 @@ class ExecutorClient:
             claim_id=claim_id,
             free_slots=free_slots,
             capabilities=self._capabilities,
+            snapshot_format=snapshots.FORMAT,
         )
         try:
             response = await self._call(self._stub.ClaimNext, request)

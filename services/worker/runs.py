@@ -208,6 +208,7 @@ class Runs:
             self._payloads,
             self._services,
             run.execution_id,
+            snapshot=claimed.snapshot,
             callbacks=Callbacks(claimed.callback_url, run.execution_id, claimed.callback_key),
         )
         return runner

@@ -109,6 +109,7 @@ async def carry(address: str, worker_id: str) -> None:
             RemotePayloads(client),
             services,
             claimed.execution_id,
+            snapshot=claimed.snapshot,
             callbacks=Callbacks(claimed.callback_url, claimed.execution_id, claimed.callback_key),
         )
         obeying = asyncio.create_task(_obey(orders, runner))

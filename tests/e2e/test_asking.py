@@ -134,3 +134,31 @@ def test_a_large_output_is_fetched_by_its_hash(shared_stack: Stack) -> None:
     assert shared_stack.call("GET", path + step["outputRef"]["hash"]).json() == {"t": "x" * 6000}
     missing = shared_stack.call("GET", path + "0" * 64)
     assert (missing.status_code, missing.json()["reason"]) == (404, "VALUE_NOT_FOUND")
+
+
+def test_a_long_history_goes_on_from_its_snapshot_and_shows_every_step(shared_stack: Stack) -> None:
+    """More steps than fit under the bound from which on a worker leaves a snapshot behind."""
+    definition: workflows.Workflow = {
+        "nodes": [
+            {"id": "each", "type": "logic.foreach", "config": {"items": "${ input }"}},
+            {
+                "id": "x",
+                "parentId": "each",
+                "type": "data.set",
+                "config": {"values": {"twice": "${ item * 2 }"}},
+            },
+            {"id": "ask", "type": "human.approval", "config": {"title": "?", "timeoutMs": 600_000}},
+            {"id": "sum", "type": "data.set", "config": {"values": {"n": "${ size(nodes.each.output) }"}}},
+        ],
+        "edges": [
+            {"source": "each", "target": "ask"},
+            {"source": "ask", "sourceHandle": "approved", "target": "sum"},
+        ],
+    }
+    execution_id = shared_stack.run(definition, input=list(range(80)), mode="queued")["executionId"]
+    shared_stack.until(execution_id, "waiting")
+    path = f"/api/workflow/execution/{execution_id}/input/ask"
+    assert shared_stack.call("POST", path, {"approved": True}).status_code == 200
+    ended = shared_stack.until(execution_id, "completed", "failed")
+    assert ended["output"] == {"n": 80}
+    assert [step["nodeId"] for step in ended["steps"]] == ["each", *["x"] * 80, "ask", "sum"]

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.events import ExecutionCancelled, ExecutionClaimed, ExecutionPaused
+from flow_engine.interpreter.snapshots import format_of
 from services.executor.persistence.contract import Claim, ClaimedExecution, StoredBatch
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
@@ -37,7 +38,7 @@ class Claims:
             for draft in drafts:
                 take(draft, claim, self._lease(claim.worker_id))
             await transaction.write(drafts)
-        return await _with_histories(transaction, drafts, self._lease(claim.worker_id))
+        return await _with_histories(transaction, drafts, self._lease(claim.worker_id), claim.snapshot_format)
 
     async def renew(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
         async def work(transaction: Transaction) -> set[ExecutionId]:
@@ -152,20 +153,23 @@ async def _held(
 
 
 async def _with_histories(
-    transaction: Transaction, drafts: Sequence[Draft], lease: timedelta
+    transaction: Transaction, drafts: Sequence[Draft], lease: timedelta, snapshot_format: int
 ) -> list[ClaimedExecution]:
+    """Each with its newest snapshot, if the worker can read it, and the events after that."""
     if not drafts:
         return []
     ids = [draft.row.id for draft in drafts]
     states = {
-        row.execution_id: row
+        row.execution_id: row.state
         for row in await transaction.fetch(select(snapshots).where(snapshots.c.execution_id.in_(ids)))
+        if snapshot_format and format_of(row.state) == snapshot_format
     }
     columns = execution_events.c
+    after_snapshot = columns.first_sequence > func.coalesce(snapshots.c.sequence, 0)
     statement = (
         select(columns.execution_id, columns.first_sequence, columns.last_sequence, columns.events)
         .select_from(execution_events.outerjoin(snapshots, snapshots.c.execution_id == columns.execution_id))
-        .where(columns.execution_id.in_(ids), columns.first_sequence > func.coalesce(snapshots.c.sequence, 0))
+        .where(columns.execution_id.in_(ids), after_snapshot | columns.execution_id.not_in(states))
         .order_by(columns.execution_id, columns.first_sequence)
     )
     batches: dict[str, list[StoredBatch]] = {}
@@ -176,7 +180,7 @@ async def _with_histories(
             execution_id=draft.row.id,
             epoch=draft.row.epoch,
             definition_hash=draft.row.definition_hash,
-            snapshot=states[draft.row.id].state if draft.row.id in states else b"",
+            snapshot=states.get(draft.row.id, b""),
             batches=batches[draft.row.id],
             last_sequence=draft.row.last_sequence,
             database_time=draft.now,

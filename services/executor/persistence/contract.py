@@ -108,6 +108,7 @@ class Claim:
     free_slots: int
     capabilities: Sequence[str] = ()
     namespace: str = DEFAULT_NAMESPACE  # empty: of any
+    snapshot_format: int = 0  # that the worker can read; others stay here, and the whole history goes
 
 
 @dataclass(frozen=True, slots=True)

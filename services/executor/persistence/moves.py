@@ -59,7 +59,7 @@ class Draft:
     changed: bool = False
     batches: list[NewBatch] = field(default_factory=list)
     payloads: list[tuple[str, bytes]] = field(default_factory=list)  # (hash, JSON text)
-    snapshot: bytes = b""
+    snapshot: tuple[int, bytes] | None = None  # state after the event of this sequence
 
     @classmethod
     def of(cls, row: Row, now: datetime) -> Draft:

@@ -91,7 +91,7 @@ def accept(draft: Draft, report: Report) -> None:
     if any(event.type == "execution.promoted" for event in events):
         draft.set(execution_mode="queued")
     if entry.snapshot and knew_all:
-        draft.snapshot = entry.snapshot
+        draft.snapshot = (row.last_sequence, entry.snapshot)
     if entry.give_up:
         _give_up(draft, entry.give_up)
 

@@ -127,11 +127,7 @@ class Transaction(ABC):
         await self.insert_payloads(
             [(draft.row.namespace, *payload) for draft in drafts for payload in draft.payloads]
         )
-        rows = [
-            (draft.row.id, draft.row.namespace, draft.row.last_sequence, draft.snapshot)
-            for draft in drafts
-            if draft.snapshot
-        ]
+        rows = [(draft.row.id, draft.row.namespace, *draft.snapshot) for draft in drafts if draft.snapshot]
         await self.insert(
             snapshots,
             ("execution_id", "namespace", "sequence", "state"),

@@ -72,6 +72,7 @@ class WorkerServicer(WorkerServiceServicer):
             free_slots=min(request.free_slots, MAX_CLAIMS),
             capabilities=tuple(request.capabilities),
             namespace=current_namespace(),
+            snapshot_format=request.snapshot_format,
         )
         claimed = await self._persistence.claim_next(claim)
         return pb.ClaimNextResponse(

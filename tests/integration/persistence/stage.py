@@ -156,9 +156,9 @@ class Stage:
         return runner
 
     async def claim(
-        self, worker: str = "worker:1", slots: int = 1, claim_id: str = ""
+        self, worker: str = "worker:1", slots: int = 1, claim_id: str = "", **more: Any
     ) -> list[ClaimedExecution]:
-        return await self.store.claim_next(Claim(worker, claim_id or new_execution_id(), slots))
+        return await self.store.claim_next(Claim(worker, claim_id or new_execution_id(), slots, **more))
 
     async def claimed(self, worker: str = "worker:1", **more: Any) -> Runner:
         """An execution of our own, claimed: nothing else may be pending."""

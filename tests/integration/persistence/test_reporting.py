@@ -301,15 +301,41 @@ async def test_an_outcome_forgives_lost_leases(stage: Stage) -> None:
     assert _lost_leases(stage, runner) == 0
 
 
+STATE_AT_4 = b'{"format":7,"of":"event 4"}'
+
+
 async def test_a_snapshot_shortens_the_next_claim(stage: Stage) -> None:
     runner = await stage.claimed()
     await runner.step()
-    reply = await runner.give_up(GiveUp("pending"), snapshot=b"state at 4")
+    reply = await runner.give_up(GiveUp("pending"), snapshot=STATE_AT_4)
     assert reply.last_sequence == 4
-    (claimed,) = await stage.claim()
-    assert claimed.snapshot == b"state at 4"
+    (claimed,) = await stage.claim(snapshot_format=7)
+    assert claimed.snapshot == STATE_AT_4
     assert [(batch.first_sequence, batch.last_sequence) for batch in claimed.batches] == [(5, 5)]
     assert claimed.last_sequence == 5
+
+
+@pytest.mark.parametrize(("snapshot", "readable"), [(STATE_AT_4, 8), (STATE_AT_4, 0), (b"no snapshot", 7)])
+async def test_who_cannot_read_a_snapshot_gets_the_whole_history(
+    stage: Stage, snapshot: bytes, readable: int
+) -> None:
+    runner = await stage.claimed()
+    await runner.step()
+    await runner.give_up(GiveUp("pending"), snapshot=snapshot)
+    (claimed,) = await stage.claim(snapshot_format=readable)
+    assert claimed.snapshot == b""
+    assert [batch.first_sequence for batch in claimed.batches] == [1, 2, 3, 5]
+
+
+async def test_what_the_executor_adds_to_a_report_is_not_in_its_snapshot(stage: Stage) -> None:
+    runner = await stage.claimed()
+    await runner.step()
+    await stage.store.pause(runner.id, "")
+    runner.seen += 1
+    await runner.give_up(GiveUp("pending"), snapshot=STATE_AT_4)
+    await stage.store.resume(runner.id)
+    (claimed,) = await stage.claim(snapshot_format=7)
+    assert [event.first_sequence for event in claimed.batches] == [6, 7, 8]
 
 
 async def test_a_snapshot_that_did_not_know_everything_is_not_kept(stage: Stage) -> None:

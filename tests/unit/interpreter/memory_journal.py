@@ -34,6 +34,8 @@ class MemoryExecution:
     epoch: int = 0
     pending_control: str = ""
     given_up: GiveUp | None = None
+    snapshot: bytes = b""
+    snapshot_sequence: int = 0
     commits: int = 0
     empty_commits: int = 0
 
@@ -116,6 +118,8 @@ class MemoryJournal:
         row.store(*entry.payloads)
         first = row.write(entry.events)
         self._seen = row.last_sequence
+        if entry.snapshot:
+            row.snapshot, row.snapshot_sequence = entry.snapshot, row.last_sequence
         for event in entry.events:
             assert not _missing_refs(event, row.payloads), f"{event} refers to a value nobody has"
         if entry.promotes:

@@ -82,11 +82,13 @@ class Play:
         deadline_seconds: float | None = None,
         forked: e.ExecutionForked | None = None,
         budget_seconds: float | None = None,
+        snapshot_after: int = 1,
     ) -> None:
         self.graph = definition if isinstance(definition, WorkflowGraph) else compiled(definition)
         self.world = World()
         self.execution = MemoryExecution(mode=mode)
         self.budget_seconds = budget_seconds
+        self.snapshot_after = snapshot_after
         self.runner: Runner | None = None
         given = Payload.of(input)
         self.execution.store(given)
@@ -116,11 +118,13 @@ class Play:
         budget = self.budget_seconds
         self.runner = Runner(
             self.graph,
-            list(self.execution.history),
+            self.execution.history[self.execution.snapshot_sequence :],
             MemoryJournal(self.execution, fault),
             self.execution,
             self.world,
             EXECUTION_ID,
+            snapshot=self.execution.snapshot,
+            snapshot_after=self.snapshot_after,
             budget_ends_at=None if budget is None else asyncio.get_running_loop().time() + budget,
         )
         self._running = asyncio.create_task(self.runner.run())
