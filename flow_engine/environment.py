@@ -56,7 +56,7 @@ class EnvironmentReader:
     def refuse_if_wrong(self) -> None:
         """Raises WrongSettings when any variable was wrong."""
         if self.problems:
-            raise WrongSettings("\n".join(self.problems))
+            raise WrongSettings("\n".join(dict.fromkeys(self.problems)))
 
 
 def address(text: str) -> tuple[str, int]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +14,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
+from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.connections import Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.outputs import INTEGER, OBJECT, STRING, list_of, record
@@ -99,6 +99,7 @@ class DatabaseQuery(NodeType[DatabaseQueryConfig]):
         "DB_TOO_MANY_ROWS": "There are more rows than `maxRows`.",
         "DB_TOO_LARGE": "The rows have more than 4 MiB of JSON.",
         "DB_PARAMETERS": "The parameters are not those that the statement names.",
+        **EGRESS_ERRORS,
     }
 
     def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -155,10 +156,9 @@ async def _connection(context: NodeContext, config: DatabaseQueryConfig) -> Asyn
     from psycopg import AsyncConnection, OperationalError
 
     url = urlsplit(config.url)
-    options = await _connection_options(context, url)
     try:
-        connection = await AsyncConnection.connect("", **options)
-    except OperationalError as error:
+        connection = await AsyncConnection.connect("", **await _connection_options(context, url))
+    except (OperationalError, OSError) as error:
         if "authentication failed" in str(error):
             raise NodeError("DB_AUTH", f"{url.hostname} does not accept user name and password") from error
         raise NodeError(
@@ -184,16 +184,9 @@ async def _connection_options(context: NodeContext, url: SplitResult) -> dict[st
         "passfile": "/dev/null",
         "sslmode": dict(parse_qsl(url.query)).get("sslmode", "prefer"),
         "application_name": "flow-execution-engine",
-        **({"hostaddr": address} if _is_address(address) else {}),
+        "hostaddr": address,
+        "gssencmode": "disable",
     }
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 # The result

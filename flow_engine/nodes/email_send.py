@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.connections import Host, Port, Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.outputs import INTEGER, STRING, list_of, record
@@ -123,6 +125,7 @@ class EmailSend(NodeType[EmailSendConfig]):
         "EMAIL_PROTOCOL": "The server broke off or talked no SMTP, before it had the message. Retryable.",
         "EMAIL_IN_DOUBT": "The server did not say whether it has taken the message.",
         "EMAIL_TOO_LARGE": "The message has more than 10 MiB.",
+        **EGRESS_ERRORS,
         "CONFIG_INVALID": "The message cannot be built as it is described.",
     }
 
@@ -137,7 +140,7 @@ class EmailSend(NodeType[EmailSendConfig]):
         message, recipients = _message(config, context.step_key), _envelope(config)
         server = Server(
             name=config.server.host,
-            address=await context.services.address_of(config.server.host, config.server.port),
+            address=await _address_of(context, config),
             port=config.server.port,
             security=config.server.security,
             username=config.server.username,
@@ -146,6 +149,15 @@ class EmailSend(NodeType[EmailSendConfig]):
         )
         refusals = await deliver(server, _spec(config.sender), recipients, message.as_bytes())
         return Completed(_output(message, recipients, refusals))
+
+
+async def _address_of(context: NodeContext, config: EmailSendConfig) -> str:
+    host = config.server.host
+    try:
+        async with asyncio.timeout(config.timeout_ms / 1000):
+            return await context.services.address_of(host, config.server.port)
+    except (OSError, TimeoutError) as error:
+        raise NodeError("EMAIL_CONNECT", f"cannot connect to {host}", retryable=True) from error
 
 
 # The message

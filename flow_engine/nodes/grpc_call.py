@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import Field
 
+from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.connections import Host, Port
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.grpc_descriptors import Files, files_by_reflection, files_of_set, find_method
@@ -84,6 +85,7 @@ class GrpcCall(NodeType[GrpcCallConfig]):
         "GRPC_METHOD": "The method is not known, or what describes it cannot be had.",
         "GRPC_REQUEST": "The request is no such message.",
         "GRPC_TOO_LARGE": "The answer is longer than `maxResponseBytes`.",
+        **EGRESS_ERRORS,
         "CONFIG_INVALID": "The call cannot be made as it is described.",
     }
 
@@ -94,16 +96,19 @@ class GrpcCall(NodeType[GrpcCallConfig]):
         return 200.0
 
     async def run(self, context: NodeContext, config: GrpcCallConfig) -> Completed:
-        address = await context.services.address_of(config.host, config.port)
         try:
-            async with asyncio.timeout(config.timeout_ms / 1000), _channel(config, address) as channel:
-                return await _call(channel, config, context.step_key)
+            async with asyncio.timeout(config.timeout_ms / 1000):
+                address = await context.services.address_of(config.host, config.port)
+                async with _channel(config, address) as channel:
+                    return await _call(channel, config, context.step_key)
         except TimeoutError as error:
             raise NodeError(
                 "GRPC_TIMEOUT", f"no full answer within {config.timeout_ms} ms", retryable=True
             ) from error
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from error
+        except OSError as error:
+            raise NodeError("GRPC_UNAVAILABLE", f"{config.host} is not known", retryable=True) from error
 
 
 def _channel(config: GrpcCallConfig, address: str) -> grpc.aio.Channel:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.contract import NodeError
 from flow_engine.nodes.http_body import BoundedDecoder, TooLarge, Undecodable, text_of
 
@@ -30,6 +31,7 @@ EXCHANGE_ERRORS: Final = {
     "HTTP_TOO_LARGE": "The answer is longer than allowed.",
     "HTTP_REDIRECT": "Too many redirects, or one to no http or https URL.",
     "HTTP_BODY": "The answer's body is not what it should be.",
+    **EGRESS_ERRORS,
 }
 
 

@@ -65,7 +65,8 @@ knows the type:
 - Raise `NodeError(code, message, retryable=…)` for failures that you expect and list the codes in
   `error_codes`; anything else raised becomes `INTERNAL`, with no detail.
 - Let `asyncio.CancelledError` pass: time-outs, cancelling and failing siblings arrive as it.
-- Never block the event loop; reach HTTP through `context.services.http`.
+- Never block the event loop; reach HTTP through `context.services.http`. Who opens other connections
+  asks `await context.services.address_of(host, port)` and connects to the address it gives, which is checked.
 - Return `Waiting` to wait for longer than a few seconds: nothing is held meanwhile, and `resume` goes on.
 """
 

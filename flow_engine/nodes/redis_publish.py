@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
+from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.connections import Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.outputs import INTEGER, record
 from flow_engine.payload import JsonValue, encode
 
 if TYPE_CHECKING:
-    # Imported where it is used: most processes never run this node.
-    from redis.asyncio import Redis
+    # Imported where they are used: most processes never run this node.
+    from redis.asyncio import Connection, Redis
 
 
 def _reachable(text: str) -> str:
@@ -64,6 +66,7 @@ class RedisPublish(NodeType[RedisPublishConfig]):
         "REDIS_TIMEOUT": "The server did not answer in time. Retryable.",
         "REDIS_DISCONNECTED": "The connection broke off, or what came was no Redis. Retryable.",
         "REDIS_ERROR": "The server refuses.",
+        **EGRESS_ERRORS,
     }
 
     def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,37 +76,59 @@ class RedisPublish(NodeType[RedisPublishConfig]):
         return 20.0
 
     async def run(self, context: NodeContext, config: RedisPublishConfig) -> Completed:
-        client = await _client(context, config)
         try:
-            async with asyncio.timeout(config.timeout_ms / 1000):
+            async with asyncio.timeout(config.timeout_ms / 1000), _client(context, config) as client:
                 return Completed({"receivers": await _published(client, config)})
         except TimeoutError as error:
             message = f"the server did not answer within {config.timeout_ms} ms"
             raise NodeError("REDIS_TIMEOUT", message, retryable=True) from error
-        finally:
-            await client.aclose()
 
 
-async def _client(context: NodeContext, config: RedisPublishConfig) -> Redis:
-    from redis.asyncio import Redis
+@asynccontextmanager
+async def _client(context: NodeContext, config: RedisPublishConfig) -> AsyncIterator[Redis]:
+    from redis.asyncio import ConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.maint_notifications import MaintNotificationsConfig
 
     url = urlsplit(config.url)
     host, port = url.hostname or "", url.port or 6379
-    address = await context.services.address_of(host, port)
-    tls = url.scheme == "rediss"
-    return Redis(
-        host=host if tls else address,  # with TLS the name is needed, and the certificate vouches for it
+    try:
+        address = await context.services.address_of(host, port)
+    except OSError as error:
+        raise NodeError("REDIS_CONNECT", f"cannot connect to {host}", retryable=True) from error
+    pool = ConnectionPool(
+        connection_class=_connection_to(address, tls=url.scheme == "rediss"),
+        host=host,
         port=port,
         db=int(url.path.strip("/") or 0),
         username=unquote(url.username) if url.username else None,
         password=unquote(url.password) if url.password else None,
-        ssl=tls,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=None,
-        single_connection_client=True,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),  # a server does not send us on
     )
+    client = Redis(connection_pool=pool, single_connection_client=True)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await pool.aclose()
+
+
+def _connection_to(address: str, *, tls: bool) -> type[Connection]:
+    """Connects to the checked address; with TLS the certificate vouches for the name."""
+    from redis.asyncio import Connection, SSLConnection
+
+    class Plain(Connection):
+        def _connection_arguments(self) -> Mapping[str, Any]:
+            return {**super()._connection_arguments(), "host": address}
+
+    class Encrypted(SSLConnection):
+        def _connection_arguments(self) -> Mapping[str, Any]:
+            return {**super()._connection_arguments(), "host": address, "server_hostname": self.host}
+
+    return Encrypted if tls else Plain
 
 
 async def _published(client: Redis, config: RedisPublishConfig) -> int:

@@ -1,18 +1,15 @@
-"""What a process lends to its nodes: one pooled HTTP client, made on first use."""
+"""What a process lends to its nodes: one pooled HTTP client, and the way to where they may connect."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
+from flow_engine.egress import EgressGuard
+from flow_engine.egress.http import GuardedTransport
 from flow_engine.nodes.contract import NodeServices
-
-TransportFactory = Callable[[httpx.Limits], httpx.AsyncBaseTransport]
-"""Makes what opens the connections. Whoever checks where nodes may connect wraps or replaces it here:
-every request passes through it, each redirect as a request of its own."""
 
 MAX_CONNECTIONS = 200
 MAX_IDLE_CONNECTIONS = 50
@@ -20,11 +17,6 @@ IDLE_SECONDS = 4.0
 """Below the 5 s after which common servers close an idle connection: theirs is never caught closing."""
 
 USER_AGENT = "flow-execution-engine"
-
-
-def direct_transport(limits: httpx.Limits) -> httpx.AsyncBaseTransport:
-    """Connects wherever it is asked to; proxy variables of the environment are not read."""
-    return httpx.AsyncHTTPTransport(verify=_trust(), http1=True, http2=False, limits=limits, trust_env=False)
 
 
 def _trust() -> ssl.SSLContext:
@@ -35,10 +27,13 @@ def _trust() -> ssl.SSLContext:
 
 
 class SharedServices(NodeServices):
-    """For all executions of one process, within one event loop. Close it when the process stops."""
+    """For all executions of one process, within one event loop. Close it when the process stops.
 
-    def __init__(self, transport: TransportFactory = direct_transport) -> None:
-        self._transport = transport
+    guard: where nodes may connect; without one, to the public internet only.
+    """
+
+    def __init__(self, guard: EgressGuard | None = None) -> None:
+        self._guard = guard or EgressGuard()
         self._http: httpx.AsyncClient | None = None
 
     @property
@@ -50,13 +45,16 @@ class SharedServices(NodeServices):
                 keepalive_expiry=IDLE_SECONDS,
             )
             self._http = httpx.AsyncClient(
-                transport=self._transport(limits),
+                transport=GuardedTransport(self._guard, _trust(), limits),
                 headers={"User-Agent": USER_AGENT},
                 cookies=_no_cookies(),
                 follow_redirects=False,
                 trust_env=False,
             )
         return self._http
+
+    async def address_of(self, host: str, port: int) -> str:
+        return (await self._guard.addresses(host, port))[0]
 
     async def close(self) -> None:
         """Close every connection. May be called again; a later use opens anew."""

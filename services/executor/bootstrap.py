@@ -10,6 +10,7 @@ import structlog
 from grpc_health.v1.health import aio as health
 
 from flow_engine.clock import Clock, SystemClock
+from flow_engine.egress import EgressGuard
 from flow_engine.environment import joined
 from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId
@@ -75,7 +76,7 @@ class Executor:
                 settings.redis_url, self.owner, self._notifications, self._workers_here, clock
             )
         self.persistence = persistence = AnnouncingPersistence(self._store, self._committed)
-        self._services = SharedServices()
+        self._services = SharedServices(EgressGuard(settings.egress))
         self._database_clock = DatabaseClock(persistence, clock)
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
         prefix = f"{settings.public_url}/api/workflow/callback/"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flow_engine.egress import CLOSED, EgressRules
+from flow_engine.egress.rules import egress_rules
 from flow_engine.environment import (
     EnvironmentReader,
     address,
@@ -54,6 +56,8 @@ class Settings:
     public_url: str = "http://127.0.0.1:8080"  # where outside systems reach the gateway
     callback_secret: str = ""  # empty: one is made and kept in the database
 
+    egress: EgressRules = CLOSED  # where nodes may connect
+
     max_message_bytes: int = 8 << 20
     max_concurrent_rpcs: int = 2_000
     definition_cache_size: int = 256
@@ -72,10 +76,12 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     read = EnvironmentReader(environment)
     data_dir = Path(environment.get("FLOW_DATA_DIR") or ".flow")
     host, port = read("FLOW_GRPC_ADDRESS", address, ("127.0.0.1", 50051))
+    database = read("DATABASE_URL", database_url, f"sqlite:///{data_dir / 'flow.db'}")
+    redis = read.redis_url(data_dir)
     settings = Settings(
         data_dir=data_dir,
-        database_url=read("DATABASE_URL", database_url, f"sqlite:///{data_dir / 'flow.db'}"),
-        redis_url=read.redis_url(data_dir),
+        database_url=database,
+        redis_url=redis,
         grpc_host=host,
         grpc_port=port,
         migrate=read("FLOW_MIGRATE", switch, False),
@@ -92,6 +98,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         public_url=read("FLOW_PUBLIC_URL", web_address, gateway_url(read)),
         callback_secret=environment.get("FLOW_CALLBACK_SECRET", "").strip(),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
+        egress=egress_rules(read, joined(host, port), gateway_url(read), redis, database),
     )
     if not loopback(settings.grpc_host) and not settings.insecure:
         read.problems.append(

@@ -15,6 +15,7 @@ from taskiq import Context, TaskiqDepends
 from taskiq.acks import AcknowledgeType
 from taskiq.receiver import Receiver
 
+from flow_engine.egress import EgressGuard
 from flow_engine.looping import put_down
 from flow_engine.nodes.registry import load_registry
 from flow_engine.nodes.services import SharedServices
@@ -38,7 +39,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.id = f"worker:{uuid.uuid4()}"
         self._settings = settings
-        self._node_services = SharedServices()
+        self._node_services = SharedServices(EgressGuard(settings.egress))
         registry = load_registry()
         self._client = ExecutorClient(settings.executor_address, self.id, registry.names())
         self._runs = Runs(

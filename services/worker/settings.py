@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_engine.egress import CLOSED, EgressRules
+from flow_engine.egress.rules import egress_rules
 from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, whole
 
 
@@ -19,17 +21,35 @@ class Settings:
     shutdown_grace_seconds: float = 20.0
     idle_ask_seconds: float = 2.0
     log_level: str = "info"
+    egress: EgressRules = CLOSED  # where nodes may connect
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Raises WrongSettings, which names every variable that is wrong or missing."""
     read = EnvironmentReader(environment)
     settings = Settings(
-        executor_address=joined(*read("FLOW_GRPC_ADDRESS", address, ("127.0.0.1", 50051))),
-        redis_url=read.redis_url(Path(environment.get("FLOW_DATA_DIR") or ".flow")),
+        executor_address=_executor_address(read),
+        redis_url=read.redis_url(_data_dir(environment)),
         concurrency=read("FLOW_WORKER_CONCURRENCY", whole(1, 10_000), 16),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
+        egress=egress_from(read, environment),
     )
     read.refuse_if_wrong()
     return settings
+
+
+def egress_from(read: EnvironmentReader, environment: Mapping[str, str]) -> EgressRules:
+    """Where nodes may connect: not to what the worker itself connects to, as far as it knows of it."""
+    gateway_address = joined(*read("FLOW_HTTP_ADDRESS", address, ("127.0.0.1", 8080)))
+    redis_url = read.redis_url(_data_dir(environment))
+    database_url = environment.get("DATABASE_URL", "")
+    return egress_rules(read, _executor_address(read), gateway_address, redis_url, database_url)
+
+
+def _executor_address(read: EnvironmentReader) -> str:
+    return joined(*read("FLOW_GRPC_ADDRESS", address, ("127.0.0.1", 50051)))
+
+
+def _data_dir(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("FLOW_DATA_DIR") or ".flow")

@@ -22,6 +22,8 @@ from contextlib import suppress
 import structlog
 
 from flow_engine.callbacks import Callbacks
+from flow_engine.egress import EgressGuard, EgressRules
+from flow_engine.environment import EnvironmentReader
 from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner
 from flow_engine.logs import configure_logs
@@ -32,6 +34,7 @@ from flow_engine.v1 import worker_pb2 as pb
 from services.worker.definitions import Definitions
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
 from services.worker.journal import RemoteJournal, RemotePayloads, decoded
+from services.worker.settings import egress_from
 
 log = structlog.get_logger()
 
@@ -91,7 +94,7 @@ class _UntilKilled:
         return float("inf")
 
 
-async def carry(address: str, worker_id: str) -> None:
+async def carry(address: str, worker_id: str, egress: EgressRules) -> None:
     """The child's side: one execution, from claim to end."""
     orders = asyncio.StreamReader(limit=64 << 20)
     await asyncio.get_running_loop().connect_read_pipe(
@@ -100,7 +103,7 @@ async def carry(address: str, worker_id: str) -> None:
     claimed = pb.ClaimedExecution.FromString(base64.b64decode(await orders.readline()))
     registry = load_registry()
     client = ExecutorClient(address, worker_id, registry.names())
-    services = SharedServices()
+    services = SharedServices(EgressGuard(egress))
     try:
         runner = Runner(
             await Definitions(client, registry).graph(claimed.definition_hash),
@@ -137,4 +140,5 @@ async def _obey(orders: asyncio.StreamReader, runner: Runner) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
     configure_logs(os.environ.get("FLOW_LOG_LEVEL") or "info")
-    asyncio.run(carry(*sys.argv[1:]))
+    _, executor, worker = sys.argv
+    asyncio.run(carry(executor, worker, egress_from(EnvironmentReader(os.environ), os.environ)))

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tests.chaos.deadly_node import installed_in
 from tests.chaos.proxy import Proxy
 from tests.chaos.records import Records
+from tests.infra.egress import LOOPBACK
 from tests.infra.postgres import PostgresCluster
 from tests.infra.stack import ServiceProcess, free_port
 from tests.infra.valkey import PrivateValkey
@@ -90,6 +91,7 @@ class Stage:
             "FLOW_WORKER_CONCURRENCY": "16",
             "FLOW_LOG_LEVEL": "info",
             "PYTHONPATH": os.pathsep.join((str(installed_in(self.folder / "packages")), str(ROOT))),
+            **LOOPBACK,
             **dict(self.plan.settings),
         }
         self.executor = self._service("executor")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.infra.egress import LOOPBACK
 from tests.infra.postgres import PostgresCluster
 from tests.infra.stack import Stack
 from tests.infra.valkey import PrivateValkey
@@ -27,7 +28,7 @@ def make_stack(
 
     def make(database: str = "sqlite", **settings: str) -> Stack:
         url = request.getfixturevalue("sqlite_url" if database == "sqlite" else "postgres_url")
-        stack = Stack(tmp_path, url, redis_server.url, **{**QUICK, **settings})
+        stack = Stack(tmp_path, url, redis_server.url, **{**QUICK, **LOOPBACK, **settings})
         stacks.append(stack)
         return stack
 
@@ -54,7 +55,7 @@ def shared_stack(
     import asyncio
 
     asyncio.run(valkey.start())
-    stack = Stack(folder, url, valkey.url, **QUICK)
+    stack = Stack(folder, url, valkey.url, **QUICK, **LOOPBACK)
     try:
         yield stack.start()
     finally:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flow_engine.environment import loopback
 from services.cli.embedded import EmbeddedServerError, EmbeddedValkey
 from services.cli.errors import BadConfiguration
 from services.cli.settings import Address, StackSettings
@@ -151,7 +152,15 @@ class Stack:
             "FLOW_HTTP_ADDRESS": str(self._http),
             "REDIS_URL": self._redis_url,
             "FLOW_MIGRATE": "1",
+            "FLOW_EGRESS_ALLOW": f"{os.environ.get('FLOW_EGRESS_ALLOW', '')} {self._own_door}",
         }
+
+    @property
+    def _own_door(self) -> str:
+        """The one address of this machine that workflows may call unasked: the gateway's, which the
+        examples call, and which whoever started the workflow can reach as well."""
+        http = self._http.connectable
+        return f"{http} localhost:{http.port}" if loopback(http.host) else str(http)
 
     def _keep(self, service: Service) -> None:
         self._tasks.append(asyncio.create_task(service.keep_running(), name=service.name))

@@ -19,6 +19,7 @@ from services.executor.bootstrap import Executor
 from services.executor.settings import Settings
 from services.worker.service import Worker
 from services.worker.settings import Settings as WorkerSettings
+from tests.infra.egress import LOOPBACK_RULES
 
 MakeSettings = Callable[..., Settings]
 
@@ -37,6 +38,7 @@ def make_settings(database_url: str, redis_url: str, tmp_path: Path) -> MakeSett
             "lease_seconds": 3.0,
             "immediate_lease_seconds": 3.0,
             "shutdown_grace_seconds": 2.0,
+            "egress": LOOPBACK_RULES,
         }
         return Settings(**{**defaults, **changes})
 
@@ -53,7 +55,9 @@ async def executor(make_settings: MakeSettings) -> AsyncIterator[Executor]:
 
 @pytest.fixture
 async def worker(executor: Executor, redis_url: str) -> AsyncIterator[Worker]:
-    running = Worker(WorkerSettings(executor_address=executor.address, redis_url=redis_url))
+    running = Worker(
+        WorkerSettings(executor_address=executor.address, redis_url=redis_url, egress=LOOPBACK_RULES)
+    )
     await running.start()
     yield running
     await running.stop()

@@ -14,6 +14,7 @@ import pytest
 from flow_engine.v1 import execution_pb2 as pb
 from services.executor.bootstrap import Executor
 from services.executor.settings import Settings
+from tests.infra.egress import LOOPBACK_RULES
 from tests.infra.postgres import PostgresCluster
 from tests.integration.executor.conftest import Client, SlowServer
 from tests.integration.executor.test_executions import refused
@@ -30,6 +31,7 @@ async def client_on_postgresql(postgres_url: str, redis_url: str, tmp_path: Path
             grpc_port=0,
             migrate=True,
             shutdown_grace_seconds=1.0,
+            egress=LOOPBACK_RULES,
         )
     )
     await executor.start()

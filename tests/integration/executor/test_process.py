@@ -16,6 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from flow_engine.v1 import execution_pb2 as pb
+from tests.infra.egress import LOOPBACK
 from tests.integration.executor.conftest import Client, SlowServer
 from tests.integration.executor.workflows import ADD_ONE, call, chain, node
 
@@ -33,6 +34,7 @@ async def launch(tmp_path: Path, redis_url: str) -> AsyncIterator[Launch]:
             "FLOW_DATA_DIR": str(tmp_path),
             "FLOW_GRPC_ADDRESS": "127.0.0.1:0",
             "REDIS_URL": redis_url,
+            **LOOPBACK,
             **environment,
         }
         process = await asyncio.create_subprocess_exec(

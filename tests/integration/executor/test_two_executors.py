@@ -14,6 +14,7 @@ from services.executor.bootstrap import Executor
 from services.executor.settings import Settings
 from services.worker.service import Worker
 from services.worker.settings import Settings as WorkerSettings
+from tests.infra.egress import LOOPBACK_RULES
 from tests.integration.executor.conftest import Client, SlowServer
 from tests.integration.executor.workflows import ADD_ONE, approval, call, chain, node
 
@@ -37,6 +38,7 @@ async def pair(postgres_url: str, redis_url: str, tmp_path: Path) -> AsyncIterat
         grpc_port=0,
         migrate=True,
         sweep_interval_seconds=0.2,
+        egress=LOOPBACK_RULES,
     )
     executors = [Executor(settings), Executor(settings)]
     for executor in executors:
@@ -51,7 +53,9 @@ async def pair(postgres_url: str, redis_url: str, tmp_path: Path) -> AsyncIterat
 
 @pytest.fixture
 async def worker_of_first(pair: Pair, redis_url: str) -> AsyncIterator[Worker]:
-    worker = Worker(WorkerSettings(executor_address=pair.first_address, redis_url=redis_url))
+    worker = Worker(
+        WorkerSettings(executor_address=pair.first_address, redis_url=redis_url, egress=LOOPBACK_RULES)
+    )
     await worker.start()
     yield worker
     await worker.stop()

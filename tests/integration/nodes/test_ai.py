@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.services import SharedServices
+from tests.infra.egress import LOOPBACK_GUARD
 from tests.integration.nodes.model_servers import Endpoint, ModelServer, serve_models
 from tests.integration.nodes.servers import free_port
 from tests.unit.nodes import contexts
@@ -34,7 +35,7 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture
 async def services() -> AsyncIterator[SharedServices]:
-    shared = SharedServices()
+    shared = SharedServices(LOOPBACK_GUARD)
     yield shared
     await shared.close()
 

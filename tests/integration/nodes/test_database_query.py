@@ -11,9 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from flow_engine.interpreter.events import Failure
+from flow_engine.nodes.services import SharedServices
+from tests.infra.egress import LOOPBACK_GUARD
 from tests.infra.postgres import PostgresCluster
 from tests.integration.nodes.servers import free_port, serve_bytes
 from tests.unit.nodes import contexts
+
+NEAR = SharedServices(LOOPBACK_GUARD)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +43,15 @@ def url(database: str) -> str:
 
 
 async def output(url: str, sql: str, **changes: Any) -> Any:
-    return (await contexts.completed("database.query", {"url": url, "sql": sql, **changes})).output
+    return (
+        await contexts.completed("database.query", {"url": url, "sql": sql, **changes}, services=NEAR)
+    ).output
 
 
 async def failure(url: str, sql: str, **changes: Any) -> Failure:
-    return (await contexts.failed("database.query", {"url": url, "sql": sql, **changes})).failure
+    return (
+        await contexts.failed("database.query", {"url": url, "sql": sql, **changes}, services=NEAR)
+    ).failure
 
 
 def count(url: str) -> int:

@@ -11,9 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from flow_engine.interpreter.events import Failure
+from flow_engine.nodes.services import SharedServices
+from tests.infra.egress import LOOPBACK_GUARD
 from tests.integration.nodes.servers import free_port, serve_bytes
 from tests.integration.nodes.smtp_server import CERTIFICATE, MailBox, serve_smtp
 from tests.unit.nodes import contexts
+
+NEAR = SharedServices(LOOPBACK_GUARD)
 
 LETTER = {
     "from": "Shop <shop@shop.example>",
@@ -29,12 +33,12 @@ def raw(port: int, *, security: str = "none", **changes: Any) -> dict[str, Any]:
 
 
 async def send(port: int, **changes: Any) -> Any:
-    return (await contexts.completed("email.send", raw(port, **changes), step_key="k1")).output
+    return (await contexts.completed("email.send", raw(port, **changes), services=NEAR, step_key="k1")).output
 
 
 async def failure(box: MailBox, **changes: Any) -> Failure:
     async with serve_smtp(box):
-        return (await contexts.failed("email.send", raw(box.port, **changes))).failure
+        return (await contexts.failed("email.send", raw(box.port, **changes), services=NEAR)).failure
 
 
 async def test_a_message_arrives_as_it_was_written() -> None:
@@ -101,7 +105,7 @@ async def test_what_the_server_says_decides_how_it_fails(
 
 
 async def test_a_refused_connection_is_retryable() -> None:
-    failed = (await contexts.failed("email.send", raw(free_port()))).failure
+    failed = (await contexts.failed("email.send", raw(free_port()), services=NEAR)).failure
     assert (failed.code, failed.retryable) == ("EMAIL_CONNECT", True)
 
 
@@ -112,7 +116,9 @@ async def test_an_endless_reply_fails() -> None:
             await writer.drain()
 
     async with serve_bytes(drone) as address:
-        failed = (await contexts.failed("email.send", raw(int(address.rpartition(":")[2])))).failure
+        failed = (
+            await contexts.failed("email.send", raw(int(address.rpartition(":")[2])), services=NEAR)
+        ).failure
     assert failed.code == "EMAIL_PROTOCOL"
 
 

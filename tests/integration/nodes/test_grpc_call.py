@@ -23,9 +23,13 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import ValidationError
 
 from flow_engine.interpreter.events import Failure
+from flow_engine.nodes.services import SharedServices
+from tests.infra.egress import LOOPBACK_GUARD
 from tests.integration.nodes.servers import free_port, serve_bytes
 from tests.integration.nodes.smtp_server import CERTIFICATE, TLS
 from tests.unit.nodes import contexts
+
+NEAR = SharedServices(LOOPBACK_GUARD)
 
 
 def shop_files() -> list[FileDescriptorProto]:
@@ -142,11 +146,13 @@ def raw(port: int, method: str = "shop.Orders/Get", **changes: Any) -> dict[str,
 
 
 async def call(port: int, method: str = "shop.Orders/Get", **changes: Any) -> Any:
-    return (await contexts.completed("grpc.call", raw(port, method, **changes), step_key="k1")).output
+    return (
+        await contexts.completed("grpc.call", raw(port, method, **changes), services=NEAR, step_key="k1")
+    ).output
 
 
 async def failure(port: int, method: str = "shop.Orders/Get", **changes: Any) -> Failure:
-    return (await contexts.failed("grpc.call", raw(port, method, **changes))).failure
+    return (await contexts.failed("grpc.call", raw(port, method, **changes), services=NEAR)).failure
 
 
 async def test_a_unary_call_by_reflection(shop: Shop) -> None:

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from flow_engine.nodes.contract import Completed
 from flow_engine.nodes.http_exchange import retry_after_ms
 from flow_engine.nodes.services import SharedServices
+from tests.infra.egress import LOOPBACK_GUARD, open_to
 from tests.integration.nodes.servers import free_port, serve_bytes, serve_http
 from tests.integration.nodes.smtp_server import CERTIFICATE, server_context
 from tests.unit.nodes import contexts
@@ -130,7 +131,7 @@ APP = Starlette(
 
 @pytest.fixture
 async def services() -> AsyncIterator[SharedServices]:
-    shared = SharedServices()
+    shared = SharedServices(LOOPBACK_GUARD)
     yield shared
     await shared.close()
 
@@ -603,13 +604,14 @@ async def test_a_certificate_counts_if_this_machine_trusts_it(monkeypatch: pytes
         await writer.drain()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context())
-    raw = {"url": f"https://localhost:{server.sockets[0].getsockname()[1]}/"}
+    place = f"localhost:{server.sockets[0].getsockname()[1]}"
+    raw, guard = {"url": f"https://{place}/"}, open_to(place)
     async with server:
-        stranger = SharedServices()
+        stranger = SharedServices(guard)
         failure = (await contexts.failed("http.request", raw, services=stranger)).failure
         assert (failure.code, failure.retryable) == ("HTTP_TLS", False)
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-        friend = SharedServices()
+        friend = SharedServices(guard)
         assert (await output(friend, raw))["body"] == "ok"
         await stranger.close()
         await friend.close()
@@ -650,7 +652,7 @@ async def test_failures_name_no_class_of_ours_or_of_a_library(services: SharedSe
 
 
 async def test_closing_twice_and_using_again_works(site: str) -> None:
-    services = SharedServices()
+    services = SharedServices(LOOPBACK_GUARD)
     await services.close()
     await output(services, {"url": f"{site}/echo"})
     await services.close()

@@ -10,8 +10,12 @@ import redis
 from pydantic import ValidationError
 
 from flow_engine.interpreter.events import Failure
+from flow_engine.nodes.services import SharedServices
+from tests.infra.egress import LOOPBACK_GUARD
 from tests.integration.nodes.servers import Handler, free_port, serve_bytes
 from tests.unit.nodes import contexts
+
+NEAR = SharedServices(LOOPBACK_GUARD)
 
 
 def raw(url: str, **changes: Any) -> dict[str, Any]:
@@ -19,11 +23,11 @@ def raw(url: str, **changes: Any) -> dict[str, Any]:
 
 
 async def publish(url: str, **changes: Any) -> Any:
-    return (await contexts.completed("redis.publish", raw(url, **changes))).output
+    return (await contexts.completed("redis.publish", raw(url, **changes), services=NEAR)).output
 
 
 async def failure(url: str, **changes: Any) -> Failure:
-    return (await contexts.failed("redis.publish", raw(url, **changes))).failure
+    return (await contexts.failed("redis.publish", raw(url, **changes), services=NEAR)).failure
 
 
 async def failure_with(handler: Handler, **changes: Any) -> Failure:
