@@ -439,6 +439,94 @@ class WatchExecutionResponse(_message.Message):
     sequence: int
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., snapshot: _Optional[_Union[Execution, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
+class ChangeFilter(_message.Message):
+    __slots__ = ("workflow_id", "statuses", "mode", "tags")
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    workflow_id: str
+    statuses: _containers.RepeatedScalarFieldContainer[ExecutionStatus]
+    mode: ExecutionMode
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExecutionChange(_message.Message):
+    __slots__ = ("cursor", "execution_id", "workflow_id", "workflow_name", "status", "mode", "sequence", "event_time", "progress", "facts", "event_count", "error_code")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    cursor: str
+    execution_id: str
+    workflow_id: str
+    workflow_name: str
+    status: ExecutionStatus
+    mode: ExecutionMode
+    sequence: int
+    event_time: _timestamp_pb2.Timestamp
+    progress: Progress
+    facts: _containers.RepeatedCompositeFieldContainer[ChangedFact]
+    event_count: int
+    error_code: str
+    def __init__(self, cursor: _Optional[str] = ..., execution_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_name: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., sequence: _Optional[int] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., facts: _Optional[_Iterable[_Union[ChangedFact, _Mapping]]] = ..., event_count: _Optional[int] = ..., error_code: _Optional[str] = ...) -> None: ...
+
+class ChangedFact(_message.Message):
+    __slots__ = ("sequence", "type", "node_id", "iteration")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITERATION_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    type: str
+    node_id: str
+    iteration: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, sequence: _Optional[int] = ..., type: _Optional[str] = ..., node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class WatchExecutionsRequest(_message.Message):
+    __slots__ = ("filter", "after_cursor")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    filter: ChangeFilter
+    after_cursor: str
+    def __init__(self, filter: _Optional[_Union[ChangeFilter, _Mapping]] = ..., after_cursor: _Optional[str] = ...) -> None: ...
+
+class WatchExecutionsResponse(_message.Message):
+    __slots__ = ("changes", "cursor")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[ExecutionChange]
+    cursor: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[ExecutionChange, _Mapping]]] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class ListChangesRequest(_message.Message):
+    __slots__ = ("filter", "after_cursor", "limit")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    filter: ChangeFilter
+    after_cursor: str
+    limit: int
+    def __init__(self, filter: _Optional[_Union[ChangeFilter, _Mapping]] = ..., after_cursor: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListChangesResponse(_message.Message):
+    __slots__ = ("changes", "cursor", "more")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[ExecutionChange]
+    cursor: str
+    more: bool
+    def __init__(self, changes: _Optional[_Iterable[_Union[ExecutionChange, _Mapping]]] = ..., cursor: _Optional[str] = ..., more: _Optional[bool] = ...) -> None: ...
+
 class PauseExecutionRequest(_message.Message):
     __slots__ = ("execution_id", "reason")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]

@@ -75,6 +75,16 @@ class ExecutionServiceStub:
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionResponse.FromString,
                 _registered_method=True)
+        self.WatchExecutions = channel.unary_stream(
+                '/flow_engine.v1.ExecutionService/WatchExecutions',
+                request_serializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionsRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionsResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/flow_engine.v1.ExecutionService/ListChanges',
+                request_serializer=flow__engine_dot_v1_dot_execution__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_execution__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
         self.PauseExecution = channel.unary_unary(
                 '/flow_engine.v1.ExecutionService/PauseExecution',
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.PauseExecutionRequest.SerializeToString,
@@ -186,6 +196,21 @@ class ExecutionServiceServicer:
 
     def WatchExecution(self, request, context):
         """Streams the events after a sequence, then follows until the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExecutions(self, request, context):
+        """Streams the changes of all executions that a filter finds, after a cursor
+        or from now on. Never ends by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """Pages through the same changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -307,6 +332,16 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.WatchExecution,
                     request_deserializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionResponse.SerializeToString,
+            ),
+            'WatchExecutions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExecutions,
+                    request_deserializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionsRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_execution__pb2.WatchExecutionsResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=flow__engine_dot_v1_dot_execution__pb2.ListChangesRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_execution__pb2.ListChangesResponse.SerializeToString,
             ),
             'PauseExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseExecution,
@@ -559,6 +594,60 @@ class ExecutionService:
             '/flow_engine.v1.ExecutionService/WatchExecution',
             flow__engine_dot_v1_dot_execution__pb2.WatchExecutionRequest.SerializeToString,
             flow__engine_dot_v1_dot_execution__pb2.WatchExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/WatchExecutions',
+            flow__engine_dot_v1_dot_execution__pb2.WatchExecutionsRequest.SerializeToString,
+            flow__engine_dot_v1_dot_execution__pb2.WatchExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/ListChanges',
+            flow__engine_dot_v1_dot_execution__pb2.ListChangesRequest.SerializeToString,
+            flow__engine_dot_v1_dot_execution__pb2.ListChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

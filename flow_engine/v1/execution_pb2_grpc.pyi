@@ -55,6 +55,12 @@ class ExecutionServiceStub:
     """Pages through the events of one execution, in order of sequence."""
     WatchExecution: _grpc.UnaryStreamMultiCallable[_execution_pb2.WatchExecutionRequest, _execution_pb2.WatchExecutionResponse]
     """Streams the events after a sequence, then follows until the end."""
+    WatchExecutions: _grpc.UnaryStreamMultiCallable[_execution_pb2.WatchExecutionsRequest, _execution_pb2.WatchExecutionsResponse]
+    """Streams the changes of all executions that a filter finds, after a cursor
+    or from now on. Never ends by itself.
+    """
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListChangesRequest, _execution_pb2.ListChangesResponse]
+    """Pages through the same changes."""
     PauseExecution: _grpc.UnaryUnaryMultiCallable[_execution_pb2.PauseExecutionRequest, _execution_pb2.PauseExecutionResponse]
     """Lets running steps finish and starts nothing new. Safe to repeat."""
     ResumeExecution: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ResumeExecutionRequest, _execution_pb2.ResumeExecutionResponse]
@@ -109,6 +115,12 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Pages through the events of one execution, in order of sequence."""
     WatchExecution: _aio.UnaryStreamMultiCallable[_execution_pb2.WatchExecutionRequest, _execution_pb2.WatchExecutionResponse]  # type: ignore[assignment]
     """Streams the events after a sequence, then follows until the end."""
+    WatchExecutions: _aio.UnaryStreamMultiCallable[_execution_pb2.WatchExecutionsRequest, _execution_pb2.WatchExecutionsResponse]  # type: ignore[assignment]
+    """Streams the changes of all executions that a filter finds, after a cursor
+    or from now on. Never ends by itself.
+    """
+    ListChanges: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListChangesRequest, _execution_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """Pages through the same changes."""
     PauseExecution: _aio.UnaryUnaryMultiCallable[_execution_pb2.PauseExecutionRequest, _execution_pb2.PauseExecutionResponse]  # type: ignore[assignment]
     """Lets running steps finish and starts nothing new. Safe to repeat."""
     ResumeExecution: _aio.UnaryUnaryMultiCallable[_execution_pb2.ResumeExecutionRequest, _execution_pb2.ResumeExecutionResponse]  # type: ignore[assignment]
@@ -202,6 +214,24 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_execution_pb2.WatchExecutionResponse], _abc.AsyncIterator[_execution_pb2.WatchExecutionResponse]]:
         """Streams the events after a sequence, then follows until the end."""
+
+    @_abc_1.abstractmethod
+    def WatchExecutions(
+        self,
+        request: _execution_pb2.WatchExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_execution_pb2.WatchExecutionsResponse], _abc.AsyncIterator[_execution_pb2.WatchExecutionsResponse]]:
+        """Streams the changes of all executions that a filter finds, after a cursor
+        or from now on. Never ends by itself.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _execution_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.ListChangesResponse, _abc.Awaitable[_execution_pb2.ListChangesResponse]]:
+        """Pages through the same changes."""
 
     @_abc_1.abstractmethod
     def PauseExecution(

@@ -11,6 +11,8 @@ from datetime import datetime
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
 from flow_engine.payload import Payload
 from services.executor.persistence.contract import (
+    ChangeFilter,
+    ChangePage,
     Claim,
     ClaimedExecution,
     ExecutionFilter,
@@ -20,6 +22,7 @@ from services.executor.persistence.contract import (
     Move,
     NewExecution,
     Nudged,
+    Place,
     QueueState,
     Report,
     ReportOutcome,
@@ -166,6 +169,12 @@ class AnnouncingPersistence:
 
     async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
         return await self._inner.last_sequences(ids)
+
+    async def change_head(self, namespace: str = DEFAULT_NAMESPACE) -> Place:
+        return await self._inner.change_head(namespace)
+
+    async def changes(self, after: Place, where: ChangeFilter, limit: int) -> ChangePage:
+        return await self._inner.changes(after, where, limit)
 
     async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
         return await self._inner.definition(definition_hash, namespace)

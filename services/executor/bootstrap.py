@@ -22,6 +22,7 @@ from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definitions
 from services.executor.dispatcher import Dispatcher, TaskiqQueue
+from services.executor.feed import Feed
 from services.executor.hints import RedisHints
 from services.executor.leases import LeaseKeeper
 from services.executor.manager import ExecutionManager
@@ -99,6 +100,9 @@ class Executor:
         self._watches = Watches(
             persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
         )
+        self._feed = Feed(
+            persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
+        )
         definitions = Definitions(registry, persistence, settings.definition_cache_size)
         thresholds = Thresholds(settings.queue_max_nodes, settings.queue_min_estimate_ms)
         starts = Starts(
@@ -117,6 +121,7 @@ class Executor:
             queued,
             self._notifications,
             self._watches,
+            self._feed,
             self._database_clock,
             self.queue_gauge,
             self._callbacks,
@@ -170,6 +175,7 @@ class Executor:
         await self._readiness.close()
         self.manager.close()
         self._watches.close()
+        self._feed.close()
         self._sessions.end_all()
         await self._immediate.drain(self._settings.shutdown_grace_seconds)
         await self._server.stop(STOP_SECONDS)

@@ -30,17 +30,21 @@ from services.executor.answers import answered_step
 from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definition, Definitions, node_types_of
+from services.executor.feed import Feed
 from services.executor.fork import fork
 from services.executor.history import created_event, names_value, result_of, snapshot_of, steps_at
 from services.executor.inputs import check_against, parse_input
 from services.executor.notifications import Notifications
 from services.executor.persistence.contract import (
     TERMINAL,
+    ChangeFilter,
+    ChangePage,
     ExecutionFilter,
     ExecutionPersistence,
     ExecutionRecord,
     Move,
     NewExecution,
+    Place,
     Started,
     StoredBatch,
 )
@@ -85,6 +89,7 @@ class ExecutionManager:
         queued: QueuedExecutionStrategy,
         notifications: Notifications,
         watches: Watches,
+        feed: Feed,
         database_clock: DatabaseClock,
         queue: QueueGauge,
         callbacks: CallbackKeys,
@@ -98,6 +103,7 @@ class ExecutionManager:
         self._queued = queued
         self._notifications = notifications
         self._watches = watches
+        self._feed = feed
         self._database_clock = database_clock
         self._queue = queue
         self._callbacks = callbacks
@@ -371,6 +377,14 @@ class ExecutionManager:
     def watch(self, execution_id: ExecutionId, after_sequence: int, namespace: str) -> AsyncIterator[News]:
         """Everything after a sequence, as it happens, until the execution's end."""
         return self._watches.follow(execution_id, after_sequence, namespace)
+
+    def watch_all(self, where: ChangeFilter, after: Place | None) -> AsyncIterator[ChangePage]:
+        """Every change after a place, or from now on, as it happens."""
+        return self._feed.follow(where, after)
+
+    async def changes(self, where: ChangeFilter, after: Place | None, limit: int) -> ChangePage:
+        """The changes after a place that are there; without one only the newest place."""
+        return await self._feed.page(where, after, limit)
 
 
 class ForeignRun:

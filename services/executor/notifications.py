@@ -1,4 +1,4 @@
-"""Who in this process waits for news of which execution. Told after commits only."""
+"""Who in this process waits for news of which execution, or of any. Told after commits only."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Listener:
 class Notifications:
     def __init__(self) -> None:
         self._listeners: dict[ExecutionId, set[Listener]] = {}
+        self._to_all: set[Listener] = set()
 
     @contextmanager
     def listening(self, execution_id: ExecutionId, cursor: int = 0) -> Iterator[Listener]:
@@ -49,9 +50,22 @@ class Notifications:
             if not listeners:
                 del self._listeners[execution_id]
 
+    @contextmanager
+    def listening_to_all(self) -> Iterator[Listener]:
+        """News of any execution."""
+        listener = Listener(ExecutionId(""))
+        self._to_all.add(listener)
+        try:
+            yield listener
+        finally:
+            self._to_all.discard(listener)
+
     def notify(self, execution_ids: Collection[ExecutionId]) -> None:
         for execution_id in execution_ids:
             for listener in self._listeners.get(execution_id, ()):
+                listener.wake()
+        if execution_ids:
+            for listener in self._to_all:
                 listener.wake()
 
     def wake_behind(self, sequences: dict[ExecutionId, int]) -> None:
@@ -62,7 +76,7 @@ class Notifications:
                     listener.wake()
 
     def wake_all(self) -> None:
-        for listeners in self._listeners.values():
+        for listeners in (*self._listeners.values(), self._to_all):
             for listener in listeners:
                 listener.wake()
 

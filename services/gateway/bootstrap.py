@@ -23,6 +23,7 @@ from services.gateway import routes
 from services.gateway.access import access_from
 from services.gateway.call import Services
 from services.gateway.executor import Executor
+from services.gateway.feed import ChangeStream, Feed
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub, Source
 from services.gateway.metrics import Metrics
@@ -51,7 +52,8 @@ async def serve(
     stop = stop or stop_on_signals()
     executor = Executor(settings, clock or SystemClock())
     hub = Hub(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
-    server = _Server(config_for(application(settings, executor, hub), settings))
+    feed = Feed(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
+    server = _Server(config_for(application(settings, executor, hub, feed), settings))
     serving = asyncio.create_task(server.serve([listener]))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -61,18 +63,18 @@ async def serve(
     finally:
         stopping.cancel()
         executor.patient = False
-        await hub.close()
+        await asyncio.gather(hub.close(), feed.close())
         server.should_exit = True
         await serving
         await executor.close()
     log.info("gateway.stopped")
 
 
-def application(settings: Settings, executor: Executor, hub: Hub) -> Gateway:
-    metrics = Metrics(hub)
+def application(settings: Settings, executor: Executor, hub: Hub, feed: Feed) -> Gateway:
+    metrics = Metrics(hub, feed)
     operations = Operations(metrics, api())
     return Gateway(
-        Services(settings, executor, hub),
+        Services(settings, executor, hub, feed),
         access_from(settings),
         metrics,
         (*routes.API, *routes.pages(operations)),
@@ -102,6 +104,13 @@ class ExecutorHistory:
 
     def watch(self, execution_id: str, after_sequence: int) -> Source:
         return self._executor.watch(execution_id, after_sequence)
+
+    async def list_changes(self, where: pb.ChangeFilter, cursor: str, limit: int) -> pb.ListChangesResponse:
+        request = pb.ListChangesRequest(filter=where, after_cursor=cursor, limit=limit)
+        return await self._executor.ask(self._executor.executions.ListChanges, request, "")
+
+    def watch_all(self, where: pb.ChangeFilter, cursor: str) -> ChangeStream:
+        return self._executor.watch_all(where, cursor)
 
 
 def listen(host: str, port: int) -> socket.socket:

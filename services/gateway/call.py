@@ -16,6 +16,7 @@ from flow_engine.errors import Problem
 from services.gateway.bodies import Body, decode
 from services.gateway.errors import Refused, invalid
 from services.gateway.executor import Executor
+from services.gateway.feed import Feed
 from services.gateway.hub import Hub
 from services.gateway.settings import Settings
 
@@ -38,6 +39,7 @@ class Services:
     settings: Settings
     executor: Executor
     hub: Hub
+    feed: Feed
 
 
 @dataclass(frozen=True, slots=True)

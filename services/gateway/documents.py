@@ -219,6 +219,48 @@ class SnapshotFrame(Document, frozen=True, kw_only=True):
     execution: ExecutionDocument
 
 
+class OpenedFrame(Document, frozen=True, kw_only=True):
+    """First frame of a stream over all executions that begins now."""
+
+    type: str = "stream.opened"
+    cursor: str
+
+
+class FactDocument(Document, frozen=True, kw_only=True):
+    """An event without its values."""
+
+    sequence: int
+    type: str
+    node_id: str | UnsetType = UNSET
+    iteration: list[int] | UnsetType = UNSET
+
+
+class ChangeProgress(Document, frozen=True, kw_only=True):
+    """Without the total where loops leave it open."""
+
+    completed_steps: int
+    total_steps: int | UnsetType = UNSET
+    percent: float | UnsetType = UNSET
+
+
+class ChangeFrameDocument(Document, frozen=True, kw_only=True):
+    """Events of one execution that were committed together, and how it stands after them."""
+
+    type: str = "execution.changed"
+    cursor: str
+    execution_id: str
+    workflow_id: str
+    workflow_name: str
+    status: StatusWord
+    mode: ModeWord
+    sequence: Annotated[int, Meta(description="Of the newest of the events.")]
+    time: Instant
+    progress: ChangeProgress
+    events: Annotated[list[FactDocument], Meta(description="The newest of them, 16 at most.")]
+    event_count: int
+    error_code: str | UnsetType = UNSET
+
+
 class AnalysisDocument(Document, frozen=True, kw_only=True):
     complexity: ComplexityDocument
 
@@ -465,6 +507,36 @@ def _error(message: pb.Execution | pb.Step) -> ErrorDocument | UnsetType:
         node_id=error.node_id or UNSET,
         iteration=list(error.iteration) or UNSET,
         details=_json(error.details_json),
+    )
+
+
+def change_frame(change: pb.ExecutionChange) -> ChangeFrameDocument:
+    total = change.progress.total_steps
+    return ChangeFrameDocument(
+        cursor=change.cursor,
+        execution_id=change.execution_id,
+        workflow_id=change.workflow_id,
+        workflow_name=change.workflow_name,
+        status=status_word(change.status),
+        mode=mode_word(change.mode),
+        sequence=change.sequence,
+        time=change.event_time.ToDatetime(UTC),
+        progress=ChangeProgress(
+            completed_steps=change.progress.completed_steps,
+            total_steps=total or UNSET,
+            percent=change.progress.percent if total else UNSET,
+        ),
+        events=[
+            FactDocument(
+                sequence=fact.sequence,
+                type=fact.type,
+                node_id=fact.node_id or UNSET,
+                iteration=list(fact.iteration) or UNSET,
+            )
+            for fact in change.facts
+        ],
+        event_count=change.event_count,
+        error_code=change.error_code or UNSET,
     )
 
 

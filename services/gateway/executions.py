@@ -32,6 +32,7 @@ from services.gateway.documents import (
     step_document,
 )
 from services.gateway.errors import Refused, invalid
+from services.gateway.feed import FeedWatcher
 from services.gateway.hub import Frame, Watcher
 from services.gateway.runs import MODES, location
 from services.gateway.sse import EventStream, HungUp
@@ -139,6 +140,41 @@ async def watch_execution(call: Call) -> FrameSocket:
     """Follow an execution by WebSocket."""
     watcher, first = await _open(call) or (None, ())
     return FrameSocket(watcher, call.services.settings, first)
+
+
+async def stream_executions(call: Call) -> Answer:
+    """Follow all executions by server-sent events."""
+    try:
+        watcher = await _open_feed(call)
+    except Refused as refused:
+        # A browser that is told 503 gives up for good.
+        if reconnecting(call) and refused.passing:
+            return HungUp()
+        raise
+    return EventStream(watcher, call.services.settings)
+
+
+async def watch_executions(call: Call) -> FrameSocket:
+    """Follow all executions by WebSocket."""
+    return FrameSocket(await _open_feed(call), call.services.settings)
+
+
+async def _open_feed(call: Call) -> FeedWatcher:
+    query = call.query
+    where = pb.ChangeFilter(
+        workflow_id=query.get("workflowId", ""),
+        statuses=sorted({STATUSES[word] for word in query.get("status", ())}),
+        mode=MODES[query.get("mode")],
+        tags=sorted(set(query.get("tag", ()))),
+    )
+    cursor = call.headers.get("last-event-id", "") or query.get("afterCursor", "")
+    watcher = call.services.feed.follow(where, cursor)
+    try:
+        await watcher.read_page()
+    except BaseException:
+        watcher.close()
+        raise
+    return watcher
 
 
 async def pause_execution(call: Call) -> Answer:

@@ -82,12 +82,17 @@ class EventSource:
 
     async def read(self) -> list[pb.Event] | None:
         """The next events, none in a heartbeat; None at the end."""
-        message = await self._call.read()
-        if message is grpc.aio.EOF:
+        message = await self.message()
+        if message is None:
             return None
         if isinstance(message, pb.StartAndWatchExecutionResponse):
             return [message.event] if message.HasField("event") else []
         return list(message.events)
+
+    async def message(self) -> Any:
+        """The next message as it is; None at the end."""
+        message = await self._call.read()
+        return None if message is grpc.aio.EOF else message
 
     def close(self) -> None:
         """End the stream at the other side too, which leaving a loop over it would not."""
@@ -163,6 +168,11 @@ class Executor:
         """Events after a sequence as they happen, until the execution ends."""
         request = pb.WatchExecutionRequest(execution_id=execution_id, after_sequence=after_sequence)
         return self._open(lambda stub: stub.WatchExecution(request))
+
+    def watch_all(self, where: pb.ChangeFilter, cursor: str) -> EventSource:
+        """Changes of what a filter finds, after a cursor, as they happen."""
+        request = pb.WatchExecutionsRequest(filter=where, after_cursor=cursor)
+        return self._open(lambda stub: stub.WatchExecutions(request))
 
     async def validate(self, workflow_json: str, request_id: str) -> pb.ValidateWorkflowResponse:
         request = pb.ValidateWorkflowRequest(workflow_json=workflow_json)

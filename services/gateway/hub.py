@@ -51,6 +51,10 @@ class Frame(NamedTuple):
     json: str
     last: bool  # nothing comes after it
 
+    @property
+    def id(self) -> str:
+        return str(self.sequence)
+
 
 class Source(Protocol):
     """A stream of events from the executor."""
@@ -168,6 +172,11 @@ class Watcher:
         self._wake = asyncio.Event()
         self._upstream: Upstream | None = None
         self._failure: Refused | None = None
+
+    @property
+    def subject(self) -> dict[str, str]:
+        """For the log."""
+        return {"execution_id": self.execution_id}
 
     async def read(self) -> list[Frame]:
         """The next frames; none once finished or closed. May be cancelled and called again.

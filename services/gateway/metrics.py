@@ -14,17 +14,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from services.gateway.feed import Feed
 from services.gateway.hub import Hub
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, feed: Feed) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._registry.register(_HubCollector(hub))
+        self._registry.register(_HubCollector(hub, feed))
         self._requests = Counter(
             "flow_gateway_requests", "Calls answered.", ("method", "route", "status"), registry=self._registry
         )
@@ -52,14 +53,27 @@ class Metrics:
 
 
 class _HubCollector(Collector):
-    """Reads the hub's counts when they are asked for."""
+    """Reads the counts of hub and feed when they are asked for."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, feed: Feed) -> None:
         self._hub = hub
+        self._feed = feed
 
     def collect(self) -> list[Metric]:
-        counters = self._hub.counters
+        counters, changes = self._hub.counters, self._feed.counters
         return [
+            GaugeMetricFamily(
+                "flow_gateway_feed_watchers", "Clients that follow all executions.", self._feed.watcher_count
+            ),
+            GaugeMetricFamily(
+                "flow_gateway_feed_upstreams", "Filters followed upstream.", self._feed.upstream_count
+            ),
+            CounterMetricFamily("flow_gateway_feed_frames", "Changes handed to watchers.", changes.delivered),
+            CounterMetricFamily(
+                "flow_gateway_feed_watchers_fallen_behind",
+                "Times a watcher's buffer was full and it went on by pages.",
+                changes.fallen_behind,
+            ),
             GaugeMetricFamily(
                 "flow_gateway_watchers", "Clients that follow executions.", self._hub.watcher_count
             ),

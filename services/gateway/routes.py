@@ -80,6 +80,25 @@ STREAM_TEXT = (
     "Lines that begin with a colon are heartbeats. 204 says that nothing comes after the cursor any more."
 )
 
+CHANGE_FILTER = (
+    _text("workflowId", "Executions of this workflow."),
+    _word(
+        "status", "Changes after which it is one of these; by commas or repeated.",
+        list(executions.STATUSES), repeated=True,
+    ),
+    _word("mode", "Changes after which it is in this mode.", ["immediate", "queued"]),
+    _text("tag", "Executions with all of these; separated by commas or repeated.", repeated=True),
+)  # fmt: skip
+AFTER_CURSOR = _text(
+    "afterCursor", "Begin after this frame, by its cursor; by default with what happens now."
+)
+CHANGES_TEXT = (
+    "A frame of type execution.changed for each change: the execution's id and workflow, how it stands after "
+    "the change, its progress, and which events it was. `id` is the frame's cursor. A stream from now on "
+    "opens with a frame of type stream.opened, which has the cursor of now: what is listed after it and "
+    "changed by later frames is complete. Never ends by itself."
+)
+
 API: tuple[Route, ...] = (
     Route(
         "POST", "/api/workflow/run", runs.run_workflow, "Run",
@@ -189,6 +208,12 @@ API: tuple[Route, ...] = (
         ),
         answers={200: ExecutionPage},
     ),
+    Route(
+        "GET", "/api/workflow/stream", executions.stream_executions, "Executions", "Follow all executions",
+        CHANGES_TEXT,
+        params=(*CHANGE_FILTER, AFTER_CURSOR, _header("Last-Event-ID", "The same; goes before it.")),
+        answers={200: EVENT_STREAM},
+    ),
     *(
         Route(
             "POST", f"/api/workflow/executions/{verb}", handler, "Control",
@@ -265,6 +290,13 @@ SOCKETS: tuple[Route, ...] = (
         "The frames of the stream, one text message each. Closes with 1000 at the end of the execution.",
         params=(AFTER_SEQUENCE, SNAPSHOT),
         answers={101: None}, refusals=(404,),
+    ),
+    Route(
+        "GET", "/api/workflow/ws", executions.watch_executions, "Executions",
+        "Follow all executions by WebSocket",
+        "The frames of the stream, one text message each.",
+        params=(*CHANGE_FILTER, AFTER_CURSOR),
+        answers={101: None},
     ),
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Server-sent events, as a plain `EventSource.onmessage` reads them.
 
-A frame is `id:` with the event's sequence and `data:` with its JSON, and no `event:` field. The client
+A frame is `id:` with where it stands in its stream, `data:` with its JSON, and no `event:` field. The client
 reconnects by itself with the id it saw last. `204` tells it to stop, and so does any error: hence a client
 that reconnects is never told about troubles that pass.
 """
@@ -8,13 +8,13 @@ that reconnects is never told about troubles that pass.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway.errors import Refused
-from services.gateway.hub import Frame, Watcher
 from services.gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -28,8 +28,38 @@ HEADERS = {
 }
 
 
-def encoded(frames: Iterable[Frame]) -> bytes:
-    return "".join(f"id: {frame.sequence}\ndata: {one_line(frame.json)}\n\n" for frame in frames).encode()
+class Framed(Protocol):
+    """A frame of a stream: where it stands, and what it says."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def json(self) -> str: ...
+
+
+class Following(Protocol):
+    """One client's view of a stream."""
+
+    @property
+    def finished(self) -> bool:
+        """Nothing will ever come any more."""
+        ...
+
+    @property
+    def subject(self) -> Mapping[str, str]:
+        """What is followed, for the log."""
+        ...
+
+    async def read(self) -> Sequence[Framed]:
+        """The next frames; none once finished or closed. Raises Refused."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def encoded(frames: Iterable[Framed]) -> bytes:
+    return "".join(f"id: {frame.id}\ndata: {one_line(frame.json)}\n\n" for frame in frames).encode()
 
 
 def one_line(json: str) -> str:
@@ -44,9 +74,9 @@ class EventStream:
 
     def __init__(
         self,
-        watcher: Watcher,
+        watcher: Following,
         settings: Settings,
-        first: Iterable[Frame] = (),
+        first: Iterable[Framed] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._watcher = watcher
@@ -66,10 +96,10 @@ class EventStream:
                     await self._send(send, frames)
             except Refused as refused:
                 # Coming back, the client is told by a problem document.
-                log.info("stream.lost", execution_id=self._watcher.execution_id, reason=refused.reason)
+                log.info("stream.lost", **self._watcher.subject, reason=refused.reason)
             await self._send(send, b"", more=False)
         except TimeoutError:
-            log.info("stream.cut_off", execution_id=self._watcher.execution_id, after=self._watcher.cursor)
+            log.info("stream.cut_off", **self._watcher.subject)
             await cut(scope)
         finally:
             self._watcher.close()

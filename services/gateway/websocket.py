@@ -1,8 +1,8 @@
 """The frames of a stream by WebSocket, one text message each.
 
-Close codes: 1000 the execution has ended, 1001 the gateway is going away, 1011 the execution cannot be
-read any more. A client that reads too slowly is dropped. After any but 1000 it may come back with
-`afterSequence`.
+Close codes: 1000 the execution has ended, 1001 the gateway is going away, 1011 there is no reading it any
+more. A client that reads too slowly is dropped. After any but 1000 it may come back with `afterSequence`,
+or `afterCursor`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import Refused
-from services.gateway.hub import Frame, Watcher
 from services.gateway.settings import Settings
-from services.gateway.sse import cut, gone
+from services.gateway.sse import Following, Framed, cut, gone
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +25,7 @@ class FrameSocket:
 
     status_code = 101
 
-    def __init__(self, watcher: Watcher | None, settings: Settings, first: Iterable[Frame] = ()) -> None:
+    def __init__(self, watcher: Following | None, settings: Settings, first: Iterable[Framed] = ()) -> None:
         """watcher: None when there is nothing to say because the cursor is at the end."""
         self._watcher = watcher
         self._stall_seconds = settings.stall_seconds
@@ -50,7 +49,7 @@ class FrameSocket:
         except Refused as refused:
             await close(send, 1011, refused.reason)
         except TimeoutError:
-            log.info("stream.cut_off", execution_id=watcher.execution_id, after=watcher.cursor)
+            log.info("stream.cut_off", **watcher.subject)
             await cut(scope)
         except OSError:
             pass  # the client went away in the middle of a frame
@@ -58,7 +57,7 @@ class FrameSocket:
             watcher.close()
             listener.cancel()
 
-    async def _send(self, send: Send, frames: Iterable[Frame]) -> None:
+    async def _send(self, send: Send, frames: Iterable[Framed]) -> None:
         """Raises TimeoutError when the client takes nothing for too long."""
         for frame in frames:
             async with asyncio.timeout(self._stall_seconds):

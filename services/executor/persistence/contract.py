@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked
@@ -189,6 +189,48 @@ class ExecutionFilter:
     namespace: str = DEFAULT_NAMESPACE
 
 
+class Place(NamedTuple):
+    """Of a change in the stream over all executions. Places compare as the stream goes."""
+
+    position: int
+    execution_id: str
+    first_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """Conditions on an execution, or on how it stands after a change; empty ones allow all."""
+
+    workflow_id: str = ""
+    statuses: Sequence[str] = ()
+    mode: str = ""
+    tags: Sequence[str] = ()  # all of these
+    namespace: str = DEFAULT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Events of one execution that were committed together, and how it stands after them."""
+
+    place: Place
+    workflow_id: str
+    workflow_name: str
+    status: str
+    mode: str
+    last_sequence: int
+    finished_steps: int
+    node_count: int  # 0: with loops nobody knows how many steps there will be
+    events_json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    changes: Sequence[Change]
+    reached: Place  # everything up to here was looked at
+    more: bool = False  # there is more to read at once
+    unsettled: bool = False  # there is more as soon as older transactions have ended
+
+
 @dataclass(frozen=True, slots=True)
 class QueueState:
     pending: int
@@ -335,6 +377,14 @@ class ExecutionPersistence(Protocol):
 
     async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
         """(last sequence, status) of each, in one query."""
+        ...
+
+    async def change_head(self, namespace: str = DEFAULT_NAMESPACE) -> Place:
+        """The newest place of the stream over all executions."""
+        ...
+
+    async def changes(self, after: Place, where: ChangeFilter, limit: int) -> ChangePage:
+        """PROTOCOL 21: what follows a place, in an order that never changes and grows only at its end."""
         ...
 
     async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes: ...

@@ -88,8 +88,9 @@ class Draft:
         report_hash: str = "",
     ) -> None:
         first, last = self.row.last_sequence + 1, self.row.last_sequence + count
-        self.batches.append(NewBatch(first, last, events, epoch, report_no, report_hash))
-        self.set(last_sequence=last, last_event_at=last_event_at)
+        finished = self.row.finished_steps + finished_in(events)
+        self.batches.append(NewBatch(first, last, events, epoch, report_no, report_hash, finished))
+        self.set(last_sequence=last, last_event_at=last_event_at, finished_steps=finished)
 
     def promote(self, reason: str) -> None:
         """An immediate run goes on in the queue: its mode never changes without the event that says so."""
@@ -124,6 +125,11 @@ class Draft:
             self.set(completed_at=max(self.now, self.row.last_event_at))
 
     @property
+    def status_before(self) -> str:
+        """Until this transaction; of a start that brings its first report with it: running."""
+        return self.fence.status if self.fence else "running"
+
+    @property
     def rings(self) -> bool:
         """It joined the queue: a bell goes to the outbox."""
         return self.row.status == "pending" and (self.fence is None or self.fence.status != "pending")
@@ -134,5 +140,23 @@ class Draft:
         return self.fence is not None and self.fence.status == "pending" and self.row.status != "pending"
 
 
-def all_batches(drafts: Sequence[Draft]) -> list[tuple[Row, NewBatch]]:
-    return [(draft.row, batch) for draft in drafts for batch in draft.batches]
+class _Kind(msgspec.Struct):
+    type: str
+
+
+_kinds = msgspec.json.Decoder(list[_Kind])
+FINISHING = frozenset(("step.completed", "step.failed", "step.skipped", "step.cancelled"))
+
+
+def finished_in(events_json: bytes) -> int:
+    """How many steps came to their end by these events."""
+    return sum(event.type in FINISHING for event in _kinds.decode(events_json))
+
+
+def all_batches(drafts: Sequence[Draft]) -> list[tuple[Row, str, NewBatch]]:
+    """Each with the status after it: the last batch brought the new one, those before it did not."""
+    return [
+        (draft.row, draft.row.status if batch is draft.batches[-1] else draft.status_before, batch)
+        for draft in drafts
+        for batch in draft.batches
+    ]

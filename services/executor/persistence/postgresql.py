@@ -19,6 +19,7 @@ from services.executor.persistence.transaction import LOCKED_COLUMNS, Transactio
 
 class PostgresTransaction(Transaction):
     NOW = "clock_timestamp()"
+    POSITION = "pg_current_xact_id()::text::bigint"
 
     def __init__(self, driver: psycopg.AsyncConnection[Any], connection: AsyncConnection, now: str) -> None:
         super().__init__(connection, now)
@@ -50,10 +51,18 @@ class PostgresTransaction(Transaction):
         return drafts
 
     async def insert(
-        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], on_conflict: str = ""
+        self,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        on_conflict: str = "",
+        *,
+        positioned: bool = False,
     ) -> None:
         if rows:
-            await self._driver.execute(_insert(table, tuple(columns), on_conflict), _arrays(rows))
+            position = self.POSITION if positioned else ""
+            statement = _insert(table, tuple(columns), on_conflict, position)
+            await self._driver.execute(statement, _arrays(rows))
 
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
         rows = [
@@ -88,10 +97,13 @@ def _type(table: Table, name: str) -> str:
 
 
 @lru_cache
-def _insert(table: Table, columns: tuple[str, ...], on_conflict: str) -> bytes:
+def _insert(table: Table, columns: tuple[str, ...], on_conflict: str, position: str) -> bytes:
+    names, values = [*columns], ["*"]
+    if position:
+        names, values = [*names, "position"], [*values, position]
     statement = (
-        f"INSERT INTO {table.name} ({', '.join(columns)}) "
-        f"SELECT * FROM unnest({_parameters(table, columns)}) {on_conflict}"
+        f"INSERT INTO {table.name} ({', '.join(names)}) "
+        f"SELECT {', '.join(values)} FROM unnest({_parameters(table, columns)}) {on_conflict}"
     )
     return statement.encode()
 

@@ -161,7 +161,7 @@ class Reading:
             conditions.append(_e.created_at > where.created_after)
         if where.created_before is not None:
             conditions.append(_e.created_at < where.created_before)
-        conditions.extend(self._has_tag(tag) for tag in where.tags)
+        conditions.extend(self.has_tag(tag) for tag in where.tags)
         if before is not None:
             created_at, execution_id = before
             older = _e.created_at < created_at
@@ -171,7 +171,7 @@ class Reading:
         )
         return [record(row) for row in await self._database.read(statement)]
 
-    def _has_tag(self, tag: str) -> ColumnElement[bool]:
+    def has_tag(self, tag: str) -> ColumnElement[bool]:
         if not self._database.is_sqlite:
             return cast(_e.tags, JSONB).contains(cast(literal(json.dumps([tag])), JSONB))
         values = func.json_each(_e.tags).table_valued("value")

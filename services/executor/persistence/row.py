@@ -31,6 +31,7 @@ class Row:
     foreign_sequence: int
     seen_sequence: int
     last_event_at: datetime
+    finished_steps: int
     epoch: int
     report_no: int
     report_hash: str
@@ -71,3 +72,4 @@ class NewBatch:
     epoch: int = 0  # 0: written by an executor, not by the runner
     report_no: int = 0
     report_hash: str = ""
+    finished_steps: int = 0  # of the execution, after these events

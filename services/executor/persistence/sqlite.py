@@ -20,6 +20,11 @@ from services.executor.persistence.transaction import LOCKED_COLUMNS, Transactio
 
 class SqliteTransaction(Transaction):
     NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+    # Not the rowid: it is given again after the newest row was deleted, and a watcher would miss the next.
+    POSITION = (
+        "(SELECT max(coalesce(max(position), 0) + 1, "
+        "1000 * CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)) FROM execution_events)"
+    )
 
     def __init__(self, driver: aiosqlite.Connection, connection: AsyncConnection, now: str) -> None:
         super().__init__(connection, now)
@@ -50,11 +55,20 @@ class SqliteTransaction(Transaction):
         return drafts
 
     async def insert(
-        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], on_conflict: str = ""
+        self,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        on_conflict: str = "",
+        *,
+        positioned: bool = False,
     ) -> None:
         if rows:
-            places = ", ".join("?" * len(columns))
-            statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places}) {on_conflict}"
+            names = [*columns, *(["position"] if positioned else [])]
+            places = ["?"] * len(columns) + ([self.POSITION] if positioned else [])
+            statement = (
+                f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(places)}) {on_conflict}"
+            )
             await self._driver.executemany(statement, [_stored(row) for row in rows])
 
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:

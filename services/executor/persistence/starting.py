@@ -64,6 +64,7 @@ def _record_beginning(draft: Draft, new: NewExecution, began: datetime, deadline
     events: list[Event] = [msgspec.structs.replace(new.created, time=began, deadline_at=deadline)]
     if new.forked is not None:
         events.append(msgspec.structs.replace(new.forked, time=began))
+        draft.set(finished_steps=len(new.forked.kept))
     draft.append(encode_events(events), len(events), began)
     draft.set(foreign_sequence=len(events))
 
@@ -87,6 +88,7 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         foreign_sequence=0,
         seen_sequence=0,
         last_event_at=began,
+        finished_steps=0,
         epoch=0,
         report_no=0,
         report_hash="",

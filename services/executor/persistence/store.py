@@ -9,8 +9,11 @@ from datetime import datetime, timedelta
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
 from flow_engine.payload import Payload
 from services.executor.persistence.appending import Appending
+from services.executor.persistence.changes import Changes
 from services.executor.persistence.claims import Claims
 from services.executor.persistence.contract import (
+    ChangeFilter,
+    ChangePage,
     Claim,
     ClaimedExecution,
     ExecutionFilter,
@@ -19,6 +22,7 @@ from services.executor.persistence.contract import (
     Move,
     NewExecution,
     Nudged,
+    Place,
     QueueState,
     Report,
     ReportReply,
@@ -64,6 +68,7 @@ class SqlExecutionPersistence:
         self._control = Control(self.database)
         self._sweep = Sweep(self.database)
         self._reading = Reading(self.database)
+        self._changes = Changes(self.database, self._reading.has_tag)
         self.workflows = SqlWorkflowStore(self.database)
 
     async def start(self) -> None:
@@ -194,6 +199,12 @@ class SqlExecutionPersistence:
 
     async def last_sequences(self, ids: Collection[ExecutionId]) -> dict[ExecutionId, tuple[int, str]]:
         return await self._reading.last_sequences(ids)
+
+    async def change_head(self, namespace: str = DEFAULT_NAMESPACE) -> Place:
+        return await self._changes.head(namespace)
+
+    async def changes(self, after: Place, where: ChangeFilter, limit: int) -> ChangePage:
+        return await self._changes.after(after, where, limit)
 
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         return await self._reading.nudges(owners)

@@ -93,6 +93,7 @@ workflow_executions = Table(
     Column("foreign_sequence", BigInteger, nullable=False),
     Column("seen_sequence", BigInteger, nullable=False),
     Column("last_event_at", Instant, nullable=False),
+    Column("finished_steps", Integer, nullable=False, server_default="0"),
     # The runner: fenced by epoch, numbered by report.
     Column("epoch", BigInteger, nullable=False),
     Column("report_no", BigInteger, nullable=False),
@@ -208,10 +209,16 @@ execution_events = Table(
     Column("report_hash", Text, nullable=False),
     Column("format", Integer, nullable=False),
     Column("events", LargeBinary, nullable=False),  # JSON array without sequences
+    # The stream of all changes: its order, and how the execution stands after these events.
+    Column("position", BigInteger, nullable=False, server_default="0"),  # 0: from before there was a stream
+    Column("status", Text, nullable=False, server_default=""),
+    Column("execution_mode", Text, nullable=False, server_default=""),
+    Column("finished_steps", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("execution_id", "first_sequence"),
     CheckConstraint("first_sequence >= 1 AND last_sequence >= first_sequence", name="sequences"),
     CheckConstraint("(epoch = 0) = (report_no = 0)", name="author"),
 )
+Index("ix_events_position", execution_events.c.namespace, execution_events.c.position)
 
 snapshots = Table(
     "snapshots",

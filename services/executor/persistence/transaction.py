@@ -23,6 +23,7 @@ from services.executor.persistence.tables import (
     workflow_executions,
 )
 
+EVENT_COLUMNS = [column.name for column in execution_events.columns if column.name != "position"]
 LOCKED_COLUMNS = ", ".join("NULL AS result" if name == "result" else name for name in COLUMNS)
 
 
@@ -41,6 +42,8 @@ class Transaction(ABC):
     """One transaction. Rows are locked in the order of their ids, so that two never wait for each other."""
 
     NOW: ClassVar[str]
+    POSITION: ClassVar[str]
+    """SQL expression: the place of a row that is inserted now in the stream of all changes. PROTOCOL 21."""
 
     def __init__(self, connection: AsyncConnection, now: str) -> None:
         self._connection = connection
@@ -65,9 +68,18 @@ class Transaction(ABC):
 
     @abstractmethod
     async def insert(
-        self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], on_conflict: str = ""
+        self,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        on_conflict: str = "",
+        *,
+        positioned: bool = False,
     ) -> None:
-        """Append rows in one statement. on_conflict: its ON CONFLICT clause."""
+        """Append rows in one statement.
+
+        on_conflict: its ON CONFLICT clause. positioned: column `position` is filled by POSITION.
+        """
 
     @abstractmethod
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
@@ -118,10 +130,11 @@ class Transaction(ABC):
             (
                 *(row.id, batch.first_sequence, batch.last_sequence, row.namespace),
                 *(batch.epoch, batch.report_no, batch.report_hash, FORMAT, batch.events),
+                *(status, row.execution_mode, batch.finished_steps),
             )
-            for row, batch in all_batches(drafts)
+            for row, status, batch in all_batches(drafts)
         ]
-        await self.insert(execution_events, [column.name for column in execution_events.columns], rows)
+        await self.insert(execution_events, EVENT_COLUMNS, rows, positioned=True)
 
     async def _keep(self, drafts: Sequence[Draft]) -> None:
         await self.insert_payloads(

@@ -21,8 +21,9 @@ from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
 from services.executor.access.caller import current_namespace
 from services.executor.bulk import control, is_done
+from services.executor.feed import cursor_of, place_of
 from services.executor.manager import ExecutionManager, View
-from services.executor.persistence.contract import ExecutionFilter, ExecutionRecord
+from services.executor.persistence.contract import ChangeFilter, ExecutionFilter, ExecutionRecord
 from services.executor.servicers import messages
 from services.executor.starts import DEFAULT_PRIORITY, StartRequest
 from services.executor.watch import News
@@ -229,6 +230,25 @@ class ExecutionServicer(ExecutionServiceServicer):
                 yield response
             cursor = news.cursor
 
+    async def WatchExecutions(  # noqa: N802
+        self, request: pb.WatchExecutionsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchExecutionsResponse]:
+        after = place_of(request.after_cursor) if request.after_cursor else None
+        async for page in self._manager.watch_all(change_filter_of(request.filter), after):
+            yield pb.WatchExecutionsResponse(
+                changes=map(messages.change, page.changes), cursor=cursor_of(page.reached)
+            )
+
+    async def ListChanges(  # noqa: N802
+        self, request: pb.ListChangesRequest, context: Context
+    ) -> pb.ListChangesResponse:
+        limit = page_size(request.limit, default=200, most=500, name="/limit")
+        after = place_of(request.after_cursor) if request.after_cursor else None
+        page = await self._manager.changes(change_filter_of(request.filter), after, limit)
+        return pb.ListChangesResponse(
+            changes=map(messages.change, page.changes), cursor=cursor_of(page.reached), more=page.more
+        )
+
     def _row(self, record: ExecutionRecord) -> pb.Execution:
         """What its row tells."""
         message = messages.execution(record)
@@ -343,6 +363,16 @@ def filter_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter) -> Executi
         tags=tuple(request.tags),
         created_after=messages.instant(request.created_after_time) if request.HasField(after) else None,
         created_before=messages.instant(request.created_before_time) if request.HasField(before) else None,
+        namespace=current_namespace(),
+    )
+
+
+def change_filter_of(message: pb.ChangeFilter) -> ChangeFilter:
+    return ChangeFilter(
+        workflow_id=message.workflow_id,
+        statuses=[messages.STATUS_NAME[status] for status in message.statuses if status],
+        mode=messages.MODE_NAME.get(message.mode, ""),
+        tags=tuple(message.tags),
         namespace=current_namespace(),
     )
 

@@ -16,7 +16,8 @@ from flow_engine.interpreter.steps import Step
 from flow_engine.payload import JsonValue, encode
 from flow_engine.v1 import execution_pb2 as pb
 from services.executor.bulk import Controlled
-from services.executor.persistence.contract import ExecutionRecord, StoredBatch
+from services.executor.feed import cursor_of
+from services.executor.persistence.contract import TERMINAL, Change, ExecutionRecord, StoredBatch
 from services.executor.progress import Progress
 from services.executor.waiting import WaitingReason
 
@@ -224,6 +225,57 @@ def event(execution_id: str, sequence: int, frame: bytes) -> pb.Event:
         node_id=head.node_id,
         frame_json=frame.decode(),
     )
+
+
+MOST_FACTS = 16
+
+
+class _Error(msgspec.Struct):
+    code: str = ""
+
+
+class _Fact(msgspec.Struct):
+    """What a change tells of an event."""
+
+    type: str
+    time: datetime
+    node_id: str = msgspec.field(default="", name="nodeId")
+    iteration: tuple[int, ...] = ()
+    error: _Error | None = None
+
+
+_facts = msgspec.json.Decoder(list[_Fact])
+
+
+def change(value: Change) -> pb.ExecutionChange:
+    facts = _facts.decode(value.events_json)
+    newest, first = facts[-1], value.last_sequence + 1 - len(facts)
+    failed = newest.type == "execution.failed" and newest.error is not None
+    return pb.ExecutionChange(
+        cursor=cursor_of(value.place),
+        execution_id=value.place.execution_id,
+        workflow_id=value.workflow_id,
+        workflow_name=value.workflow_name,
+        status=STATUS[value.status],
+        mode=MODE[value.mode],
+        sequence=value.last_sequence,
+        event_time=timestamp(newest.time),
+        progress=progress(progress_after(value)),
+        facts=[
+            pb.ChangedFact(sequence=sequence, type=fact.type, node_id=fact.node_id, iteration=fact.iteration)
+            for sequence, fact in list(enumerate(facts, first))[-MOST_FACTS:]
+        ],
+        event_count=len(facts),
+        error_code=newest.error.code if failed and newest.error else "",
+    )
+
+
+def progress_after(value: Change) -> Progress:
+    """As far as a change tells: the number of steps is known where there are no loops, or at the end."""
+    finished = value.finished_steps
+    if value.status in TERMINAL:
+        return Progress(finished, finished)
+    return Progress(finished, max(finished, value.node_count) if value.node_count else 0)
 
 
 def node_type(value: Mapping[str, JsonValue]) -> pb.NodeType:

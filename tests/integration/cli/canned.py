@@ -163,6 +163,14 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
         self._called(request, context)
         return pb.ListStepsResponse(steps=[pb.Step(node_id="late", status=pb.STEP_STATUS_SKIPPED)])
 
+    def WatchExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        yield pb.WatchExecutionsResponse(cursor="0")
+
+    def ListChanges(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return pb.ListChangesResponse(cursor="0")
+
     def PauseExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)
         return pb.PauseExecutionResponse(execution=self.execution, done=False)

@@ -83,6 +83,9 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
         self.batch = 1000  # events in one message of a watch
         self.port = 0
         self._server: grpc.aio.Server | None = None
+        self.changes: list[pb.ExecutionChange] = []
+        self.changed = asyncio.Event()
+        self.feed_page = 100  # changes in one message
 
     # Driven by tests ---------------------------------------------------------------------------
 
@@ -96,6 +99,16 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         await server.start()
         self._server = server
+
+    def change(self, execution_id: str = "e1", **fields: Any) -> str:
+        """One more change; its cursor."""
+        fields.setdefault("status", pb.EXECUTION_STATUS_RUNNING)
+        fields.setdefault("mode", pb.EXECUTION_MODE_QUEUED)
+        cursor = f"{len(self.changes) + 1:05d}"
+        self.changes.append(pb.ExecutionChange(cursor=cursor, execution_id=execution_id, **fields))
+        self.changed.set()
+        self.changed = asyncio.Event()
+        return cursor
 
     @property
     def running(self) -> bool:
@@ -181,6 +194,39 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
         run = await self._found(request.execution_id, context)
         first, limit = request.after_sequence, request.limit or 200
         return pb.ListEventsResponse(events=run.events[first : first + limit], last_sequence=len(run.events))
+
+    def _changes_after(self, request: Any, cursor: str, limit: int) -> tuple[list[pb.ExecutionChange], str]:
+        """What the filter finds among the next changes, and how far they were looked at."""
+        statuses = set(request.filter.statuses)
+        looked_at = [change for change in self.changes if change.cursor > cursor][:limit]
+        found = [change for change in looked_at if not statuses or change.status in statuses]
+        return found, looked_at[-1].cursor if looked_at else cursor
+
+    async def ListChanges(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._begin(request, context)
+        newest = self.changes[-1].cursor if self.changes else "00000"
+        if not request.after_cursor:
+            return pb.ListChangesResponse(cursor=newest)
+        found, cursor = self._changes_after(request, request.after_cursor, request.limit)
+        return pb.ListChangesResponse(changes=found, cursor=cursor, more=cursor < newest)
+
+    async def WatchExecutions(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        await self._begin(request, context)
+        self.open_watches += 1
+        cursor = request.after_cursor
+        try:
+            while True:
+                changed = self.changed
+                found, reached = self._changes_after(request, cursor, self.feed_page)
+                if reached > cursor:
+                    cursor = reached
+                    yield pb.WatchExecutionsResponse(changes=found, cursor=cursor)
+                else:
+                    await changed.wait()
+        finally:
+            self.open_watches -= 1
+            async with self.watch_ended:
+                self.watch_ended.notify_all()
 
     async def _control(self, request: Any, context: Any, answer_type: Any) -> Any:
         answer = await self._begin(request, context)
