@@ -11,20 +11,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SessionRequest(_message.Message):
-    __slots__ = ("worker_id", "slots", "free_slots", "hostname", "process_id", "version")
+    __slots__ = ("worker_id", "slots", "free_slots", "hostname", "process_id", "version", "capabilities")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     PROCESS_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     slots: int
     free_slots: int
     hostname: str
     process_id: int
     version: str
-    def __init__(self, worker_id: _Optional[str] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., hostname: _Optional[str] = ..., process_id: _Optional[int] = ..., version: _Optional[str] = ...) -> None: ...
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, worker_id: _Optional[str] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., hostname: _Optional[str] = ..., process_id: _Optional[int] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
     __slots__ = ("nudges",)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.commands import catalogue, definitions, executions, running, serving, steering
+from services.cli.commands import catalogue, definitions, executions, operations, running, serving, steering
 
 RUN = "Run and follow"
 STEER = "Steer"
 DEFINE = "Define"
+OPERATE = "Operate"
 SERVE = "Serve"
 
 app = typer.Typer(
@@ -41,6 +42,8 @@ app.command(rich_help_panel=DEFINE)(catalogue.nodes)
 app.command(rich_help_panel=DEFINE)(catalogue.schema)
 app.add_typer(definitions.workflows, name="workflows", rich_help_panel=DEFINE)
 app.add_typer(definitions.imports, name="import", rich_help_panel=DEFINE)
+app.command(rich_help_panel=OPERATE)(operations.workers)
+app.command(rich_help_panel=OPERATE)(operations.queue)
 app.command(rich_help_panel=SERVE)(serving.up)
 app.command(rich_help_panel=SERVE)(serving.executor)
 app.command(rich_help_panel=SERVE)(serving.worker)

@@ -1,4 +1,4 @@
-"""The executor as the command line sees it: two services on one channel."""
+"""The executor as the command line sees it: its public services on one channel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
+from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.cli.settings import ClientSettings
 
@@ -34,6 +35,7 @@ class Executor:
         self.address = settings.grpc_address
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
+        self.operations = OperationsServiceStub(channel)
 
 
 @contextmanager

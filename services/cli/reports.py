@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from flow_engine.v1 import workflow_pb2 as wf
 from services.cli.live import SYMBOLS
 from services.cli.output import pretty
 from services.cli.spans import format_ms, milliseconds_between
+from services.cli.tables import table as _table
 from services.gateway.documents import mode_word, status_word
 
 ASKED = {pb.PENDING_CONTROL_PAUSE: ", pause requested", pb.PENDING_CONTROL_CANCEL: ", cancel requested"}
@@ -166,16 +167,6 @@ def workflow_table(workflows: Iterable[wf.Workflow]) -> Table:
     for workflow in workflows:
         updated = _local(moment(workflow.updated_time))
         table.add_row(workflow.id, Text(workflow.name), str(workflow.version), updated)
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    numeric: Sequence[str] = ("TOOK", "TRIES", "VALUE", "THRESHOLD", "VERSION")
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column in numeric else "left", no_wrap=column != "", overflow="fold"
-        )
     return table
 
 

@@ -31,8 +31,10 @@ from services.executor.nudger import Nudger
 from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
+from services.executor.roster import Roster
 from services.executor.server import Readiness, listen, make_server
 from services.executor.servicers.execution_servicer import ExecutionServicer
+from services.executor.servicers.operations_servicer import OperationsServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
 from services.executor.servicers.workflow_servicer import WorkflowServicer
 from services.executor.sessions import Sessions
@@ -71,6 +73,7 @@ class Executor:
         )
         self._notifications = Notifications()
         self._sessions = Sessions(clock)
+        self._roster = Roster(self._store.operations, self._sessions, self.owner)
         self._hints: RedisHints | None = None
         if not settings.sqlite:  # there, no other executor could be told
             self._hints = RedisHints(
@@ -134,6 +137,7 @@ class Executor:
             ExecutionServicer(self.manager, registry),
             WorkflowServicer(self._store.workflows, definitions),
             WorkerServicer(persistence, self._sessions, self._callbacks),
+            OperationsServicer(self._store.operations),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -146,6 +150,7 @@ class Executor:
             self._sweeper,
             self._nudger,
             self._watches,
+            self._roster,
         ]
 
     async def start(self) -> str:

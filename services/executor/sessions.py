@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flow_engine.clock import Clock
 from services.executor.persistence.contract import Nudged
+from services.executor.persistence.operations import WorkerWord
 
 REPEAT_SECONDS = 2.0
 """A nudge that the runner has not acted on is pushed again after this long."""
@@ -15,16 +16,15 @@ REPEAT_SECONDS = 2.0
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One worker process."""
+    """One worker process. `word` is what it said of itself last."""
 
-    worker_id: str
-    slots: int = 0
-    free_slots: int = 0
-    hostname: str = ""
-    process_id: int = 0
-    version: str = ""
+    word: WorkerWord
     _pushed: dict[str, tuple[int, float]] = field(default_factory=dict)
     _queue: asyncio.Queue[tuple[Nudged, ...]] = field(default_factory=asyncio.Queue)
+
+    @property
+    def worker_id(self) -> str:
+        return self.word.worker_id
 
     def push(self, nudges: Iterable[Nudged], now: float) -> None:
         """Each news of an execution once, and again while the worker does not act."""
@@ -52,6 +52,7 @@ class Sessions:
     """Live sessions by worker id. A worker that comes back replaces its old session."""
 
     def __init__(self, clock: Clock) -> None:
+        self.changed: Callable[[], None] = lambda: None  # called when a worker has come or gone
         self._clock = clock
         self._sessions: dict[str, Session] = {}
 
@@ -60,10 +61,12 @@ class Sessions:
         if old is not None:
             old.end()
         self._sessions[session.worker_id] = session
+        self.changed()
 
     def close(self, session: Session) -> None:
         if self._sessions.get(session.worker_id) is session:
             del self._sessions[session.worker_id]
+            self.changed()
 
     def push(self, nudges: Mapping[str, Iterable[Nudged]]) -> None:
         """nudges: by worker id."""
@@ -83,4 +86,7 @@ class Sessions:
 
     @property
     def free_slots(self) -> int:
-        return sum(session.free_slots for session in self._sessions.values())
+        return sum(session.word.free_slots for session in self._sessions.values())
+
+    def words(self) -> list[WorkerWord]:
+        return [session.word for session in self._sessions.values()]

@@ -328,10 +328,10 @@ def execution_document(execution: pb.Execution, *, with_steps: bool) -> Executio
         pending_control=_word(pb.PendingControl.Name(execution.pending_control), "PENDING_CONTROL_")
         if execution.pending_control
         else UNSET,
-        created_at=_instant(execution, "created_time"),
-        started_at=_instant(execution, "started_time"),
-        completed_at=_instant(execution, "completed_time"),
-        deadline_at=_instant(execution, "deadline_time"),
+        created_at=instant_of(execution, "created_time"),
+        started_at=instant_of(execution, "started_time"),
+        completed_at=instant_of(execution, "completed_time"),
+        deadline_at=instant_of(execution, "deadline_time"),
         duration_ms=_span(execution),
         complexity=complexity_document(execution.complexity) if execution.HasField("complexity") else UNSET,
         input=_json(execution.input_json),
@@ -359,8 +359,8 @@ def step_document(step: pb.Step) -> StepDocument:
         iteration=list(step.iteration) or UNSET,
         status=_word(pb.StepStatus.Name(step.status), "STEP_STATUS_"),
         attempts=step.attempts,
-        started_at=_instant(step, "started_time"),
-        completed_at=_instant(step, "completed_time"),
+        started_at=instant_of(step, "started_time"),
+        completed_at=instant_of(step, "completed_time"),
         duration_ms=_span(step),
         output=_json(step.output_json),
         output_ref=PayloadRefDocument(hash=step.output_hash, bytes=step.output_bytes)
@@ -388,7 +388,7 @@ def complexity_document(analysis: pb.ComplexityAnalysis) -> ComplexityDocument:
             )
             for factor in analysis.factors
         ],
-        estimated_duration_ms=_milliseconds(analysis.estimated_duration),
+        estimated_duration_ms=milliseconds_of(analysis.estimated_duration),
         node_count=analysis.node_count,
         external_call_count=analysis.external_call_count,
         loop_count=analysis.loop_count,
@@ -417,7 +417,7 @@ def node_type_document(node_type: pb.NodeType) -> NodeTypeDocument:
         external=node_type.external,
         human=node_type.human,
         container=node_type.container,
-        typical_duration_ms=_milliseconds(node_type.typical_duration),
+        typical_duration_ms=milliseconds_of(node_type.typical_duration),
         example=_json(node_type.example_json),
     )
 
@@ -428,8 +428,8 @@ def workflow_document(workflow: wf.Workflow) -> WorkflowDocument:
         name=workflow.name,
         version=workflow.version,
         definition_hash=workflow.definition_hash,
-        created_at=_instant(workflow, "created_time"),
-        updated_at=_instant(workflow, "updated_time"),
+        created_at=instant_of(workflow, "created_time"),
+        updated_at=instant_of(workflow, "updated_time"),
         definition=_json(workflow.definition_json),
     )
 
@@ -478,7 +478,7 @@ def _json(text: str) -> Raw | UnsetType:
     return Raw(text) if text else UNSET
 
 
-def _instant(message: Any, field: str) -> datetime | UnsetType:
+def instant_of(message: Any, field: str) -> datetime | UnsetType:
     return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else UNSET
 
 
@@ -493,7 +493,7 @@ def _nanoseconds(moment: Timestamp | Duration) -> int:
     return moment.seconds * 1_000_000_000 + moment.nanos
 
 
-def _milliseconds(span: Duration) -> int:
+def milliseconds_of(span: Duration) -> int:
     return _nanoseconds(span) // 1_000_000
 
 
@@ -552,10 +552,10 @@ def _waiting(reason: pb.WaitingReason) -> WaitingReasonDocument:
     return WaitingReasonDocument(
         kind=reason.kind,
         explanation=reason.explanation,
-        until=_instant(reason, "until_time"),
+        until=instant_of(reason, "until_time"),
         node_ids=list(reason.node_ids),
         queue_position=reason.queue_position or UNSET,
-        queue_oldest_ms=_milliseconds(reason.queue_oldest_age)
+        queue_oldest_ms=milliseconds_of(reason.queue_oldest_age)
         if reason.HasField("queue_oldest_age")
         else UNSET,
     )

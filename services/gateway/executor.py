@@ -18,6 +18,7 @@ from flow_engine.clock import Clock
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
+from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.gateway.errors import OWN_WORDS, Refused, refusal_of
 from services.gateway.settings import Settings
@@ -25,6 +26,7 @@ from services.gateway.settings import Settings
 if TYPE_CHECKING:
     # The stubs as grpc.aio makes them exist for type checkers only.
     from flow_engine.v1.execution_pb2_grpc import ExecutionServiceAsyncStub
+    from flow_engine.v1.operations_pb2_grpc import OperationsServiceAsyncStub
     from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceAsyncStub
 
 CALL_SECONDS = 30.0
@@ -115,6 +117,7 @@ class Executor:
         self._stream_channels: list[_StreamChannel] = []
         self.executions: ExecutionServiceAsyncStub = ExecutionServiceStub(self._channel)
         self.workflows: WorkflowServiceAsyncStub = WorkflowServiceStub(self._channel)
+        self.operations: OperationsServiceAsyncStub = OperationsServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.gateway import executions, operations, runs, workflows
+from services.gateway import executions, operations, queue, runs, workflows
 from services.gateway.bodies import (
     CancelRequest,
     ControlRequest,
@@ -28,6 +28,7 @@ from services.gateway.documents import (
     WorkflowDocument,
     WorkflowPage,
 )
+from services.gateway.queue_documents import QueueDocument, WorkerList
 
 EXECUTION = "/api/workflow/execution/{executionId}"
 EVENT_STREAM = "text/event-stream"
@@ -272,6 +273,15 @@ API: tuple[Route, ...] = (
     Route(
         "GET", "/api/nodes", workflows.list_nodes, "Definitions", "List node types",
         answers={200: NodeTypeList},
+    ),
+    Route(
+        "GET", "/api/workers", queue.list_workers, "Operations", "List the workers that are alive",
+        "Whichever executor they hold their session with, those that have been there longest first.",
+        answers={200: WorkerList},
+    ),
+    Route(
+        "GET", "/api/queue", queue.get_queue, "Operations", "How deep the queue is, how old, of what",
+        answers={200: QueueDocument},
     ),
     Route(
         "GET", "/healthz", operations.check_health, "Operations", "Is this process alive?",

@@ -56,7 +56,7 @@ class ExecutorClient:
     def __init__(self, address: str, worker_id: str, capabilities: Sequence[str]) -> None:
         self.address = address
         self.worker_id = worker_id
-        self._capabilities = sorted(capabilities)
+        self.capabilities = sorted(capabilities)
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub: Any = WorkerServiceStub(self._channel)
         self._reports: list[PendingReport] = []
@@ -73,7 +73,7 @@ class ExecutorClient:
             worker_id=self.worker_id,
             claim_id=claim_id,
             free_slots=free_slots,
-            capabilities=self._capabilities,
+            capabilities=self.capabilities,
             snapshot_format=snapshots.FORMAT,
         )
         try:

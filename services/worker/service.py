@@ -121,4 +121,5 @@ class Worker:
             hostname=socket.gethostname(),
             process_id=os.getpid(),
             version=version("flow-execution-engine"),
+            capabilities=self._client.capabilities,
         )

@@ -33,6 +33,7 @@ from services.executor.persistence.control import Control
 from services.executor.persistence.database import Database, sqlite_path
 from services.executor.persistence.filelock import FileLock
 from services.executor.persistence.migrating import check_schema, migrate
+from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
 from services.executor.persistence.secrets import secret
 from services.executor.persistence.sweep import Sweep
@@ -47,7 +48,7 @@ class SqlExecutionPersistence:
 
     lease_seconds: of executions that workers claim. executor_lease_seconds: of immediate runs.
     now: SQL expression of the database's clock; for tests.
-    `workflows` keeps stored definitions in the same database.
+    `workflows` keeps stored definitions in the same database, `operations` tells operators what is there.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class SqlExecutionPersistence:
         self._reading = Reading(self.database)
         self._changes = Changes(self.database, self._reading.has_tag)
         self.workflows = SqlWorkflowStore(self.database)
+        self.operations = SqlOperations(self.database)
 
     async def start(self) -> None:
         """SQLite is migrated; PostgreSQL must be already.

@@ -328,3 +328,23 @@ workflow_versions = Table(
         name="fk_workflow_versions_definition",
     ),
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_id", Text, nullable=False),
+    _namespace(),  # workers serve all of them: it is always the default one
+    Column("executor_id", Text, nullable=False),  # that holds its session, or did last
+    Column("hostname", Text, nullable=False),
+    Column("process_id", BigInteger, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("free_slots", Integer, nullable=False),
+    Column("capabilities", Text, nullable=False),  # JSON list of strings
+    Column("started_at", Instant, nullable=False),  # heard of first
+    Column("seen_at", Instant, nullable=False),  # heard of last
+    Column("connected", Boolean, nullable=False),
+    Column("draining", Boolean, nullable=False),  # finishes what it has, gets nothing more
+    PrimaryKeyConstraint("worker_id"),
+)
+Index("ix_workers_seen", workers.c.seen_at)

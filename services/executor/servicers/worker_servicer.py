@@ -28,6 +28,7 @@ from services.executor.persistence.contract import (
     ReportReply,
     StoredBatch,
 )
+from services.executor.persistence.operations import WorkerWord
 from services.executor.servicers.messages import instant, timestamp
 from services.executor.sessions import Session, Sessions
 
@@ -52,8 +53,7 @@ class WorkerServicer(WorkerServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             return
-        session = Session(worker_id_of(first))
-        update(session, first)
+        session = Session(word_of(first))
         self._sessions.open(session)
         hearing = asyncio.create_task(hear(session, request_iterator))
         try:
@@ -127,15 +127,21 @@ async def hear(session: Session, requests: AsyncIterator[pb.SessionRequest]) -> 
     """Keep what the worker says of itself; its silence for ever is the session's end."""
     try:
         async for request in requests:
-            update(session, request)
+            session.word = word_of(request)
     finally:
         session.end()
 
 
-def update(session: Session, request: pb.SessionRequest) -> None:
-    session.slots, session.free_slots = request.slots, request.free_slots
-    session.hostname, session.process_id = request.hostname, request.process_id
-    session.version = request.version
+def word_of(request: pb.SessionRequest) -> WorkerWord:
+    return WorkerWord(
+        worker_id=worker_id_of(request),
+        hostname=request.hostname,
+        process_id=request.process_id,
+        version=request.version,
+        slots=request.slots,
+        free_slots=request.free_slots,
+        capabilities=tuple(request.capabilities),
+    )
 
 
 def worker_id_of(request: Any) -> str:

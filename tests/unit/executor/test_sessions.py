@@ -6,6 +6,7 @@ import pytest
 
 from flow_engine.ids import ExecutionId
 from services.executor.persistence.contract import Nudged
+from services.executor.persistence.operations import WorkerWord
 from services.executor.sessions import REPEAT_SECONDS, Session, Sessions
 from tests.unit.executor.stand_ins import HandClock
 
@@ -36,7 +37,7 @@ async def pushed(session: Session) -> list[int]:
 async def test_each_news_is_pushed_once_and_again_when_nobody_acts(
     sessions: Sessions, clock: HandClock
 ) -> None:
-    session = Session("worker:1")
+    session = Session(WorkerWord("worker:1"))
     sessions.open(session)
     for sequence in (5, 5, 5, 6, 6):
         sessions.push({"worker:1": [news(sequence)]})
@@ -48,7 +49,7 @@ async def test_each_news_is_pushed_once_and_again_when_nobody_acts(
 
 
 async def test_a_worker_that_comes_back_ends_its_old_session(sessions: Sessions) -> None:
-    old, new = Session("worker:1", free_slots=2), Session("worker:1", free_slots=3)
+    old, new = (Session(WorkerWord("worker:1", free_slots=free)) for free in (2, 3))
     sessions.open(old)
     sessions.open(new)
     assert await old.next() == ()

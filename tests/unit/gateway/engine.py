@@ -17,8 +17,13 @@ from grpc_status import rpc_status
 
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import operations_pb2 as ops
 from flow_engine.v1 import workflow_pb2 as wf
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
+from flow_engine.v1.operations_pb2_grpc import (
+    OperationsServiceServicer,
+    add_OperationsServiceServicer_to_server,
+)
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
 
 STATUS_AFTER = {
@@ -69,7 +74,7 @@ class Run:
         return bool(self.events) and self.events[-1].type in STATUS_AFTER
 
 
-class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
+class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServiceServicer):
     """Keeps its executions over `stop` and `start`, as a database would, and its port too."""
 
     def __init__(self) -> None:
@@ -93,6 +98,7 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add_ExecutionServiceServicer_to_server(self, server)
         add_WorkflowServiceServicer_to_server(self, server)
+        add_OperationsServiceServicer_to_server(self, server)
         checks = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -153,6 +159,12 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer):
         return await self._begin(request, context) or pb.StartExecutionResponse(
             execution=self.run().execution, created=True
         )
+
+    async def ListWorkers(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._begin(request, context) or ops.ListWorkersResponse()
+
+    async def GetQueue(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._begin(request, context) or ops.GetQueueResponse()
 
     async def StartAndWatchExecution(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         await self._begin(request, context)

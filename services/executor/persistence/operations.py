@@ -1,0 +1,234 @@
+"""What operators see: workers, whichever executor they talk to, and what the queue is made of.
+
+Workers are rows with heartbeats: each executor writes those that hold a session with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+
+from flow_engine.ids import DEFAULT_NAMESPACE
+from services.executor.persistence.database import Database
+from services.executor.persistence.tables import is_status, workers, workflow_executions
+from services.executor.persistence.transaction import Transaction
+
+SILENT_SECONDS = 15
+"""A worker that no executor has heard of for so long is not alive."""
+FORGOTTEN = timedelta(hours=1)
+"""After so long its row goes. Until then it is remembered that it was told to drain."""
+MOST_RUNNING = 100
+"""Executions that are listed of each worker."""
+MOST_GROUPS = 50
+
+_e = workflow_executions.c
+_w = workers.c
+_LEASED_COLUMNS = (
+    _e.id,
+    _e.lease_owner,
+    _e.workflow_id,
+    _e.workflow_name,
+    _e.started_at,
+    _e.lease_expires_at,
+)
+_WORKER_COLUMNS = tuple(column.name for column in workers.columns)
+_HEARD = ("executor_id", "slots", "free_slots", "capabilities", "seen_at", "connected")
+"""What a heartbeat changes of a worker that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerWord:
+    """What a worker says of itself."""
+
+    worker_id: str
+    hostname: str = ""
+    process_id: int = 0
+    version: str = ""
+    slots: int = 0
+    free_slots: int = 0
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    word: WorkerWord
+    executor_id: str
+    started_at: datetime
+    seen_at: datetime
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """An execution under a worker's lease."""
+
+    execution_id: str
+    owner: str
+    workflow_id: str
+    workflow_name: str
+    started_at: datetime
+    lease_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """A part of the queue. name: the priority, namespace or workflow id that it has in common."""
+
+    name: str
+    pending: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOverview:
+    now: datetime
+    pending: int
+    ready: int  # may be claimed now
+    running: int
+    waiting: int
+    oldest_pending_seconds: float | None
+    oldest_ready_seconds: float | None
+    priorities: Sequence[Depth]
+    namespaces: Sequence[Depth]
+    workflows: Sequence[Depth]
+
+
+class SqlOperations:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Workers ----------------------------------------------------------------------------------
+
+    async def heartbeat(self, executor_id: str, words: Collection[WorkerWord]) -> None:
+        """These hold a session with this executor; others that did hold none any more."""
+
+        async def work(transaction: Transaction) -> None:
+            now = await transaction.now()
+            rows = [_row(word, executor_id, now) for word in sorted(words, key=lambda word: word.worker_id)]
+            changes = ", ".join(f"{name} = excluded.{name}" for name in _HEARD)
+            await transaction.insert(
+                workers, _WORKER_COLUMNS, rows, f"ON CONFLICT (worker_id) DO UPDATE SET {changes}"
+            )
+            gone = and_(
+                _w.executor_id == executor_id,
+                _w.connected.is_(True),
+                _w.worker_id.not_in([word.worker_id for word in words]),
+            )
+            await transaction.execute(update(workers).where(gone).values(connected=False))
+            await transaction.execute(delete(workers).where(_w.seen_at < now - FORGOTTEN))
+
+        await self._database.write(work)
+
+    async def now(self) -> datetime:
+        return await self._database.time()
+
+    async def live_workers(self) -> list[LiveWorker]:
+        """Those that have been there longest come first."""
+        now = await self._database.time()
+        alive = and_(_w.connected.is_(True), _w.seen_at > now - timedelta(seconds=SILENT_SECONDS))
+        statement = select(workers).where(alive).order_by(_w.started_at, _w.worker_id)
+        return [_live_worker(row) for row in await self._database.read(statement)]
+
+    async def leased(self, namespace: str) -> list[Leased]:
+        """What workers run of a namespace, by worker, longest running first."""
+        place = func.row_number().over(partition_by=_e.lease_owner, order_by=(_e.started_at, _e.id))
+        of_workers = and_(
+            is_status("running"), _e.lease_owner.startswith("worker:"), _e.namespace == namespace
+        )
+        ranked = select(*_LEASED_COLUMNS, place.label("place")).where(of_workers).subquery()
+        statement = select(ranked).where(ranked.c.place <= MOST_RUNNING).order_by(ranked.c.place)
+        return [Leased(*row[: len(_LEASED_COLUMNS)]) for row in await self._database.read(statement)]
+
+    async def lease_counts(self) -> dict[str, int]:
+        """How many executions each owner has leased."""
+        statement = select(_e.lease_owner, func.count().label("number")).where(is_status("running"))
+        rows = await self._database.read(statement.group_by(_e.lease_owner))
+        return {row.lease_owner: row.number for row in rows}
+
+    # The queue --------------------------------------------------------------------------------
+
+    async def queue(self, namespace: str, *, every_namespace: bool) -> QueueOverview:
+        """every_namespace: tell how deep the queues of others are too."""
+        visible = sqlalchemy.true() if every_namespace else _e.namespace == namespace
+        pending = and_(is_status("pending"), visible)
+        now = await self._database.time()
+        count, oldest = await self._count(pending)
+        by_status = (
+            select(_e.status, func.count().label("number"))
+            .where(_e.completed_at.is_(None), visible)
+            .group_by(_e.status)
+        )
+        statuses = {row.status: row.number for row in await self._database.read(by_status)}
+        return QueueOverview(
+            now=now,
+            pending=count,
+            ready=count,
+            running=statuses.get("running", 0),
+            waiting=statuses.get("waiting", 0),
+            oldest_pending_seconds=_age(now, oldest),
+            oldest_ready_seconds=_age(now, oldest),
+            priorities=await self._depths(_e.priority, pending, now, by_name=True),
+            namespaces=await self._depths(_e.namespace, pending, now),
+            workflows=await self._depths(_e.workflow_id, and_(pending, _e.namespace == namespace), now),
+        )
+
+    async def _count(self, which: ColumnElement[bool]) -> tuple[int, datetime | None]:
+        statement = select(func.count().label("number"), func.min(_e.pending_since).label("oldest")).where(
+            which
+        )
+        (row,) = await self._database.read(statement)
+        return row.number, row.oldest
+
+    async def _depths(
+        self, column: ColumnElement[Any], which: ColumnElement[bool], now: datetime, *, by_name: bool = False
+    ) -> list[Depth]:
+        """The deepest parts; by_name: in the order of what they have in common."""
+        count, oldest = func.count().label("number"), func.min(_e.pending_since).label("oldest")
+        statement = select(column.label("name"), count, oldest).where(which).group_by(column)
+        ordered = statement.order_by(column) if by_name else statement.order_by(count.desc(), column)
+        return [
+            Depth(str(row.name), row.number, _age(now, row.oldest) or 0.0)
+            for row in await self._database.read(ordered.limit(MOST_GROUPS))
+        ]
+
+
+def _row(word: WorkerWord, executor_id: str, now: datetime) -> list[Any]:
+    values = {
+        "worker_id": word.worker_id,
+        "namespace": DEFAULT_NAMESPACE,
+        "executor_id": executor_id,
+        "hostname": word.hostname,
+        "process_id": word.process_id,
+        "version": word.version,
+        "slots": word.slots,
+        "free_slots": word.free_slots,
+        "capabilities": json.dumps(word.capabilities),
+        "started_at": now,
+        "seen_at": now,
+        "connected": True,
+        "draining": False,
+    }
+    return [values[name] for name in _WORKER_COLUMNS]
+
+
+def _live_worker(row: sqlalchemy.Row[Any]) -> LiveWorker:
+    word = WorkerWord(
+        worker_id=row.worker_id,
+        hostname=row.hostname,
+        process_id=row.process_id,
+        version=row.version,
+        slots=row.slots,
+        free_slots=row.free_slots,
+        capabilities=tuple(json.loads(row.capabilities)),
+    )
+    return LiveWorker(word, row.executor_id, row.started_at, row.seen_at, row.draining)
+
+
+def _age(now: datetime, since: datetime | None) -> float | None:
+    return None if since is None else max(0.0, (now - since).total_seconds())
