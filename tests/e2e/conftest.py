@@ -37,13 +37,13 @@ def make_stack(
         stack.stop()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def shared_stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     _valkey: PrivateValkey,
 ) -> Iterator[Stack]:
-    """A running stack on each database in turn, shared by the tests of a module that only use it."""
+    """A running stack on each database in turn, shared by all tests that only use it."""
     folder = tmp_path_factory.mktemp("stack")
     cluster: PostgresCluster | None = None
     if request.param == "sqlite":
