@@ -1,5 +1,6 @@
 import datetime
 
+from flow_engine.v1 import stats_pb2 as _stats_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers

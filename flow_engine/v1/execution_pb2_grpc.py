@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from flow_engine.v1 import execution_pb2 as flow__engine_dot_v1_dot_execution__pb2
+from flow_engine.v1 import stats_pb2 as flow__engine_dot_v1_dot_stats__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -139,6 +140,11 @@ class ExecutionServiceStub:
                 '/flow_engine.v1.ExecutionService/ListNodeTypes',
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.ListNodeTypesRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_execution__pb2.ListNodeTypesResponse.FromString,
+                _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/flow_engine.v1.ExecutionService/GetStats',
+                request_serializer=flow__engine_dot_v1_dot_stats__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_stats__pb2.GetStatsResponse.FromString,
                 _registered_method=True)
 
 
@@ -295,6 +301,13 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStats(self, request, context):
+        """Counts and measures the executions that ended within a range of time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExecutionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -397,6 +410,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListNodeTypes,
                     request_deserializer=flow__engine_dot_v1_dot_execution__pb2.ListNodeTypesRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_execution__pb2.ListNodeTypesResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=flow__engine_dot_v1_dot_stats__pb2.GetStatsRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_stats__pb2.GetStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -945,6 +963,33 @@ class ExecutionService:
             '/flow_engine.v1.ExecutionService/ListNodeTypes',
             flow__engine_dot_v1_dot_execution__pb2.ListNodeTypesRequest.SerializeToString,
             flow__engine_dot_v1_dot_execution__pb2.ListNodeTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/GetStats',
+            flow__engine_dot_v1_dot_stats__pb2.GetStatsRequest.SerializeToString,
+            flow__engine_dot_v1_dot_stats__pb2.GetStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

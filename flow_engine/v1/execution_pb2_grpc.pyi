@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from flow_engine.v1 import execution_pb2 as _execution_pb2
+from flow_engine.v1 import stats_pb2 as _stats_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -87,6 +88,8 @@ class ExecutionServiceStub:
     """Reports every problem of a definition at once. Starts nothing."""
     ListNodeTypes: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListNodeTypesRequest, _execution_pb2.ListNodeTypesResponse]
     """Describes every node type, with the JSON Schema of its config."""
+    GetStats: _grpc.UnaryUnaryMultiCallable[_stats_pb2.GetStatsRequest, _stats_pb2.GetStatsResponse]
+    """Counts and measures the executions that ended within a range of time."""
 
 @_typing.type_check_only
 class ExecutionServiceAsyncStub(ExecutionServiceStub):
@@ -147,6 +150,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Reports every problem of a definition at once. Starts nothing."""
     ListNodeTypes: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListNodeTypesRequest, _execution_pb2.ListNodeTypesResponse]  # type: ignore[assignment]
     """Describes every node type, with the JSON Schema of its config."""
+    GetStats: _aio.UnaryUnaryMultiCallable[_stats_pb2.GetStatsRequest, _stats_pb2.GetStatsResponse]  # type: ignore[assignment]
+    """Counts and measures the executions that ended within a range of time."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Starts, watches and controls executions.
@@ -324,5 +329,13 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_pb2.ListNodeTypesResponse, _abc.Awaitable[_execution_pb2.ListNodeTypesResponse]]:
         """Describes every node type, with the JSON Schema of its config."""
+
+    @_abc_1.abstractmethod
+    def GetStats(
+        self,
+        request: _stats_pb2.GetStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_pb2.GetStatsResponse, _abc.Awaitable[_stats_pb2.GetStatsResponse]]:
+        """Counts and measures the executions that ended within a range of time."""
 
 def add_ExecutionServiceServicer_to_server(servicer: ExecutionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.commands import catalogue, definitions, executions, operations, running, serving, steering
+from services.cli.commands import (
+    catalogue,
+    definitions,
+    executions,
+    figures,
+    operations,
+    running,
+    serving,
+    steering,
+)
 
 RUN = "Run and follow"
 STEER = "Steer"
@@ -28,6 +37,7 @@ app.command(rich_help_panel=RUN)(executions.ls)
 app.command(rich_help_panel=RUN)(executions.show)
 app.command(rich_help_panel=RUN)(running.events)
 app.command(rich_help_panel=RUN)(executions.value)
+app.command(rich_help_panel=RUN)(figures.stats)
 app.command(rich_help_panel=STEER)(steering.pause)
 app.command(rich_help_panel=STEER)(steering.resume)
 app.command(rich_help_panel=STEER)(steering.cancel)

@@ -61,7 +61,7 @@ def execution_table(executions: Iterable[pb.Execution]) -> Table:
             execution.workflow_id or execution.workflow_name,
             _colored(status),
             mode_word(execution.mode),
-            _local(moment(execution.created_time)),
+            local(moment(execution.created_time)),
             _took(execution),
             " ".join(execution.tags),
         )
@@ -72,7 +72,7 @@ def execution_report(execution: pb.Execution) -> Iterator[RenderableType]:
     """Head, reasons, steps, output or error, in this order."""
     name = execution.workflow_name or execution.workflow_id
     yield Text.assemble((name, "bold"), "  " if name else "", status_line(execution))
-    created = f"created {_local(moment(execution.created_time))}"
+    created = f"created {local(moment(execution.created_time))}"
     yield Text("  ".join(part for part in (created, f"took {_took(execution)}") if not part.endswith(" ")))
     if execution.retry_of:
         yield Text(f"retry of {execution.retry_of}")
@@ -80,7 +80,7 @@ def execution_report(execution: pb.Execution) -> Iterator[RenderableType]:
         yield Text(f"why: {execution.complexity.explanation}")
     if execution.HasField("waiting_reason"):
         reason = execution.waiting_reason
-        until = f"  until {_local(moment(reason.until_time))}" if reason.HasField("until_time") else ""
+        until = f"  until {local(moment(reason.until_time))}" if reason.HasField("until_time") else ""
         place = f"  number {reason.queue_position} in the queue" if reason.kind == "noWorker" else ""
         yield Text(f"waits: {reason.explanation or reason.kind}{place}{until}", style="yellow")
     yield ""
@@ -165,7 +165,7 @@ def node_type_report(node_type: pb.NodeType) -> Iterator[RenderableType]:
 def workflow_table(workflows: Iterable[wf.Workflow]) -> Table:
     table = _table("ID", "NAME", "VERSION", "UPDATED")
     for workflow in workflows:
-        updated = _local(moment(workflow.updated_time))
+        updated = local(moment(workflow.updated_time))
         table.add_row(workflow.id, Text(workflow.name), str(workflow.version), updated)
     return table
 
@@ -197,5 +197,5 @@ def moment(value: Timestamp) -> datetime:
     return value.ToDatetime(UTC)
 
 
-def _local(at: datetime) -> str:
+def local(at: datetime) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -40,6 +40,7 @@ from services.executor.servicers.workflow_servicer import WorkflowServicer
 from services.executor.sessions import Sessions
 from services.executor.settings import Settings
 from services.executor.starts import Starts
+from services.executor.stats.counting import Counting
 from services.executor.strategies.immediate import ImmediateExecutionStrategy, Means
 from services.executor.strategies.queued import QueuedExecutionStrategy
 from services.executor.sweeper import Sweeper
@@ -106,6 +107,7 @@ class Executor:
         self._feed = Feed(
             persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
         )
+        self.counting = Counting(self._store.statistics, persistence, settings.count_interval_seconds, clock)
         definitions = Definitions(registry, persistence, settings.definition_cache_size)
         thresholds = Thresholds(settings.queue_max_nodes, settings.queue_min_estimate_ms)
         starts = Starts(
@@ -134,7 +136,7 @@ class Executor:
         health_servicer = health.HealthServicer()
         self._readiness = Readiness(persistence, health_servicer)
         self._server = make_server(
-            ExecutionServicer(self.manager, registry),
+            ExecutionServicer(self.manager, registry, self._store.statistics, self._database_clock),
             WorkflowServicer(self._store.workflows, definitions),
             WorkerServicer(persistence, self._sessions, self._callbacks),
             OperationsServicer(self._store.operations),
@@ -151,6 +153,7 @@ class Executor:
             self._nudger,
             self._watches,
             self._roster,
+            self.counting,
         ]
 
     async def start(self) -> str:

@@ -49,6 +49,7 @@ class Settings:
     sweep_interval_seconds: float = 2.0
     dispatch_interval_seconds: float = 1.0
     nudge_interval_seconds: float = 0.25
+    count_interval_seconds: float = 2.0
     watch_poll_seconds: float = 1.0
     watch_heartbeat_seconds: float = 15.0
     shutdown_grace_seconds: float = 20.0

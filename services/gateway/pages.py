@@ -52,6 +52,7 @@ def landing_page(info: Mapping[str, Any], host: str) -> str:
         ("/openapi.json", "OpenAPI document"),
         ("/api/nodes", "node types"),
         ("/api/workflow/executions", "executions"),
+        ("/api/stats", "statistics"),
         ("/readyz", "readiness"),
         ("/metrics", "metrics"),
     )

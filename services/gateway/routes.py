@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.gateway import executions, operations, queue, runs, workflows
+from services.gateway import executions, operations, queue, runs, stats, workflows
 from services.gateway.bodies import (
     CancelRequest,
     ControlRequest,
@@ -269,6 +269,19 @@ API: tuple[Route, ...] = (
         "Delete a stored workflow",
         "Executions of it go on and stay readable.",
         answers={204: None}, refusals=(404,),
+    ),
+    Route(
+        "GET", "/api/stats", stats.get_stats, "Statistics", "Count and measure what ended",
+        "Executions that ended within a range: by workflow, node type, node and error, and as a series. "
+        "Counted within seconds of their end; counts stay when executions are deleted.",
+        params=(
+            _text("workflowId", "Executions of this workflow; all by default."),
+            _instant("from", "ISO 8601; 24 hours before the end by default."),
+            _instant("to", "ISO 8601; now by default."),
+            _whole("bucketMs", "Of the series: a multiple of 300000.", 300_000, 366 * 86_400_000),
+            _whole("limit", "The most workflows, types, nodes and errors to tell; 20 by default.", 1, 100),
+        ),
+        answers={200: stats.StatsDocument},
     ),
     Route(
         "GET", "/api/nodes", workflows.list_nodes, "Definitions", "List node types",

@@ -36,6 +36,7 @@ from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
 from services.executor.persistence.secrets import secret
+from services.executor.persistence.statistics import SqlStatistics
 from services.executor.persistence.sweep import Sweep
 from services.executor.persistence.workflows import SqlWorkflowStore
 
@@ -48,7 +49,8 @@ class SqlExecutionPersistence:
 
     lease_seconds: of executions that workers claim. executor_lease_seconds: of immediate runs.
     now: SQL expression of the database's clock; for tests.
-    `workflows` keeps stored definitions in the same database, `operations` tells operators what is there.
+    `workflows` keeps stored definitions in the same database, `statistics` figures about what ended;
+    `operations` tells operators what is there.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class SqlExecutionPersistence:
         self._changes = Changes(self.database, self._reading.has_tag)
         self.workflows = SqlWorkflowStore(self.database)
         self.operations = SqlOperations(self.database)
+        self.statistics = SqlStatistics(self.database)
 
     async def start(self) -> None:
         """SQLite is migrated; PostgreSQL must be already.

@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from flow_engine.interpreter.events import FORMAT
+from services.executor.persistence.contract import TERMINAL
 from services.executor.persistence.moves import Draft, all_batches
 from services.executor.persistence.row import COLUMNS, Fence
+from services.executor.persistence.stats_tables import ended_executions
 from services.executor.persistence.tables import (
     execution_events,
     outbox,
@@ -109,6 +111,7 @@ class Transaction(ABC):
         await self._append_events(changed)
         await self._keep(changed)
         await self._ring(changed)
+        await self._note_ended(changed)
 
     async def insert_executions(self, drafts: Sequence[tuple[Draft, dict[str, Any]]]) -> None:
         """Insert the rows of new executions; the dictionaries hold the columns that never change."""
@@ -147,6 +150,11 @@ class Transaction(ABC):
             rows,
             "ON CONFLICT (execution_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state",
         )
+
+    async def _note_ended(self, drafts: Sequence[Draft]) -> None:
+        """Terminal states absorb, so a draft that changed and is terminal has just ended."""
+        ended = [(draft.row.id, draft.row.namespace) for draft in drafts if draft.row.status in TERMINAL]
+        await self.insert(ended_executions, ("execution_id", "namespace"), ended, "ON CONFLICT DO NOTHING")
 
     async def _ring(self, drafts: Sequence[Draft]) -> None:
         rows = [

@@ -18,13 +18,17 @@ from flow_engine.ids import ExecutionId, content_hash
 from flow_engine.nodes.registry import NodeRegistry
 from flow_engine.payload import encode
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
 from services.executor.access.caller import current_namespace
 from services.executor.bulk import control, is_done
+from services.executor.database_clock import DatabaseClock
 from services.executor.feed import cursor_of, place_of
 from services.executor.manager import ExecutionManager, View
 from services.executor.persistence.contract import ChangeFilter, ExecutionFilter, ExecutionRecord
+from services.executor.persistence.statistics import SqlStatistics
 from services.executor.servicers import messages
+from services.executor.servicers.stats_messages import stats_query, stats_response
 from services.executor.starts import DEFAULT_PRIORITY, StartRequest
 from services.executor.watch import News
 
@@ -40,9 +44,17 @@ ANSWER_SECONDS = 0.25
 
 
 class ExecutionServicer(ExecutionServiceServicer):
-    def __init__(self, manager: ExecutionManager, registry: NodeRegistry) -> None:
+    def __init__(
+        self,
+        manager: ExecutionManager,
+        registry: NodeRegistry,
+        statistics: SqlStatistics,
+        clock: DatabaseClock,
+    ) -> None:
         self._manager = manager
         self._registry = registry
+        self._statistics = statistics
+        self._clock = clock
 
     # Starting ---------------------------------------------------------------------------------
 
@@ -84,6 +96,11 @@ class ExecutionServicer(ExecutionServiceServicer):
         self, request: pb.ListNodeTypesRequest, context: Context
     ) -> pb.ListNodeTypesResponse:
         return pb.ListNodeTypesResponse(node_types=map(messages.node_type, self._registry.describe()))
+
+    async def GetStats(self, request: st.GetStatsRequest, context: Context) -> st.GetStatsResponse:  # noqa: N802
+        waiting = [one.type for one in self._registry if one.human or one.called_back]
+        query = stats_query(request, self._clock.now(), current_namespace(), waiting)
+        return stats_response(query, await self._statistics.read(query))
 
     # Control ----------------------------------------------------------------------------------
 

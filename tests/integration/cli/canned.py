@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import execution_pb2_grpc, workflow_pb2_grpc
+from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1 import workflow_pb2 as wf
 
 RUN_ID = "01980000-0000-7000-8000-000000000001"
@@ -111,6 +112,7 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
         self.metadata: dict[str, str] = {}
         self.refuse: Any = None
         self.execution = execution(output_json=str(BIG))
+        self.stats = st.GetStatsResponse()
         self.history: Sequence[pb.Event] = COMPLETED
         self.cut_after: int | None = None  # events after which the next stream breaks, once
         self.released = threading.Event()  # streams of a history without an end stay open until it is set
@@ -233,6 +235,10 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
             type="logic.if", title="If", config_schema_json='{"type":"object"}', handles=["true", "false"]
         )
         return pb.ListNodeTypesResponse(node_types=[node_type])
+
+    def GetStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return self.stats
 
     def CreateWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)

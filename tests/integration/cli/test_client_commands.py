@@ -433,3 +433,23 @@ def test_help_is_there_at_once() -> None:
     assert time.perf_counter() - started < 2  # 0.2 s on an idle machine
     code = "import services.cli.app, sys; sys.exit('grpc' in sys.modules or 'rich.live' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_stats_are_a_report_for_people_and_json_for_programs(flow: Flow, canned: CannedExecutor) -> None:
+    assert "0 executions ended" in flow("stats").out
+
+    total = canned.stats.total
+    total.runs, total.completed, total.failed, total.success_rate = 1200, 1100, 100, 11 / 12
+    total.estimates.runs, total.estimates.close_rate = 10, 0.9
+    canned.stats.workflows.add(workflow_id="w").stats.CopyFrom(total)
+    canned.stats.slowest_nodes.add(workflow_id="w", node_id="slow", node_type="http.request", runs=1)
+    canned.stats.errors.add(code="BROKEN", count=100, message="it broke [red]")
+    canned.stats.throughput.add(completed=1)
+    report = flow("stats", "--since", "2h", "--bucket", "10m", "-w", "w").out
+    for told in ("1,200 executions", "91.7%", "90% within", "slow", "BROKEN", "it broke [red]", "█"):
+        assert told in report
+    asked = canned.requests[-1]
+    assert (asked.workflow_id, asked.bucket.seconds) == ("w", 600)
+
+    assert json.loads(flow("stats", "--json").out)["total"]["runs"] == 1200
+    assert flow("stats", "--bucket", "soon").code == ExitCode.BAD_USE

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import stats_pb2 as st
 from services.executor.bootstrap import Executor
 from services.worker.service import Worker
 from tests.integration.executor.conftest import Client, SlowServer, start_spec
@@ -427,3 +428,17 @@ async def test_a_stopping_executor_hands_its_runs_to_the_queue(
 async def events(client: Client, execution_id: str) -> list[pb.Event]:
     response = await client.executions.ListEvents(pb.ListEventsRequest(execution_id=execution_id))
     return list(response.events)
+
+
+async def test_what_ended_is_in_the_statistics(client: Client, executor: Executor, worker: Worker) -> None:
+    workflow = {**ADD_ONE, "id": "counted"}
+    await client.start(workflow, {"n": 1})
+    queued = await client.start(workflow, {"n": 1}, mode=QUEUED)
+    await client.ended(queued.execution.id)
+    await executor.counting.turn()
+    stats = await client.executions.GetStats(st.GetStatsRequest(workflow_id="counted"))
+    assert (stats.total.runs, stats.total.immediate, stats.total.queued) == (2, 1, 1)
+    assert stats.total.mode_regret.queued_short == 1
+    assert stats.total.HasField("queue_wait")
+    assert {one.node_id for one in stats.slowest_nodes} == {"a", "b"}
+    assert sum(point.completed for point in stats.throughput) == 2

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import operations_pb2 as ops
+from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1 import workflow_pb2 as wf
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
 from flow_engine.v1.operations_pb2_grpc import (
@@ -286,6 +287,9 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
 
     async def ValidateWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, pb.ValidateWorkflowResponse(valid=True))
+
+    async def GetStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, st.GetStatsResponse())
 
     async def ListNodeTypes(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, pb.ListNodeTypesResponse())

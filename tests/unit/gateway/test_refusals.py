@@ -155,7 +155,7 @@ async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncCli
         "/api/workflow/execution",
         "/api/../etc/passwd",
         "/%00",
-        "/api/stats",
+        "/api/statistics",
     ):
         response = await client.get(path)
         assert (response.status_code, response.json()["reason"]) == (404, "ROUTE_NOT_FOUND")

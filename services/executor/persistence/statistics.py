@@ -1,0 +1,354 @@
+"""Counting ended executions once, and reading the counts. Any number of executors may count at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, delete, desc, func, literal, or_, select
+from sqlalchemy import Table as SqlTable
+
+from flow_engine.interpreter.events import Failure
+from services.executor.persistence.database import Database
+from services.executor.persistence.stats_tables import (
+    ended_executions,
+    stats_buckets,
+    stats_counts,
+    stats_errors,
+    stats_subjects,
+)
+from services.executor.persistence.tables import workflow_executions
+from services.executor.persistence.transaction import Transaction
+from services.executor.stats.figures import Figures, Group, Histogram, Series, StatsQuery, TopError
+from services.executor.stats.periods import (
+    DAY,
+    FINE,
+    FINE_KEPT_SECONDS,
+    GRAINS,
+    HOUR,
+    HOURS_KEPT_SECONDS,
+    Span,
+    covering,
+    grains_of,
+)
+from services.executor.stats.tally import ALL, COUNTERS, NODE, NODE_TYPE, WORKFLOW, Ended, Subject, Tally
+
+_e = workflow_executions.c
+_KEY = ("namespace", "grain", "subject", "period")
+_SUMS = (*COUNTERS, "peak_memory")
+
+
+class _Estimate(msgspec.Struct, rename="camel"):
+    mode: str = ""
+    estimated_duration_ms: float | None = None
+
+
+class _Metadata(msgspec.Struct):
+    complexity: _Estimate | None = None
+
+
+_metadata = msgspec.json.Decoder(_Metadata)
+_failure = msgspec.json.Decoder(Failure)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRow:
+    """An execution that is to be counted; its steps are still in `result`, or in its history."""
+
+    ended: Ended
+    result: bytes | None
+
+
+class SqlStatistics:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Counting ---------------------------------------------------------------------------------
+
+    async def uncounted(self, limit: int) -> list[EndedRow]:
+        """Executions that ended and are not counted yet, oldest first."""
+        waiting = select(ended_executions.c.execution_id).order_by(ended_executions.c.execution_id)
+        columns = (
+            *(_e.id, _e.namespace, _e.workflow_id, _e.status, _e.execution_mode, _e.metadata, _e.retry_of),
+            *(_e.created_at, _e.started_at, _e.completed_at, _e.error, _e.definition_hash, _e.result),
+        )
+        statement = select(*columns).where(_e.id.in_(waiting.limit(limit)))
+        return [_ended(row) for row in await self._database.read(statement)]
+
+    async def count(self, executions: Sequence[Ended], also: AlsoCount | None = None) -> int:
+        """Add these to the counts, but for those that were counted meanwhile; how many were added."""
+        prepared = Tally.of(executions)
+
+        async def work(transaction: Transaction) -> int:
+            # One after the other: two that add to the same rows in another order would wait for each other.
+            await transaction.serialize("statistics")
+            ids = [ended.id for ended in executions]
+            columns = ended_executions.c
+            taken = delete(ended_executions).where(columns.execution_id.in_(ids))
+            fresh = {row[0] for row in await transaction.fetch(taken.returning(columns.execution_id))}
+            counted = [ended for ended in executions if ended.id in fresh]
+            await _add(transaction, prepared if len(fresh) == len(ids) else Tally.of(counted))
+            if also is not None:
+                await also(transaction, counted)
+            return len(counted)
+
+        return await self._database.write(work)
+
+    async def forget_old(self, now: int) -> None:
+        """Drop periods that larger ones stand for by now. now: seconds since 1970."""
+
+        async def work(transaction: Transaction) -> None:
+            for grain, kept in ((FINE, FINE_KEPT_SECONDS + DAY), (HOUR, HOURS_KEPT_SECONDS + DAY)):
+                for table in (stats_counts, stats_buckets, stats_errors):
+                    old = and_(table.c.grain == grain, table.c.period < now - kept)
+                    await transaction.execute(delete(table).where(old))
+
+        await self._database.write(work)
+
+    # Reading ----------------------------------------------------------------------------------
+
+    async def read(self, query: StatsQuery) -> Figures:
+        """Sums by SQL; what comes back is a few rows for each workflow, node and error that is told."""
+        spans = covering(query.start, query.end)
+        mine = query.workflow_id is not None
+        whole = Subject(WORKFLOW, query.workflow_id or "") if mine else Subject(ALL)
+        total = await self._groups(query, spans, whole.scope, (), "runs", only=whole)
+        workflows: list[Group] = []
+        if not mine:
+            workflows = await self._groups(query, spans, WORKFLOW, ("workflow_id",), "runs")
+        type_scope = NODE if mine else NODE_TYPE
+        types = await self._groups(query, spans, type_scope, ("node_type",), "runs")
+        node = ("workflow_id", "node_id", "node_type")
+        slowest = await self._groups(query, spans, NODE, node, "mean", without=query.waiting_types)
+        return Figures(
+            total=total[0] if total else Group({}, {}, {}),
+            workflows=workflows,
+            node_types=types,
+            slowest_nodes=slowest,
+            errors=await self._errors(query, spans),
+            series=await self._series(query, whole),
+            uncounted=await self._waiting(query.namespace),
+        )
+
+    async def _groups(
+        self,
+        query: StatsQuery,
+        spans: Sequence[Span],
+        scope: str,
+        names: Sequence[str],
+        order: str,
+        *,
+        only: Subject | None = None,
+        without: Collection[str] = (),
+    ) -> list[Group]:
+        """Counts of a scope by `names`, the largest first, with their histograms."""
+        subjects, counts, buckets = stats_subjects.c, stats_counts.c, stats_buckets.c
+        about = [subjects.namespace == query.namespace, subjects.scope == scope]
+        if query.workflow_id is not None and scope != NODE_TYPE:
+            about.append(subjects.workflow_id == query.workflow_id)
+        if without:
+            about.append(subjects.node_type.not_in(without))
+        if only is not None:
+            about.append(subjects.subject == only.key(query.namespace))
+        group = [subjects[name] for name in names]
+        totals = [
+            *(func.sum(counts[name]).label(name) for name in COUNTERS),
+            func.max(counts.peak_memory).label("peak_memory"),
+        ]
+        mean = func.sum(counts.duration_us) * 1.0 / func.sum(counts.timed)
+        statement = (
+            select(*group, *totals)
+            .select_from(stats_subjects.join(stats_counts, _same_subject(stats_counts)))
+            .where(*about, _within(stats_counts, spans))
+            .group_by(*group)
+            .having(func.sum(counts.timed if order == "mean" else counts.runs) > 0)
+            .order_by(desc(mean if order == "mean" else func.sum(counts.runs)), *group)
+            .limit(query.limit)
+        )
+        rows = await self._database.read(statement)
+        if not rows:
+            return []
+        keys = [tuple(row[: len(names)]) for row in rows]
+        if names:
+            about.append(or_(*(and_(*(c == v for c, v in zip(group, key, strict=True))) for key in keys)))
+        measured = (
+            select(*group, buckets.measure, buckets.bucket, func.sum(buckets.count).label("total"))
+            .select_from(stats_subjects.join(stats_buckets, _same_subject(stats_buckets)))
+            .where(*about, _within(stats_buckets, spans))
+            .group_by(*group, buckets.measure, buckets.bucket)
+        )
+        histograms: dict[tuple[str, ...], dict[str, Histogram]] = {}
+        for row in await self._database.read(measured):
+            histogram = histograms.setdefault(tuple(row[: len(names)]), {}).setdefault(row.measure, {})
+            histogram[row.bucket] = int(row.total)
+        return [
+            Group(
+                dict(zip(names, key, strict=True)),
+                {name: int(row._mapping[name] or 0) for name in _SUMS},
+                histograms.get(key, {}),
+            )
+            for key, row in zip(keys, rows, strict=True)
+        ]
+
+    async def _errors(self, query: StatsQuery, spans: Sequence[Span]) -> list[TopError]:
+        errors = stats_errors.c
+        about = [errors.namespace == query.namespace, _within(stats_errors, spans)]
+        if query.workflow_id is not None:
+            about.append(errors.workflow_id == query.workflow_id)
+        total = func.sum(errors.count).label("total")
+        newest = func.max(errors.execution_id).label("newest")
+        top = (
+            select(errors.code, errors.workflow_id, total, newest)
+            .where(*about)
+            .group_by(errors.code, errors.workflow_id)
+            .order_by(desc(total), errors.code, errors.workflow_id)
+            .limit(query.limit)
+        )
+        rows = await self._database.read(top)
+        if not rows:
+            return []
+        wanted = errors.execution_id.in_([row.newest for row in rows])
+        told = select(errors.execution_id, errors.message).where(*about, wanted).distinct()
+        messages = {row.execution_id: row.message for row in await self._database.read(told)}
+        return [
+            TopError(row.code, row.workflow_id, int(row.total), row.newest, messages.get(row.newest, ""))
+            for row in rows
+        ]
+
+    async def _series(self, query: StatsQuery, whole: Subject) -> Series:
+        counts = stats_counts.c
+        point = (counts.period - counts.period % query.bucket).label("point")
+        statement = (
+            select(
+                point,
+                func.sum(counts.completed).label("completed"),
+                func.sum(counts.failed).label("failed"),
+                func.sum(counts.cancelled).label("cancelled"),
+            )
+            .where(
+                counts.namespace == query.namespace,
+                counts.subject == whole.key(query.namespace),
+                _within(stats_counts, covering(query.start, query.end, grains_of(query.bucket))),
+            )
+            .group_by(point)
+        )
+        found = {
+            int(row.point): (int(row.completed), int(row.failed), int(row.cancelled))
+            for row in await self._database.read(statement)
+        }
+        first = query.start - query.start % query.bucket
+        return [(time, *found.get(time, (0, 0, 0))) for time in range(first, query.end, query.bucket)]
+
+    async def _waiting(self, namespace: str) -> int:
+        some = select(literal(1)).where(ended_executions.c.namespace == namespace).limit(100_000).subquery()
+        (row,) = await self._database.read(select(func.count().label("count")).select_from(some))
+        return int(row._mapping["count"])
+
+
+AlsoCount = Callable[[Transaction, Sequence[Ended]], Awaitable[None]]
+
+
+def _same_subject(table: SqlTable) -> ColumnElement[bool]:
+    return and_(table.c.namespace == stats_subjects.c.namespace, table.c.subject == stats_subjects.c.subject)
+
+
+def _within(table: SqlTable, spans: Sequence[Span]) -> ColumnElement[bool]:
+    columns = table.c
+    return or_(
+        *(
+            and_(columns.grain == span.grain, columns.period >= span.first, columns.period < span.end)
+            for span in spans
+        )
+    )
+
+
+async def _add(transaction: Transaction, tally: Tally) -> None:
+    """Rows in the order of their keys, one for each grain."""
+    subjects: dict[tuple[str, ...], list[Any]] = {}
+    sums: dict[tuple[str, int, int, int], Counter[str]] = {}
+    peaks: Counter[tuple[str, int, int, int]] = Counter()
+    buckets: Counter[tuple[str, int, int, int, str, int]] = Counter()
+    for (namespace, subject, fine), counts in tally.counts.items():
+        number = subject.key(namespace)
+        subjects[namespace, *subject] = [
+            *(namespace, subject.scope, number),
+            *(subject.workflow_id, subject.node_id, subject.node_type),
+        ]
+        for grain in GRAINS:
+            place = (namespace, grain, number, fine - fine % grain)
+            sums.setdefault(place, Counter()).update(counts.sums)
+            peaks[place] = max(peaks[place], counts.peak_memory)
+            for (measure, bucket), count in counts.buckets.items():
+                buckets[*place, measure, bucket] += count
+    await transaction.insert(
+        stats_subjects,
+        [column.name for column in stats_subjects.columns],
+        [row for _, row in sorted(subjects.items())],
+        "ON CONFLICT DO NOTHING",
+    )
+    await transaction.insert(
+        stats_counts,
+        (*_KEY, *_SUMS),
+        [[*place, *(sums[place][name] for name in COUNTERS), peaks[place]] for place in sorted(sums)],
+        _ADD_COUNTS,
+    )
+    await transaction.insert(
+        stats_buckets,
+        (*_KEY, "measure", "bucket", "count"),
+        [[*place, count] for place, count in sorted(buckets.items())],
+        "ON CONFLICT (namespace, grain, subject, period, measure, bucket) "
+        "DO UPDATE SET count = stats_buckets.count + excluded.count",
+    )
+    await _add_errors(transaction, tally)
+
+
+async def _add_errors(transaction: Transaction, tally: Tally) -> None:
+    rows: dict[tuple[str, int, int, str, str], tuple[int, str, str]] = {}
+    for (namespace, fine, workflow_id, code), error in tally.errors.items():
+        for grain in GRAINS:
+            key = (namespace, grain, fine - fine % grain, workflow_id, code)
+            count, newest, message = rows.get(key, (0, "", ""))
+            if error.execution_id > newest:
+                newest, message = error.execution_id, error.message
+            rows[key] = (count + error.count, newest, message)
+    await transaction.insert(
+        stats_errors,
+        [column.name for column in stats_errors.columns],
+        [[*key, *row] for key, row in sorted(rows.items())],
+        "ON CONFLICT (namespace, grain, period, workflow_id, code) DO UPDATE SET "
+        "count = stats_errors.count + excluded.count, execution_id = excluded.execution_id, "
+        "message = excluded.message",
+    )
+
+
+_ADD_COUNTS = (
+    "ON CONFLICT (namespace, grain, subject, period) DO UPDATE SET "
+    + ", ".join(f"{name} = stats_counts.{name} + excluded.{name}" for name in COUNTERS)
+    + ", peak_memory = CASE WHEN stats_counts.peak_memory > excluded.peak_memory "
+    "THEN stats_counts.peak_memory ELSE excluded.peak_memory END"
+)
+
+
+def _ended(row: Any) -> EndedRow:
+    decided = _metadata.decode(row.metadata).complexity or _Estimate()
+    error = None if row.error is None else _failure.decode(row.error)
+    ended = Ended(
+        id=row.id,
+        namespace=row.namespace,
+        workflow_id=row.workflow_id,
+        status=row.status,
+        mode=row.execution_mode,
+        decided_mode=decided.mode,
+        estimate_ms=decided.estimated_duration_ms,
+        retry_of=row.retry_of,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        error_code=error.code if error else "",
+        error_message=error.message[:500] if error else "",
+        definition_hash=row.definition_hash,
+    )
+    return EndedRow(ended, None if row.result is None else row.result.encode())

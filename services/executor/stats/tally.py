@@ -1,0 +1,194 @@
+"""What executions that ended add to the counts. Additions of many are summed before they are stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from flow_engine.interpreter.steps import Step
+from services.executor.stats.histogram import RATIO_UNIT, bucket_of
+from services.executor.stats.periods import FINE
+
+SHORT = timedelta(seconds=1)
+"""Whoever runs for less had no need of the queue."""
+CLOSE = 1.5
+"""An estimate within this factor of the truth was good."""
+
+DURATION, QUEUE_WAIT, RATIO = "duration", "wait", "ratio"
+
+ALL, WORKFLOW, NODE_TYPE, NODE = "all", "workflow", "type", "node"
+
+
+class Subject(NamedTuple):
+    """What counts are about. Fields that do not matter for the scope are empty."""
+
+    scope: str  # all, workflow, type, node
+    workflow_id: str = ""
+    node_id: str = ""
+    node_type: str = ""
+
+    def key(self, namespace: str) -> int:
+        """The same 63 bits everywhere: rows of counts name their subject by it."""
+        text = "\0".join((namespace, *self)).encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An execution that has ended, with all that is counted of it."""
+
+    id: str
+    namespace: str
+    workflow_id: str
+    status: str
+    mode: str  # that it ended in
+    decided_mode: str  # that it began in; empty: not known
+    estimate_ms: float | None
+    retry_of: str
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime
+    error_code: str = ""
+    error_message: str = ""
+    definition_hash: str = ""
+    steps: Sequence[Step] = ()
+    node_types: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def duration_us(self) -> int | None:
+        """Of running; None when it never began."""
+        return None if self.started_at is None else microseconds(self.started_at, self.completed_at)
+
+    @property
+    def promoted(self) -> bool:
+        return self.decided_mode == "immediate" and self.mode == "queued"
+
+
+COUNTERS = (
+    "runs",
+    "completed",
+    "failed",
+    "cancelled",
+    "immediate",
+    "retries",  # of executions: those that retry another one; of nodes: attempts beyond the first
+    "step_retries",
+    "promotions",
+    "queued_short",
+    "estimates",
+    "estimates_close",
+    "timed",  # of which duration_us is the sum
+    "duration_us",
+    "waited",
+    "wait_us",
+    "cpu_us",
+    "bytes_in",
+    "bytes_out",
+    "outside_calls",
+    "input_tokens",
+    "output_tokens",
+)
+"""All are sums; `peak_memory` beside them is a maximum."""
+
+Place = tuple[str, Subject, int]
+"""(namespace, subject, fine period)."""
+
+
+@dataclass(slots=True)
+class Counts:
+    sums: Counter[str] = field(default_factory=Counter)
+    peak_memory: int = 0
+    buckets: Counter[tuple[str, int]] = field(default_factory=Counter)  # by (measure, bucket)
+
+    def measure(self, name: str, value: float) -> None:
+        self.buckets[name, bucket_of(value)] += 1
+
+
+@dataclass(slots=True)
+class ErrorCount:
+    count: int = 0
+    execution_id: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Additions of any number of executions."""
+
+    counts: defaultdict[Place, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    errors: defaultdict[tuple[str, int, str, str], ErrorCount] = field(
+        default_factory=lambda: defaultdict(ErrorCount)
+    )
+    """By (namespace, fine period, workflow, code)."""
+
+    @classmethod
+    def of(cls, executions: Sequence[Ended]) -> Tally:
+        tally = cls()
+        for ended in executions:
+            tally.add(ended)
+        return tally
+
+    def add(self, ended: Ended) -> None:
+        period = int(ended.completed_at.timestamp()) // FINE * FINE
+        for subject in (Subject(ALL), Subject(WORKFLOW, ended.workflow_id)):
+            _add_execution(self.counts[ended.namespace, subject, period], ended)
+        for step in ended.steps:
+            if step.attempts and not step.kept:
+                node_type = ended.node_types.get(step.node_id, "")
+                for subject in (
+                    Subject(NODE_TYPE, node_type=node_type),
+                    Subject(NODE, ended.workflow_id, step.node_id, node_type),
+                ):
+                    _add_step(self.counts[ended.namespace, subject, period], step)
+        if ended.status == "failed":
+            error = self.errors[ended.namespace, period, ended.workflow_id, ended.error_code]
+            error.count += 1
+            if ended.id > error.execution_id:
+                error.execution_id, error.message = ended.id, ended.error_message
+
+
+def _add_execution(counts: Counts, ended: Ended) -> None:
+    sums, duration_us = counts.sums, ended.duration_us
+    sums["runs"] += 1
+    sums[ended.status] += 1
+    sums["immediate"] += ended.mode == "immediate"
+    sums["retries"] += bool(ended.retry_of)
+    sums["step_retries"] += sum(max(0, step.attempts - 1) for step in ended.steps if not step.kept)
+    sums["promotions"] += ended.promoted
+    if duration_us is None or ended.started_at is None:
+        return
+    sums["timed"] += 1
+    sums["duration_us"] += duration_us
+    counts.measure(DURATION, duration_us)
+    if ended.decided_mode == "queued":
+        wait_us = microseconds(ended.created_at, ended.started_at)
+        sums["waited"] += 1
+        sums["wait_us"] += wait_us
+        counts.measure(QUEUE_WAIT, wait_us)
+        sums["queued_short"] += ended.status == "completed" and duration_us < SHORT / timedelta(
+            microseconds=1
+        )
+    if ended.status == "completed" and ended.estimate_ms:
+        ratio = duration_us / 1000 / ended.estimate_ms
+        sums["estimates"] += 1
+        sums["estimates_close"] += 1 / CLOSE <= ratio <= CLOSE
+        counts.measure(RATIO, ratio * RATIO_UNIT)
+
+
+def _add_step(counts: Counts, step: Step) -> None:
+    sums = counts.sums
+    sums["runs"] += 1
+    sums[step.status] += 1
+    sums["retries"] += max(0, step.attempts - 1)
+    if step.started_at is not None and step.completed_at is not None:
+        duration_us = microseconds(step.started_at, step.completed_at)
+        sums["timed"] += 1
+        sums["duration_us"] += duration_us
+        counts.measure(DURATION, duration_us)
+
+
+def microseconds(start: datetime, end: datetime) -> int:
+    return max(0, (end - start) // timedelta(microseconds=1))

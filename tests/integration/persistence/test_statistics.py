@@ -1,0 +1,173 @@
+"""Counting what ended, once, and reading the counts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import msgspec
+import pytest
+
+from flow_engine.clock import SystemClock
+from flow_engine.interpreter.events import (
+    ExecutionCompleted,
+    ExecutionFailed,
+    Failure,
+    StepCompleted,
+    StepStarted,
+)
+from flow_engine.interpreter.journal import Entry, GiveUp
+from flow_engine.interpreter.steps import Result, Step
+from flow_engine.payload import encode
+from services.executor.persistence.contract import ImmediateRun
+from services.executor.persistence.database import OutcomeUnknown
+from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.stats.counting import Counting
+from services.executor.stats.figures import Figures, StatsQuery
+from services.executor.stats.histogram import quantile
+from services.executor.stats.periods import DAY, rounded_out
+from tests.integration.persistence.stage import START, Stage
+
+
+def counting(stage: Stage, store: SqlExecutionPersistence | None = None) -> Counting:
+    return Counting((store or stage.store).statistics, stage.store, 1.0, SystemClock())
+
+
+async def figures(stage: Stage, **changes: object) -> Figures:
+    now = int(stage.now.timestamp())
+    start, end = rounded_out(now - DAY, now + 1, now)
+    usual = {
+        "namespace": "default",
+        "workflow_id": None,
+        "start": start,
+        "end": end,
+        "bucket": 3600,
+        "limit": 20,
+    }
+    return await stage.store.statistics.read(StatsQuery(**{**usual, **changes}))  # type: ignore[arg-type]
+
+
+async def ends(
+    stage: Stage, milliseconds: int = 100, *, failure: Failure | None = None, **more: object
+) -> None:
+    """An immediate run of one step that took so long."""
+    began, ended = stage.now - timedelta(milliseconds=milliseconds), stage.now
+    step = Step("a", "failed" if failure else "completed", 2, began, ended, milliseconds)
+    result = encode(Result(steps=[step]))
+    if failure is None:
+        events = [ExecutionCompleted(time=ended, output=1)]
+        give_up = GiveUp("completed", result=result)
+        entry = Entry(events, give_up=give_up)
+    else:
+        give_up = GiveUp("failed", result=result, error=encode(failure))
+        entry = Entry([ExecutionFailed(time=ended, error=failure)], give_up=give_up)
+    new = stage.new("immediate", **more)  # type: ignore[arg-type]
+    created = msgspec.structs.replace(new.created, time=began)
+    decided = b'{"mode":"immediate","estimatedDurationMs":%d}' % milliseconds
+    await stage.store.create(
+        replace(new, created=created, complexity=decided), ImmediateRun("executor:1", entry)
+    )
+
+
+async def test_what_ended_is_counted_by_workflow_type_node_and_error(stage: Stage) -> None:
+    for milliseconds in (10, 20, 30):
+        await ends(stage, milliseconds, workflow_id="a")
+    await ends(stage, 1000, workflow_id="b", failure=Failure("BROKEN", "it broke"))
+    await ends(stage, namespace="other")
+    await counting(stage).turn()
+
+    told = await figures(stage)
+    assert {name: told.total.sums[name] for name in ("runs", "completed", "failed", "immediate")} == {
+        "runs": 4,
+        "completed": 3,
+        "failed": 1,
+        "immediate": 4,
+    }
+    assert [(group.names["workflow_id"], group.sums["runs"]) for group in told.workflows] == [
+        ("a", 3),
+        ("b", 1),
+    ]
+    median = quantile(told.workflows[0].histograms["duration"], 0.5)
+    assert median == pytest.approx(20_000, rel=0.05)
+    assert [(g.names, g.sums["runs"], g.sums["retries"]) for g in told.node_types] == [
+        ({"node_type": "flow.noop"}, 4, 4)
+    ]
+    assert [group.names["workflow_id"] for group in told.slowest_nodes] == ["b", "a"]
+    assert [(e.code, e.workflow_id, e.count, e.message) for e in told.errors] == [
+        ("BROKEN", "b", 1, "it broke")
+    ]
+    assert told.total.sums["estimates_close"] == 3
+    assert sum(point[1] for point in told.series) == 3
+    assert (await figures(stage, namespace="other")).total.sums["runs"] == 1
+
+    of_b = await figures(stage, workflow_id="b")
+    assert of_b.total.sums["runs"] == 1
+    assert [group.names["node_type"] for group in of_b.node_types] == ["flow.noop"]
+    assert not (await figures(stage, workflow_id="none")).total.sums
+    assert not (await figures(stage, waiting_types=("flow.noop",))).slowest_nodes
+
+
+async def test_two_executors_and_a_crash_count_nothing_twice(
+    stage: Stage, second_store: SqlExecutionPersistence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(20):
+        await ends(stage)
+    rows = await stage.store.statistics.uncounted(10)
+    await asyncio.gather(counting(stage).turn(), counting(stage, second_store).turn())
+    # Whoever read them before the others counted them adds nothing.
+    assert await stage.store.statistics.count([row.ended for row in rows]) == 0
+    assert (await figures(stage)).total.sums["runs"] == 20
+
+    await ends(stage)
+    database = stage.store.database
+    commit = database._commit
+    lost = iter([True])
+
+    async def committed_but_not_heard(transaction: object) -> None:
+        await commit(transaction)  # type: ignore[arg-type]
+        if next(lost, False):
+            raise OutcomeUnknown("lost")
+
+    monkeypatch.setattr(database, "_commit", committed_but_not_heard)
+    await counting(stage).turn()
+    assert (await figures(stage)).total.sums["runs"] == 21
+    assert (await figures(stage)).uncounted == 0
+
+
+async def test_every_way_to_end_is_counted(stage: Stage) -> None:
+    runner = await stage.claimed()
+    stage.pass_time(3)
+    await runner.report(StepStarted(time=stage.now, node_id="a", attempt=1))
+    await runner.report(StepCompleted(time=stage.now, node_id="a", attempt=1))
+    await runner.give_up(
+        GiveUp("completed", result=encode(Result(steps_in_history=True))),
+        ExecutionCompleted(time=stage.now, output=1),
+    )
+    pending = await stage.queued()
+    await stage.store.cancel(pending, "no need")
+    overdue = await stage.queued(timeout_ms=1000)
+    stage.pass_time(10)
+    assert await stage.store.fail_overdue() == [overdue]
+    assert (await figures(stage)).uncounted == 3
+    await counting(stage).turn()
+
+    told = await figures(stage)
+    sums = told.total.sums
+    assert (sums["runs"], sums["completed"], sums["cancelled"], sums["failed"]) == (3, 1, 1, 1)
+    assert sums["timed"] == 1
+    assert [error.code for error in told.errors] == ["TIMEOUT"]
+    assert [group.sums["runs"] for group in told.node_types] == [1]
+
+
+async def test_old_periods_give_way_to_larger_ones(stage: Stage) -> None:
+    await ends(stage)
+    await counting(stage).turn()
+    stage.pass_time(4 * DAY)
+    await counting(stage).turn()
+    assert stage.execute("SELECT DISTINCT grain FROM stats_counts ORDER BY 1") == [(3600,), (86400,)]
+    start = int(START.timestamp())
+    old = await figures(stage, start=start - start % 3600, end=start - start % 3600 + 3600)
+    assert old.total.sums["runs"] == 1
+    assert sum(point[1] for point in old.series) == 1
+    assert datetime.fromtimestamp(old.series[0][0], START.tzinfo) == START
