@@ -198,6 +198,25 @@ class QueueFull(Busy):
         )
 
 
+class Unauthenticated(FlowEngineError):
+    """Nobody knows who calls: no credentials, or none that hold."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(FlowEngineError):
+    """It is known who calls, and that one may not."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class TokenNotFound(FlowEngineError):
+    reason = "TOKEN_NOT_FOUND"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"there is no token {token_id!r}", tokenId=token_id)
+
+
 class Unavailable(FlowEngineError):
     """Something the engine needs does not answer; the same call may succeed later."""
 

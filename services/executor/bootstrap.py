@@ -16,6 +16,11 @@ from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId
 from flow_engine.nodes.registry import NodeRegistry, load_registry
 from flow_engine.nodes.services import SharedServices
+from services.executor.access.audit import Audit
+from services.executor.access.authenticator import Authenticator
+from services.executor.access.interceptor import AccessInterceptor
+from services.executor.access.live_calls import LiveCalls
+from services.executor.access.oidc import JwtVerifier, Keys
 from services.executor.analyzer import ComplexityAnalyzer, Thresholds
 from services.executor.announcing import AnnouncingPersistence
 from services.executor.callbacks import CallbackKeys
@@ -33,6 +38,7 @@ from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
 from services.executor.roster import Roster
 from services.executor.server import Readiness, listen, make_server
+from services.executor.servicers.access_servicer import AccessServicer
 from services.executor.servicers.execution_servicer import ExecutionServicer
 from services.executor.servicers.operations_servicer import OperationsServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
@@ -133,6 +139,16 @@ class Executor:
             workers=self._workers,
             told=self._told,
         )
+        self.authenticator = authenticator = Authenticator(
+            self._store.tokens,
+            self._database_clock,
+            clock,
+            required=settings.authentication_required,
+            static_token=settings.token,
+            verifier=JwtVerifier(settings.oidc, Keys(settings.oidc, clock)) if settings.oidc else None,
+        )
+        self.audit = Audit(self._store.audit_log, self._database_clock)
+        live_calls = LiveCalls(authenticator)
         health_servicer = health.HealthServicer()
         self._readiness = Readiness(persistence, health_servicer)
         self._server = make_server(
@@ -140,6 +156,8 @@ class Executor:
             WorkflowServicer(self._store.workflows, definitions),
             WorkerServicer(persistence, self._sessions, self._callbacks),
             OperationsServicer(self._store.operations),
+            AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
+            AccessInterceptor(authenticator, self.audit, live_calls),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -154,6 +172,8 @@ class Executor:
             self._watches,
             self._roster,
             self.counting,
+            live_calls,
+            self.audit,
         ]
 
     async def start(self) -> str:
@@ -187,6 +207,7 @@ class Executor:
         self._sessions.end_all()
         await self._immediate.drain(self._settings.shutdown_grace_seconds)
         await self._server.stop(STOP_SECONDS)
+        await self.audit.flush()
         for loop in reversed(self._loops):
             await loop.stop()
         if self._hints:

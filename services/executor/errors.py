@@ -55,6 +55,9 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     NotStorable: grpc.StatusCode.INVALID_ARGUMENT,
     errors.CallbackNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ValueNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.TokenNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
 }
 
 
@@ -154,10 +157,10 @@ def guarded(handler: Handler, method: str) -> Handler:
 def guarded_stream(handler: Handler, method: str) -> Handler:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         messages = handler(request, context)
-        if not hasattr(messages, "__aiter__"):  # reflection and health write to the context themselves
-            await messages
-            return
         try:
+            if not hasattr(messages, "__aiter__"):  # reflection and health write to the context themselves
+                await messages
+                return
             async with contextlib.aclosing(messages):
                 async for message in messages:
                     yield message

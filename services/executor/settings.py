@@ -21,6 +21,8 @@ from flow_engine.environment import (
     switch,
     whole,
 )
+from flow_engine.exposure import read_required, read_token, refuse_exposure
+from services.executor.access.oidc import ALGORITHMS, OidcSettings
 
 LEAST_SECRET_LENGTH = 32
 
@@ -37,6 +39,10 @@ class Settings:
     migrate: bool = False  # PostgreSQL too; SQLite always migrates
     insecure: bool = False
     log_level: str = "info"
+
+    authentication_required: bool = False
+    token: str = ""  # one more token, an administrator's of the default namespace
+    oidc: OidcSettings | None = None
 
     lease_seconds: float = 30.0
     immediate_lease_seconds: float = 10.0
@@ -88,6 +94,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         migrate=read("FLOW_MIGRATE", switch, False),
         insecure=read("FLOW_INSECURE", switch, False),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
+        authentication_required=read_required(environment, read),
+        token=read_token(environment, read),
+        oidc=read_oidc(environment, read),
         lease_seconds=read("FLOW_LEASE_SECONDS", number(1, 3600), 30.0),
         immediate_lease_seconds=read("FLOW_IMMEDIATE_LEASE_SECONDS", number(1, 3600), 10.0),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),
@@ -101,15 +110,50 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
         egress=egress_rules(read, joined(host, port), gateway_url(read), redis, database),
     )
-    if not loopback(settings.grpc_host) and not settings.insecure:
-        read.problems.append(
-            f"FLOW_GRPC_ADDRESS: {settings.grpc_address} can be reached from outside and there is no "
-            "authentication; set FLOW_INSECURE=1 to accept that"
-        )
+    refuse_exposure(
+        read,
+        "FLOW_GRPC_ADDRESS",
+        settings.grpc_host,
+        authenticated=settings.authentication_required,
+        tls=False,
+        insecure=settings.insecure,
+    )
     if 0 < len(settings.callback_secret) < LEAST_SECRET_LENGTH:  # not told: it would be logged
         read.problems.append(f"FLOW_CALLBACK_SECRET: has fewer than {LEAST_SECRET_LENGTH} characters")
     read.refuse_if_wrong()
     return settings
+
+
+def read_oidc(environment: Mapping[str, str], read: EnvironmentReader) -> OidcSettings | None:
+    issuer = read("FLOW_OIDC_ISSUER", provider_url, "")
+    audience = environment.get("FLOW_OIDC_AUDIENCE", "").strip()
+    if not issuer:
+        return None
+    if not audience:
+        read.problems.append("FLOW_OIDC_AUDIENCE: not set; without it tokens for others would be taken")
+    return OidcSettings(
+        issuer,
+        audience,
+        jwks_url=read("FLOW_OIDC_JWKS_URL", provider_url, ""),
+        role_claim=read("FLOW_OIDC_ROLE_CLAIM", str, "flow_role"),
+        namespace_claim=read("FLOW_OIDC_NAMESPACE_CLAIM", str, "flow_namespace"),
+        algorithms=read("FLOW_OIDC_ALGORITHMS", algorithms, ALGORITHMS),
+    )
+
+
+def provider_url(text: str) -> str:
+    """Keys that come in the clear could be anybody's."""
+    parts = urlsplit(text)
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback(parts.hostname or "")):
+        raise ValueError("is not of the form https://…")
+    return text
+
+
+def algorithms(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names or not set(names) <= set(ALGORITHMS):
+        raise ValueError(f"is not a list of {', '.join(ALGORITHMS)}")
+    return names
 
 
 def gateway_url(read: EnvironmentReader) -> str:

@@ -16,11 +16,16 @@ from flow_engine.ids import DEFAULT_NAMESPACE
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """subject: whom the audit log names. role: a row of the table of roles."""
+    """subject: names one credential or person; the audit log shows it. role: of the table of roles."""
 
     subject: str
     namespace: str
     role: str
+
+    @property
+    def local(self) -> bool:
+        """Nobody asked who it is."""
+        return self == LOCAL
 
 
 LOCAL = Caller("local", DEFAULT_NAMESPACE, "admin")

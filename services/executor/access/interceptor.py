@@ -1,22 +1,198 @@
-"""Finds out who calls before anything of the call is read."""
+"""Finds out who calls, and whether they may, before anything of the call is parsed.
+
+A call with a token, or with nothing, is decided before its message is even read. A TLS client's
+certificate is known to the handler only: then the message is read, and parsed after the decision.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from services.executor.access.caller import LOCAL, set_caller
+from flow_engine.errors import (
+    FlowEngineError,
+    InvalidRequest,
+    PermissionDenied,
+    Problem,
+)
+from services.executor.access.audit import Audit, Origin, target_of
+from services.executor.access.authenticator import Authenticator, Credential, bearer_of
+from services.executor.access.caller import LOCAL, Caller, set_caller
+from services.executor.access.live_calls import LiveCalls
+from services.executor.access.roles import Rule, may, rule_of
+
+Context = Any
+Handler = Callable[[Any, Any], Any]
+Decode = Callable[[bytes], Any]
+Metadata = list[tuple[str, str]]
+
+PEM_CERTIFICATE = "x509_pem_cert"
 
 
-class CallerInterceptor(grpc.aio.ServerInterceptor):
-    """Each RPC runs in a task of its own, so the caller that is set here is that of this call alone."""
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    caller: Caller
+    credential: Credential
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """certificates: whether clients may prove who they are by a TLS certificate.
+
+    Each RPC runs in a task of its own, so the caller that is set is that of this call alone.
+    """
+
+    def __init__(
+        self, authenticator: Authenticator, audit: Audit, live_calls: LiveCalls, *, certificates: bool = False
+    ) -> None:
+        self._authenticator = authenticator
+        self._audit = audit
+        self._live_calls = live_calls
+        self._certificates = certificates
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        set_caller(LOCAL)
-        return await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        guard = Guard(self, method, rule_of(method), metadata_of(handler_call_details))
+        try:
+            bearer = bearer_of([text for name, text in guard.metadata if name == "authorization"])
+            if bearer or not self._certificates:
+                guard.admitted = await self.admit(guard, Credential(bearer))
+        except FlowEngineError as error:
+            return grpc.stream_stream_rpc_method_handler(guard.refusing(error))
+        return guard.around(handler)
+
+    async def admit(self, guard: Guard, credential: Credential) -> Admitted:
+        """Raises Unauthenticated, PermissionDenied, Unavailable."""
+        if guard.rule.least == "anyone":
+            return Admitted(NOBODY if self._authenticator.required else LOCAL, Credential())
+        caller = await self._authenticator.caller_of(credential)
+        guard.admitted = Admitted(caller, credential)  # for the audit log, should it be refused
+        if not may(caller.role, guard.rule):
+            name = guard.method.rpartition("/")[2]
+            raise PermissionDenied(f"{caller.role} may not call {name}", role=caller.role, method=name)
+        return guard.admitted
+
+    def audit(self, guard: Guard, target: str, outcome: str, context: Context) -> None:
+        if guard.admitted is not None and guard.rule.audited:
+            origin = Origin.of(context.peer(), guard.metadata)
+            self._audit.record(guard.admitted.caller, guard.method, target, outcome, origin)
+
+    def holding(self, admitted: Admitted) -> contextlib.AbstractContextManager[None]:
+        return self._live_calls.holding(admitted.credential, admitted.caller)
+
+
+NOBODY = Caller("nobody", "", "")
+"""Whoever makes a call that proves its right by what it says."""
+
+
+class Guard:
+    """One call: what it brought along, and once it is known, who makes it."""
+
+    def __init__(self, access: AccessInterceptor, method: str, rule: Rule, metadata: Metadata) -> None:
+        self.method = method
+        self.rule = rule
+        self.metadata = metadata
+        self.admitted: Admitted | None = None
+        self._access = access
+
+    def around(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        """The handler behind this guard. Its messages come unparsed."""
+        decode, encode = handler.request_deserializer or bytes, handler.response_serializer
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, decode), None, encode)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, lambda raw: decoded(raw, decode)), None, encode
+            )
+        stream: Any = handler.stream_stream
+        return grpc.stream_stream_rpc_method_handler(
+            self._stream(stream, lambda raw: all_decoded(raw, decode)), None, encode
+        )
+
+    def refusing(self, error: FlowEngineError) -> Handler:
+        """Ends the call without reading its message."""
+
+        async def call(requests: Any, context: Context) -> None:
+            self._access.audit(self, "", error.reason, context)
+            raise error
+
+        return call
+
+    def _unary(self, handler: Handler, decode: Decode) -> Handler:
+        async def call(raw: bytes, context: Context) -> Any:
+            await self._enter(context)
+            request = decoded(raw, decode)
+            try:
+                response = await handler(request, context)
+            except FlowEngineError as error:
+                self._access.audit(self, target_of(request, None), error.reason, context)
+                raise
+            self._access.audit(self, target_of(request, response), "OK", context)
+            return response
+
+        return call
+
+    def _stream(self, handler: Handler, decode: Callable[[Any], Any]) -> Handler:
+        async def call(raw: Any, context: Context) -> AsyncIterator[Any]:
+            admitted = await self._enter(context)
+            request = decode(raw)
+            told = False
+            with self._access.holding(admitted):
+                try:
+                    messages = handler(request, context)
+                    if inspect.isawaitable(messages):  # reflection and health write to the context
+                        await messages
+                        return
+                    async with contextlib.aclosing(messages):
+                        async for message in messages:
+                            if not told:
+                                told = True
+                                self._access.audit(self, target_of(None, message), "OK", context)
+                            yield message
+                except FlowEngineError as error:
+                    if not told:
+                        self._access.audit(self, "", error.reason, context)
+                    raise
+
+        return call
+
+    async def _enter(self, context: Context) -> Admitted:
+        if self.admitted is None:
+            self.admitted = await self._access.admit(self, Credential(certificate=certificate_of(context)))
+        set_caller(self.admitted.caller)
+        return self.admitted
+
+
+def metadata_of(details: grpc.HandlerCallDetails) -> Metadata:
+    return [(name, value) for name, value in details.invocation_metadata or () if isinstance(value, str)]
+
+
+def certificate_of(context: Context) -> bytes:
+    """Of the TLS client, verified; empty where there is none."""
+    found = context.auth_context().get(PEM_CERTIFICATE, ())
+    return bytes(found[0]) if found else b""
+
+
+def decoded(raw: bytes, decode: Decode) -> Any:
+    """Raises InvalidRequest for bytes that are no such message."""
+    try:
+        return decode(raw)
+    except Exception as error:
+        message = "the bytes of the message cannot be parsed"
+        raise InvalidRequest([Problem("", "MALFORMED_MESSAGE", message)]) from error
+
+
+async def all_decoded(raw: AsyncIterator[bytes], decode: Decode) -> AsyncIterator[Any]:
+    async for one in raw:
+        yield decoded(one, decode)

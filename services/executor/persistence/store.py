@@ -38,6 +38,7 @@ from services.executor.persistence.reading import Reading
 from services.executor.persistence.secrets import secret
 from services.executor.persistence.statistics import SqlStatistics
 from services.executor.persistence.sweep import Sweep
+from services.executor.persistence.tokens import SqlAuditLog, SqlTokenStore
 from services.executor.persistence.workflows import SqlWorkflowStore
 
 LEASE_SECONDS = 30.0
@@ -50,7 +51,7 @@ class SqlExecutionPersistence:
     lease_seconds: of executions that workers claim. executor_lease_seconds: of immediate runs.
     now: SQL expression of the database's clock; for tests.
     `workflows` keeps stored definitions in the same database, `statistics` figures about what ended;
-    `operations` tells operators what is there.
+    `operations` tells operators what is there, `tokens` who may call, `audit_log` who changed what.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class SqlExecutionPersistence:
         self.workflows = SqlWorkflowStore(self.database)
         self.operations = SqlOperations(self.database)
         self.statistics = SqlStatistics(self.database)
+        self.tokens = SqlTokenStore(self.database)
+        self.audit_log = SqlAuditLog(self.database)
 
     async def start(self) -> None:
         """SQLite is migrated; PostgreSQL must be already.

@@ -348,3 +348,38 @@ workers = Table(
     PrimaryKeyConstraint("worker_id"),
 )
 Index("ix_workers_seen", workers.c.seen_at)
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("id", Text, nullable=False),
+    _namespace(),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("token_hash", Text, nullable=False),  # SHA-256 of the whole token
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("role IN ('viewer', 'operator', 'author', 'worker', 'admin')", name="role"),
+)
+Index("ix_access_tokens_newest", access_tokens.c.namespace, access_tokens.c.created_at)
+
+# Append-only: a trigger refuses updates.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Text, nullable=False),  # UUIDv7
+    _namespace(),
+    Column("time", Instant, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("client_address", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+Index("ix_audit_log_newest", audit_log.c.namespace, audit_log.c.time, audit_log.c.id)

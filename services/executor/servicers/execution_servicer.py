@@ -13,14 +13,15 @@ import grpc
 import msgspec
 from google.protobuf.duration_pb2 import Duration
 
-from flow_engine.errors import InvalidRequest, Problem
+from flow_engine.errors import InvalidRequest, PermissionDenied, Problem
 from flow_engine.ids import ExecutionId, content_hash
 from flow_engine.nodes.registry import NodeRegistry
 from flow_engine.payload import encode
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer
-from services.executor.access.caller import current_namespace
+from services.executor.access.caller import current_caller, current_namespace
+from services.executor.access.roles import may_define
 from services.executor.bulk import control, is_done
 from services.executor.database_clock import DatabaseClock
 from services.executor.feed import cursor_of, place_of
@@ -293,6 +294,13 @@ class ExecutionServicer(ExecutionServiceServicer):
 
 
 def start_request(spec: pb.StartSpec) -> StartRequest:
+    """Raises PermissionDenied for a definition from a caller that may only run stored ones."""
+    caller = current_caller()
+    if spec.workflow_json and not may_define(caller.role):
+        raise PermissionDenied(
+            f"{caller.role} may run stored workflows; a definition of its own needs the role author",
+            role=caller.role,
+        )
     options = spec.options
     body = pb.StartSpec()
     body.CopyFrom(spec)
@@ -312,7 +320,7 @@ def start_request(spec: pb.StartSpec) -> StartRequest:
         ),
         request_id=spec.request_id,
         request_hash=content_hash(body.SerializeToString(deterministic=True)) if spec.request_id else "",
-        namespace=current_namespace(),
+        namespace=caller.namespace,
     )
 
 
