@@ -14,6 +14,8 @@ from tests.infra.valkey import PrivateValkey
 from tests.infra.witness import Witness
 
 databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+modes = pytest.mark.parametrize(("mode", "database"), [("immediate", "postgresql"), ("queued", "sqlite")])
+"""Each mode on one database: `tests.chaos` tries them all."""
 
 
 def queued(stack: Stack, workflow: workflows.Workflow) -> str:
@@ -39,8 +41,7 @@ def test_another_worker_finishes_what_a_killed_one_ran(
     assert len({call["key"] for call in witness.calls("/held")}) == 1, "an attempt repeats its key"
 
 
-@databases
-@pytest.mark.parametrize("mode", ["immediate", "queued"])
+@modes
 def test_everything_accepted_ends_after_the_executor_was_killed(
     make_stack: MakeStack, witness: Witness, database: str, mode: str
 ) -> None:
@@ -112,8 +113,7 @@ def test_starts_are_accepted_and_run_while_redis_is_down(
     assert stack.until(execution_id, "completed", "failed")["status"] == "completed"
 
 
-@databases
-@pytest.mark.parametrize("mode", ["immediate", "queued"])
+@modes
 def test_an_approval_is_answered_after_all_services_were_restarted(
     make_stack: MakeStack, database: str, mode: str
 ) -> None:

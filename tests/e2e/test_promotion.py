@@ -12,8 +12,6 @@ from tests.e2e.conftest import MakeStack
 from tests.infra.stack import Stack
 from tests.infra.witness import Witness
 
-databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-
 
 def three_calls(url: str) -> workflows.Workflow:
     workflow = workflows.calls(url, "a", "b", "c")
@@ -90,8 +88,7 @@ def test_what_must_wait_or_would_take_too_long_is_handed_on_at_once(
     shared_stack.control(execution_id, "cancel")
 
 
-@databases
-@pytest.mark.parametrize("reason", ["shutdown", "executorLost"])
+@pytest.mark.parametrize(("reason", "database"), [("shutdown", "sqlite"), ("executorLost", "postgresql")])
 def test_a_run_outlives_its_executor(
     make_stack: MakeStack, witness: Witness, database: str, reason: str
 ) -> None:

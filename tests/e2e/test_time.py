@@ -13,8 +13,6 @@ from tests.infra.stack import Stack
 from tests.infra.witness import Witness
 from tests.integration.persistence.stage import execute
 
-databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-
 
 def restart(stack: Stack) -> None:
     stack.worker.stop()
@@ -34,11 +32,8 @@ def chain(*nodes: dict[str, Any]) -> workflows.Workflow:
     return {"nodes": list(nodes), "edges": edges}
 
 
-@databases
-def test_a_delay_of_a_day_is_kept_over_a_restart(
-    make_stack: MakeStack, witness: Witness, database: str
-) -> None:
-    stack = make_stack(database).start()
+def test_a_delay_of_a_day_is_kept_over_a_restart(make_stack: MakeStack, witness: Witness) -> None:
+    stack = make_stack("sqlite").start()
     delay = {"id": "t", "type": "logic.delay", "config": {"durationMs": 86_400_000}}
     after = {"id": "after", "type": "http.request", "config": {"url": f"{witness.url}/after"}}
     execution_id = stack.run(chain(delay, after), mode="immediate")["executionId"]
@@ -55,11 +50,8 @@ def test_a_delay_of_a_day_is_kept_over_a_restart(
     assert len(witness.calls("/after")) == 1
 
 
-@databases
-def test_a_long_back_off_is_kept_over_a_restart(
-    make_stack: MakeStack, witness: Witness, database: str
-) -> None:
-    stack = make_stack(database).start()
+def test_a_long_back_off_is_kept_over_a_restart(make_stack: MakeStack, witness: Witness) -> None:
+    stack = make_stack("postgresql").start()
     call = {
         "id": "call",
         "type": "http.request",
