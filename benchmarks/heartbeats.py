@@ -44,6 +44,9 @@ class Memory:
         await asyncio.sleep(0)
         return Receipt(True, first)
 
+    async def sure(self) -> None:
+        pass
+
     def database_now(self) -> datetime:
         return datetime.now(UTC)
 

@@ -60,6 +60,10 @@ class Journal(Protocol):
 
     async def commit(self, entry: Entry) -> Receipt: ...
 
+    async def sure(self) -> None:
+        """Returns once the lease was renewed lately enough to begin an outside effect under it."""
+        ...
+
     def database_now(self) -> datetime:
         """The database's clock at the claim plus what has passed since, monotonically."""
         ...

@@ -300,6 +300,7 @@ class Runner:
             await asyncio.shield(
                 self._spawn(self._recorder.durable())
             )  # a cancelled step must not undo a commit
+            await self._journal.sure()
         context = NodeContext(
             execution_id=self.execution_id,
             node_id=node.id,

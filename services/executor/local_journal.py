@@ -82,6 +82,9 @@ class LocalJournal:
                 self._promoted()
             return receipt
 
+    async def sure(self) -> None:
+        """It is: the same process commits the start of the effect."""
+
     def database_now(self) -> datetime:
         return self._database_clock.now()
 

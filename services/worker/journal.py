@@ -25,6 +25,10 @@ class Lease(Protocol):
 
     def seconds_left(self) -> float: ...
 
+    async def sure(self) -> None:
+        """Returns while less than half of it has passed; else once it is renewed."""
+        ...
+
 
 class RemoteJournal:
     """Reports entries one by one; each carries the next number, repeated until it is answered."""
@@ -42,6 +46,9 @@ class RemoteJournal:
     @property
     def seen_sequence(self) -> int:
         return self._seen
+
+    async def sure(self) -> None:
+        await self._lease.sure()
 
     def database_now(self) -> datetime:
         return self._claimed_at + timedelta(seconds=time.monotonic() - self._started)

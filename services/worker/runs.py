@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -42,12 +42,22 @@ class Run:
     runner: Runner | SolitaryRun | None = None
     task: asyncio.Task[None] | None = None
     journal: RemoteJournal | None = None
+    doubtful_from: float = 0.0  # half of the lease has passed without renewal
+    renewals: asyncio.Event = field(default_factory=asyncio.Event)
 
     def seconds_left(self) -> float:
         return self.sure_until - time.monotonic()
 
     def renewed(self, asked_at: float) -> None:
         self.sure_until = asked_at + self.lease_seconds - min(LEASE_MARGIN_SECONDS, self.lease_seconds / 5)
+        self.doubtful_from = asked_at + self.lease_seconds / 2
+        self.renewals.set()
+
+    async def sure(self) -> None:
+        """PROTOCOL 5: in the second half of a lease that is not renewed no outside effect begins."""
+        while time.monotonic() >= self.doubtful_from:
+            self.renewals.clear()
+            await self.renewals.wait()
 
     def lost(self) -> None:
         if self.runner is not None:

@@ -93,6 +93,9 @@ class _UntilKilled:
     def seconds_left(self) -> float:
         return float("inf")
 
+    async def sure(self) -> None:
+        pass
+
 
 async def carry(address: str, worker_id: str, egress: EgressRules) -> None:
     """The child's side: one execution, from claim to end."""

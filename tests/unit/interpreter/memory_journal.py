@@ -89,6 +89,9 @@ class MemoryJournal:
         self._busy = False
         self._newest: datetime | None = None
 
+    async def sure(self) -> None:
+        pass
+
     def database_now(self) -> datetime:
         return database_now()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from flow_engine.v1 import worker_pb2 as pb
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
-from services.worker.runs import Runs
+from services.worker.runs import Run, Runs
 
 
 class Carrying(Runs):
@@ -131,3 +132,17 @@ async def test_a_report_that_is_refused_harms_no_other_in_its_batch(client: Exec
 async def test_a_claim_that_is_refused_can_be_made_again(client: ExecutorClient) -> None:
     with pytest.raises(ExecutorUnreachable):
         await client.claim_next("claim", 1)
+
+
+async def test_no_outside_effect_begins_in_the_second_half_of_a_lease_that_is_not_renewed() -> None:
+    now = time.monotonic()
+    run = Run("x", 1, lease_seconds=30, sure_until=now)
+    run.renewed(now - 10)
+    await run.sure()
+
+    run.renewed(now - 20)
+    beginning = asyncio.create_task(run.sure())
+    await asyncio.sleep(0)
+    assert not beginning.done()
+    run.renewed(now)
+    await beginning
