@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+
+import structlog
 
 from flow_engine.environment import EXIT_CONFIGURATION
 from flow_engine.errors import Unavailable
@@ -15,6 +18,10 @@ from services.executor.persistence.filelock import DatabaseInUse
 from services.executor.persistence.migrating import SchemaMismatch
 from services.executor.server import AddressInUse
 from services.executor.settings import Settings
+
+log = structlog.get_logger()
+
+CLOSE_SECONDS = 10.0
 
 REFUSALS = (InvalidDatabaseUrl, DatabaseInUse, SchemaMismatch, AddressInUse, NodeTypeError, Unavailable)
 """What keeps an executor from starting and is for its operator to change."""
@@ -46,7 +53,19 @@ async def serve(settings: Settings) -> None:
             print(f"ready {address}", flush=True)
             await stop.wait()
     finally:
-        await executor.stop()
+        await stopped(executor, settings.shutdown_grace_seconds + CLOSE_SECONDS)
+
+
+async def stopped(executor: Executor, seconds: float) -> None:
+    """Stop it in good order; in any order if that takes too long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await executor.stop()
+    except TimeoutError:
+        # What was accepted is committed, and leases run out: what some library does not let go of
+        # must not keep us.
+        log.error("executor.stuck", tasks=[str(task) for task in asyncio.all_tasks()])
+        os._exit(0)
 
 
 async def started(executor: Executor, stop: asyncio.Event) -> str:

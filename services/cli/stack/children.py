@@ -83,7 +83,8 @@ class Service:
             delay = BACKOFF_SECONDS[min(quick_deaths, len(BACKOFF_SECONDS)) - 1]
             self._say(f"{self.name} ended with {how_it_ended(code)}; it is started again")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
 
     async def stop(self, grace_seconds: float) -> None:
         """SIGTERM, and SIGKILL to whoever needs longer than the grace period. Safe to repeat."""
@@ -93,7 +94,8 @@ class Service:
             return
         self._signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), grace_seconds)
+            async with asyncio.timeout(grace_seconds):
+                await process.wait()
         except TimeoutError:
             self._say(f"{self.name} did not end within {grace_seconds:g} s; it is killed")
             self.kill()
