@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
+from flow_engine.errors import Problem
 from flow_engine.expressions import EvaluationError, Template
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.contract import (
@@ -29,6 +31,8 @@ from flow_engine.workflow.graph import GraphNode, RetryPolicy
 log = structlog.get_logger()
 
 MAX_VALUE_BYTES = 1 << 20
+MAX_PROBLEMS = 20
+"""Of an input, that a failure lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,19 @@ def judged(outcome: Outcome) -> Outcome | Payload:
 def too_large(what: str, size: int) -> Failure:
     return Failure(
         "OUTPUT_TOO_LARGE", f"the {what} has {size:,} bytes; at most {MAX_VALUE_BYTES:,} are allowed"
+    )
+
+
+def input_invalid(problems: Sequence[Problem]) -> Failure | None:
+    """A sub-flow's input does not fit its inputSchema."""
+    if not problems:
+        return None
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    first = problems[0]
+    return Failure(
+        "INPUT_INVALID",
+        f"input{first.path}: {first.message}{more}",
+        details={"problems": [problem.as_json() for problem in problems[:MAX_PROBLEMS]]},
     )
 
 

@@ -28,6 +28,7 @@ from flow_engine.interpreter.attempts import (
     Prepared,
     backoff_ms,
     in_doubt,
+    input_invalid,
     judged,
     may_retry,
     prepare,
@@ -40,11 +41,11 @@ from flow_engine.interpreter.attempts import (
 from flow_engine.interpreter.decisions import next_command
 from flow_engine.interpreter.journal import GiveUp, Journal, PayloadSource
 from flow_engine.interpreter.recorder import Recorder
-from flow_engine.interpreter.state import ExecutionState, IterationResult, StepState, Stored
+from flow_engine.interpreter.state import ExecutionState, IterationResult, Scope, StepState, Stored
 from flow_engine.interpreter.steps import StepsView, encode_result
 from flow_engine.interpreter.timers import Timer, Timers
 from flow_engine.interpreter.values import Values
-from flow_engine.interpreter.visible import condition_scope, default_input, expression_scope
+from flow_engine.interpreter.visible import Place, condition_scope, default_input, expression_scope
 from flow_engine.looping import put_down
 from flow_engine.nodes.contract import (
     Completed,
@@ -57,7 +58,8 @@ from flow_engine.nodes.contract import (
     Waiting,
 )
 from flow_engine.payload import JsonValue, Payload, encode
-from flow_engine.workflow.graph import WorkflowGraph
+from flow_engine.workflow.graph import WorkflowGraph, local_id
+from flow_engine.workflow.json_schemas import value_problems
 
 SHORT_WAIT_SECONDS = 5.0
 """Waits up to this long keep the lease; longer ones let go of the execution."""
@@ -283,7 +285,7 @@ class Runner:
 
     async def _try(self, step: StepState, resumed: bool) -> Outcome:
         node, state = step.node, self.state
-        scope = await self._scope(node.path, step.iteration, node.reads)
+        scope = await self._scope(Place.of(step), node.reads)
         if node.callbacks and self._callbacks:
             scope["callbacks"] = self._callback_urls(self._callbacks, step)
         prepared = prepare(node, scope)
@@ -390,7 +392,7 @@ class Runner:
 
     def _settle_failure(self, step: StepState, failure: e.Failure, retry_after_ms: int | None) -> None:
         max_retries = self.state.created.max_retries if self.state.created else None
-        policy = retry_policy(step.node, self.graph.retry, max_retries)
+        policy = retry_policy(step.node, self.graph.retry_of(step.node), max_retries)
         common: dict[str, Any] = {
             "time": self._now(),
             "node_id": step.node.id,
@@ -430,7 +432,7 @@ class Runner:
     # Containers and the end -----------------------------------------------------------------
 
     async def _open_container(self, step: StepState) -> None:
-        scope = await self._scope(step.node.path, step.iteration, step.node.reads)
+        scope = await self._scope(Place.of(step), step.node.reads)
         prepared = prepare(step.node, scope)
         failure = prepared if isinstance(prepared, e.Failure) else None
         loop, items = None, None
@@ -441,7 +443,7 @@ class Runner:
                 failure = error.failure
             else:
                 if prepared.shown is not None:
-                    prepared.shown.pop("items", None)  # the loop's plan holds them
+                    prepared.shown.pop(step.node.type.planned, None)  # the loop's plan holds it
                 items = None if opening.items is None else Payload.of(opening.items)
                 loop = e.Loop(
                     item_count=None if opening.items is None else len(opening.items),
@@ -450,18 +452,32 @@ class Runner:
                     stop_after=opening.stop_after,
                     **(e.placed(items, "items") if items else {}),
                 )
-                if items is not None and len(items.text) > MAX_VALUE_BYTES:
-                    failure, loop, items = too_large("item list", len(items.text)), None, None
+                failure = self._unfit(step, opening.items, items)
+                if failure is not None:
+                    loop, items = None, None
         self._record_start(step, prepared, loop, items)
         if failure is not None:
             self._settle_failure(step, failure, None)
         else:
             self._arm(step)
 
+    def _unfit(
+        self, step: StepState, items: Sequence[JsonValue] | None, payload: Payload | None
+    ) -> e.Failure | None:
+        """Why a container cannot run with these items; of a sub-flow, with this input."""
+        if items is None or payload is None:
+            return None
+        subflow = self.graph.subflows.get(step.node.id)
+        if len(payload.text) > MAX_VALUE_BYTES + (2 if subflow else 0):
+            return too_large("sub-flow's input" if subflow else "item list", len(payload.text))
+        if subflow is None or subflow.input_schema is None:
+            return None
+        return input_invalid(value_problems(subflow.input_schema, items[0]))
+
     async def _check_condition(self, step: StepState) -> None:
         """Between two iterations of a container without items: open another, or end it."""
         assert step.loop is not None
-        scope = await self._scope(step.node.path, step.iteration, step.node.reads)
+        scope = await self._scope(Place.of(step), step.node.reads)
         prepared = prepare(step.node, scope)
         if isinstance(prepared, e.Failure):
             self._settle_failure(step, prepared, None)
@@ -480,15 +496,35 @@ class Runner:
 
     async def _complete_container(self, step: StepState) -> None:
         assert step.loop is not None
-        results = [await self._iteration_result(result) for _, result in sorted(step.loop.results.items())]
-        prepared = prepare(step.node, await self._scope(step.node.path, step.iteration, step.node.reads))
+        results = [
+            await self._iteration_result(step, result) for _, result in sorted(step.loop.results.items())
+        ]
+        prepared = prepare(step.node, await self._scope(Place.of(step), step.node.reads))
         if isinstance(prepared, e.Failure):
             self._settle_failure(step, prepared, None)
         else:
             self._settle(step, step.node.type.fold(prepared.config, results))
 
-    async def _iteration_result(self, result: IterationResult) -> JsonValue | e.Failure:
+    async def _iteration_result(self, step: StepState, result: IterationResult) -> JsonValue | e.Failure:
+        if result.error is None and step.node.type.subflow:
+            return await self._subflow_output(step)
         return result.error or await self._values.folded(result.sinks)
+
+    async def _subflow_output(self, step: StepState) -> JsonValue | e.Failure:
+        subflow, inside = self.graph.subflows[step.node.id], Place.inside(step)
+        returned = self.state.scopes[inside.flow, inside.iteration].returned
+        try:
+            if returned is None and subflow.output is not None:
+                return subflow.output.render(await self._scope(inside, subflow.output_reads))
+        except EvaluationError as error:
+            return e.Failure("OUTPUT_FAILED", f"output: {error}")
+        return await self._scope_output(self.state.scopes[inside.flow, inside.iteration])
+
+    async def _scope_output(self, scope: Scope) -> JsonValue:
+        """What a scope without a template for it puts out."""
+        if scope.returned is not None:
+            return await self._values.get(scope.returned)
+        return await self._values.folded(scope.sinks())
 
     async def _complete(self) -> None:
         try:
@@ -504,11 +540,9 @@ class Runner:
         await self._finish(e.ExecutionFailed(time=self._now(), error=failure), error=failure)
 
     async def _output(self) -> JsonValue:
-        if self.graph.output is not None and self.state.returned is None:
-            return self.graph.output.render(await self._scope((), (), self.graph.output_reads))
-        if self.state.returned is not None:
-            return await self._values.get(self.state.returned)
-        return await self._values.folded(self.state.top.sinks())
+        if self.graph.output is not None and self.state.top.returned is None:
+            return self.graph.output.render(await self._scope(Place(), self.graph.output_reads))
+        return await self._scope_output(self.state.top)
 
     async def _finish(
         self, event: e.Event, *, output: Payload | None = None, error: e.Failure | None = None
@@ -679,16 +713,14 @@ class Runner:
     def _root_id(self) -> str:
         return self.state.created.root_id if self.state.created else ""
 
-    async def _scope(
-        self, path: tuple[str, ...], iteration: tuple[int, ...], reads: frozenset[str] | None
-    ) -> dict[str, Any]:
-        return await expression_scope(self.state, self._values, self.execution_id, path, iteration, reads)
+    async def _scope(self, place: Place, reads: frozenset[str] | None) -> dict[str, Any]:
+        return await expression_scope(self.state, self._values, self.execution_id, place, reads)
 
     def _callback_urls(self, callbacks: Callbacks, step: StepState) -> dict[str, JsonValue]:
         """Of callbacks in the step's own scope and those around it."""
         depths = {node_id: len(self.graph.nodes[node_id].path) for node_id in step.node.callbacks}
         return {
-            node_id: {"url": callbacks.url(node_id, step.iteration[:depth])}
+            local_id(node_id): {"url": callbacks.url(node_id, step.iteration[:depth])}
             for node_id, depth in depths.items()
         }
 

@@ -144,6 +144,7 @@ class Scope:
     open: dict[str, StepState] = field(default_factory=dict)
     closing: str = ""  # siblingFailed, joinSatisfied, enough, returned, request, timeout
     failure: e.Failure | None = None
+    returned: Stored | None = None  # its output, where a node set it
 
     @property
     def id(self) -> ScopeId:
@@ -185,7 +186,6 @@ class ExecutionState:
         self.unreachable: deque[StepState] = deque()
         self.finished_loops: deque[StepState] = deque()
         self.undecided_loops: deque[StepState] = deque()  # between two iterations
-        self.returned: Stored | None = None  # the execution's output, where a node set it
         self.doomed: deque[tuple[StepState, str]] = deque()  # undecided steps to be cancelled, and why
         self.ready: list[tuple[int, Iteration]] = []  # heap by declaration order
         self._order = list(graph.nodes.values())
@@ -197,6 +197,10 @@ class ExecutionState:
     @property
     def top(self) -> Scope:
         return self.scopes[None, ()]
+
+    def scope_of_flow(self, node: GraphNode, iteration: Iteration) -> Scope:
+        """The scope of the sub-flow that a node belongs to; of the others, the top."""
+        return self.scopes[node.flow, iteration[: self.graph.depth_of(node.flow)]]
 
     def step(self, step_id: StepId) -> StepState:
         node_id, iteration = step_id
@@ -341,9 +345,7 @@ class ExecutionState:
             case e.StepCompleted():
                 step.output = Stored.of(event.output, event.output_ref)
                 step.handle, step.handles = event.handle, event.handles
-                if step.node.type.ends_execution and not self.top.closing:
-                    self.returned = step.output
-                    self._close(self.top, "returned")
+                self._return(step)
                 self._decide(scope, step, "completed")
             case e.StepFailed():
                 step.error, step.handled = event.error, event.handled
@@ -354,6 +356,14 @@ class ExecutionState:
                 self._decide(scope, step, "cancelled")
             case _:
                 raise CorruptHistory(f"unknown step event {type(event).__name__}")
+
+    def _return(self, step: StepState) -> None:
+        """A node that ends the execution, or the sub-flow around it, has its output."""
+        if step.node.type.ends_execution:
+            ended = self.scope_of_flow(step.node, step.iteration)
+            if not ended.closing:
+                ended.returned = step.output
+                self._close(ended, "returned")
 
     def _begin(self, scope: Scope, step: StepState, event: e.StepStarted) -> None:
         if step.status not in ("starting", "running") and not step.node.type.container:
@@ -398,6 +408,8 @@ class ExecutionState:
         step.due_at = step.answer = step.loop = None
         scope.open.pop(step.node.id, None)
         scope.undecided -= 1
+        if step.node.type.subflow:
+            self.scopes.pop((step.node.id, (*step.iteration, 0)), None)
         for edge in step.node.outgoing:
             self._settle_edge(scope, edge, step.took(edge))
         if status == "failed" and step.handled == "fail" and scope.failure is None:
@@ -491,8 +503,9 @@ class ExecutionState:
     def _end_scope_if_over(self, scope: Scope) -> None:
         if scope.graph.container_id is None or not scope.over or self.scopes.get(scope.id) is not scope:
             return
-        del self.scopes[scope.id]
         container = self.step((scope.graph.container_id, scope.iteration[:-1]))
+        if not container.node.type.subflow:  # its output may read all that is in it
+            del self.scopes[scope.id]
         loop = container.loop
         if loop is None:
             return
@@ -500,7 +513,7 @@ class ExecutionState:
         loop.open.discard(index)
         if loop.conditional:
             loop.results.clear()
-        if scope.closing and scope.failure is None:
+        if scope.closing and scope.failure is None and scope.closing != "returned":
             pass  # it was cancelled: it leaves nothing behind
         elif scope.failure is None:
             loop.results[index] = IterationResult(scope.sinks())

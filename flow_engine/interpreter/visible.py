@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import to_builtins
 
 from flow_engine.ids import Iteration
-from flow_engine.interpreter.state import ExecutionState, StepState, Stored
+from flow_engine.interpreter.state import ExecutionState, LoopState, StepState, Stored
 from flow_engine.interpreter.values import Values
 from flow_engine.payload import JsonValue
-from flow_engine.workflow.graph import GraphNode
+from flow_engine.workflow.graph import GraphNode, local_id
 
 STATUS_SHOWN = {"ready": "pending", "starting": "pending", "retrying": "running"}
 
@@ -20,19 +21,16 @@ async def expression_scope(
     state: ExecutionState,
     values: Values,
     execution_id: str,
-    path: tuple[str, ...],
-    iteration: Iteration,
+    place: Place,
     reads: frozenset[str] | None,
 ) -> dict[str, Any]:
-    """The variables at one place: `path` names the containers around it, outermost first.
-
-    reads: ids of the nodes whose values are needed; None: all that are visible.
-    """
+    """The variables at one place. reads: ids of the nodes whose values are needed; None: all that are
+    visible."""
     created = state.created
     assert created is not None, "a history begins with execution.created"
     scope: dict[str, Any] = {
-        "input": await values.get(Stored.of(created.input, created.input_ref)),
-        "vars": state.graph.vars,
+        "input": await input_value(state, values, place),
+        "vars": state.graph.vars_of(place.flow),
         "execution": {
             "id": execution_id,
             "workflowId": created.workflow_id,
@@ -41,32 +39,69 @@ async def expression_scope(
             "tags": list(created.tags),
         },
     }
-    if path:
-        scope.update(await _loop_variables(state, values, path, iteration))
+    if place.path:
+        scope.update(await _loop_variables(state, values, place))
     scope["nodes"] = {
-        node.id: await _node_view(values, state.find_step(node, iteration))
-        for node in _visible_nodes(state, path, reads)
+        local_id(node.id): await _node_view(values, state.find_step(node, place.iteration))
+        for node in _visible_nodes(state, place, reads)
     }
     return scope
 
 
-async def default_input(state: ExecutionState, values: Values, step: StepState) -> JsonValue:
-    """What a node without predecessors gets: the execution's input, or in a loop the item."""
-    variables = await _loop_variables(state, values, step.node.path, step.iteration)
-    for name in ("item", "previous"):
-        if name in variables:
-            return variables[name]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an expression stands: the sub-flow that it belongs to (None: none), the containers around it,
+    outermost first, and their iterations."""
+
+    flow: str | None = None
+    path: tuple[str, ...] = ()
+    iteration: Iteration = ()
+
+    @classmethod
+    def of(cls, step: StepState) -> Place:
+        return cls(step.node.flow, step.node.path, step.iteration)
+
+    @classmethod
+    def inside(cls, subflow: StepState) -> Place:
+        """At the top of a sub-flow: where its `output` stands."""
+        node = subflow.node
+        return cls(node.id, (*node.path, node.id), (*subflow.iteration, 0))
+
+
+async def input_value(state: ExecutionState, values: Values, place: Place) -> JsonValue:
+    """The input of the sub-flow around, or of the execution."""
+    if place.flow is not None:
+        depth = state.graph.depth_of(place.flow)
+        (value,) = await values.get(_loop_of(state, place.flow, place.iteration[: depth - 1]).items)
+        return value
     created = state.created
-    assert created is not None
+    assert created is not None, "a history begins with execution.created"
     return await values.get(Stored.of(created.input, created.input_ref))
 
 
+def _loop_of(state: ExecutionState, container_id: str, iteration: Iteration) -> LoopState:
+    loop = state.step((container_id, iteration)).loop
+    assert loop is not None, "what is inside a container runs while that is open"
+    return loop
+
+
+async def default_input(state: ExecutionState, values: Values, step: StepState) -> JsonValue:
+    """What a node without predecessors gets: the input, or in a loop the item."""
+    place = Place.of(step)
+    variables = await _loop_variables(state, values, place)
+    for name in ("item", "previous"):
+        if name in variables:
+            return variables[name]
+    return await input_value(state, values, place)
+
+
 def _visible_nodes(
-    state: ExecutionState, path: tuple[str, ...], reads: frozenset[str] | None
+    state: ExecutionState, place: Place, reads: frozenset[str] | None
 ) -> Iterable[GraphNode]:
     if reads is not None:
         return [state.graph.nodes[node_id] for node_id in reads]
-    return [node for container in (None, *path) for node in state.graph.scopes[container].nodes]
+    around = place.path[state.graph.depth_of(place.flow) :]
+    return [node for container in (place.flow, *around) for node in state.graph.scopes[container].nodes]
 
 
 async def _node_view(values: Values, step: StepState | None) -> dict[str, JsonValue]:
@@ -83,17 +118,14 @@ async def _node_view(values: Values, step: StepState | None) -> dict[str, JsonVa
     return view
 
 
-async def _loop_variables(
-    state: ExecutionState, values: Values, path: tuple[str, ...], iteration: Iteration
-) -> dict[str, Any]:
+async def _loop_variables(state: ExecutionState, values: Values, place: Place) -> dict[str, Any]:
+    """Those of the loops around, as far as the sub-flow reaches."""
     loops: dict[str, dict[str, JsonValue]] = {}
-    for depth, container_id in enumerate(path):
-        index = iteration[depth]
-        container = state.step((container_id, iteration[:depth]))
+    for depth in range(state.graph.depth_of(place.flow), len(place.path)):
+        container = state.step((place.path[depth], place.iteration[:depth]))
         if container.node.type.loop_variables:
-            loops[container_id] = await _variables_of(container, values, index)
-    innermost = next((loops[container_id] for container_id in reversed(path) if container_id in loops), {})
-    return {"loops": loops, **innermost}
+            loops[local_id(container.node.id)] = await _variables_of(container, values, place.iteration[depth])
+    return {"loops": loops, **(next(reversed(loops.values())) if loops else {})}
 
 
 async def _variables_of(container: StepState, values: Values, index: int) -> dict[str, JsonValue]:

@@ -151,7 +151,14 @@ class NodeType(ABC, Generic[ConfigT]):
     inline: ClassVar[bool] = False  # `run` never truly awaits: needs no task of its own
     wants_predecessors: ClassVar[bool] = False
     at_most_once: ClassVar[bool] = False  # default of the node field `atMostOnce`
-    ends_execution: ClassVar[bool] = False  # its output is the execution's; everything else is cancelled
+    ends_execution: ClassVar[bool] = False
+    """Its output is that of the execution, or of the sub-flow around it; everything else is cancelled."""
+    subflow: ClassVar[bool] = False
+    """Containers: its nodes are those of another workflow, which its config names by `workflowId` and
+    `version`, or holds as `workflow`."""
+    settled: ClassVar[frozenset[str]] = frozenset()
+    """Config fields that must be known before anything runs: they hold no expressions."""
+    planned: ClassVar[str] = "items"  # containers: the config field that the plan of the loop holds
     loop_variables: ClassVar[frozenset[str]] = frozenset()
     """Containers: the variables that each iteration has, of item, index, iteration, previous."""
     handles: ClassVar[tuple[str, ...]] = ()  # besides "error"; empty: one unnamed way out

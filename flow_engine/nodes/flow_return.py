@@ -8,11 +8,14 @@ from flow_engine.nodes.contract import Completed, NodeConfig, NodeContext, NodeT
 
 
 class FlowReturnConfig(NodeConfig):
-    output: Any = Field(default=None, description="What the execution puts out.")
+    output: Any = Field(default=None, description="What the execution, or the sub-flow, puts out.")
 
 
 class FlowReturn(NodeType[FlowReturnConfig]):
-    """Ends the execution at once, with an output. Whatever else runs or would run is cancelled."""
+    """Ends the execution at once, with an output. Whatever else runs or would run is cancelled.
+
+    Inside a sub-flow it ends that one; what is around it goes on.
+    """
 
     type = "flow.return"
     title = "Return"

@@ -33,6 +33,7 @@ from flow_engine.nodes.email_send import EmailSend
 from flow_engine.nodes.flow_fail import FlowFail
 from flow_engine.nodes.flow_noop import FlowNoop
 from flow_engine.nodes.flow_return import FlowReturn
+from flow_engine.nodes.flow_subflow import FlowSubflow
 from flow_engine.nodes.flow_try import FlowTry
 from flow_engine.nodes.grpc_call import GrpcCall
 from flow_engine.nodes.http_request import HttpRequest
@@ -67,6 +68,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     FlowFail,
     FlowNoop,
     FlowReturn,
+    FlowSubflow,
     FlowTry,
     GrpcCall,
     HttpRequest,

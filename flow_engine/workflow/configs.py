@@ -61,7 +61,7 @@ def compile_rest(value: JsonValue) -> tuple[Template, list[tuple[Keys, Expressio
     try:
         return compile_template(value), []
     except TemplateErrors as errors:
-        rest = _replaced(value, {place: None for place, _ in errors.errors})
+        rest = replaced(value, {place: None for place, _ in errors.errors})
         return compile_template(rest), errors.errors
 
 
@@ -118,11 +118,11 @@ def _check_fields(
     samples: dict[Keys, JsonValue] = {}
     gives: dict[Keys, str] = {}
     for place, expression in evaluated:
-        alone = _at(prepared, place) == f"${{{expression.source}}}"
+        alone = value_at(prepared, place) == f"${{{expression.source}}}"
         if known := _SAMPLES.get(kind_of(expression) if alone else "string"):
             gives[place], samples[place] = known
     unknown = [*broken, *(place for place, _ in evaluated)]
-    sample = compiled.template.render({}) if constant else _replaced(prepared, samples)
+    sample = compiled.template.render({}) if constant else replaced(prepared, samples)
     try:
         config = model.model_validate(sample)
     except ValidationError as error:
@@ -143,13 +143,13 @@ _SAMPLES: Mapping[str, tuple[str, JsonValue]] = {
 """What an expression gives, in words, and an example of it, by its kind."""
 
 
-def _at(value: Any, place: Keys) -> Any:
+def value_at(value: Any, place: Keys) -> Any:
     for key in place:
         value = value[key]
     return value
 
 
-def _replaced(value: Any, new: Mapping[Keys, JsonValue]) -> Any:
+def replaced(value: Any, new: Mapping[Keys, JsonValue]) -> Any:
     """`value` with other values at some places; what lies above them is copied, once."""
     if () in new:
         return new[()]
@@ -160,5 +160,5 @@ def _replaced(value: Any, new: Mapping[Keys, JsonValue]) -> Any:
         below[key][tuple(rest)] = replacement
     copy = value.copy()
     for key, replacements in below.items():
-        copy[key] = _replaced(value[key], replacements)
+        copy[key] = replaced(value[key], replacements)
     return copy

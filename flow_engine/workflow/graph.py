@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flow_engine.expressions import Template
@@ -35,8 +35,8 @@ class GraphEdge:
 class GraphNode:
     """One node, ready to run."""
 
-    id: str
-    index: int  # declaration order in the whole definition
+    id: str  # of a node in a sub-flow: after that of its container, as in `price/lookup`
+    index: int  # declaration order in the whole definition, sub-flows in the place of their containers
     name: str
     type: NodeType[Any]
     parent_id: str | None  # the container around it
@@ -54,6 +54,7 @@ class GraphNode:
     at_most_once: bool
     callbacks: frozenset[str] = frozenset()  # ids of nodes whose callback URL it reads
     cancels: tuple[str, ...] = ()  # nodes all of whose paths lead only to it, to be cancelled when it starts
+    flow: str | None = None  # the sub-flow that it belongs to, by the id of its container
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,17 @@ class ScopeGraph:
 
     container_id: str | None
     nodes: tuple[GraphNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subflow:
+    """What the definition of a sub-flow says besides its nodes."""
+
+    vars: Mapping[str, Any]
+    output: Template | None
+    output_reads: frozenset[str] | None
+    retry: RetryPolicy | None  # default for its nodes
+    input_schema: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +94,20 @@ class WorkflowGraph:
     input_schema: Mapping[str, Any] | None
     tags: tuple[str, ...] = ()
     on_conflict: str = "allow"  # or reject, use_existing, cancel_existing
+    subflows: Mapping[str, Subflow] = field(default_factory=dict)  # by the id of their container
+
+    def vars_of(self, flow: str | None) -> Mapping[str, Any]:
+        return self.vars if flow is None else self.subflows[flow].vars
+
+    def retry_of(self, node: GraphNode) -> RetryPolicy | None:
+        """The default of the definition that the node stands in."""
+        return self.retry if node.flow is None else self.subflows[node.flow].retry
+
+    def depth_of(self, flow: str | None) -> int:
+        """How many containers lie around the nodes at the top of a sub-flow, its own included."""
+        return 0 if flow is None else len(self.nodes[flow].path) + 1
+
+
+def local_id(node_id: str) -> str:
+    """The id that a node has in its own definition. Source: docs/semantics.md, "Sub-flows"."""
+    return node_id.rpartition("/")[2]

@@ -12,6 +12,7 @@ class WorkflowLimits:
     max_nodes: int = 10_000
     max_edges: int = 50_000
     max_expressions: int = 50_000
+    max_subflow_depth: int = 8  # sub-flows inside one another
     max_problems: int = 1000  # that one answer lists
 
 

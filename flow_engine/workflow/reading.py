@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -47,6 +47,7 @@ class Draft:
     definition: NodeDefinition
     config: Mapping[str, JsonValue] | None  # None: it is no object
     fields: Normalised
+    workflow: JsonValue = None  # the definition that a sub-flow holds; not in its config any more
 
     def path_of(self, name: str) -> str:
         return self.path + self.fields.path_of(name)
@@ -132,6 +133,7 @@ class _NodeReader:
             return None
         fields = reactflow.node(item, self._config_fields)
         self.findings.extend(Problem(path + p.path, p.code, p.message, p.hint) for p in fields.problems)
+        fields, workflow = self._without_workflow(fields)
         definition, faulty = self._definition(path, fields)
         node_type = self._type(path, fields, faulty)
         return Draft(
@@ -142,7 +144,19 @@ class _NodeReader:
             definition=definition,
             config=None if "config" in faulty else definition.config,
             fields=fields,
+            workflow=workflow,
         )
+
+    def _without_workflow(self, fields: Normalised) -> tuple[Normalised, JsonValue]:
+        """The node without the definition that it holds, and that definition; None if it holds none."""
+        config, name = fields.fields.get("config"), fields.fields.get("type")
+        if not isinstance(config, dict) or not isinstance(name, str):
+            return fields, None
+        found = self.types.get(name)
+        if found is None or not found.subflow or not isinstance(config.get("workflow"), dict):
+            return fields, None
+        rest = {key: value for key, value in config.items() if key != "workflow"}
+        return replace(fields, fields={**fields.fields, "config": rest}), config["workflow"]
 
     def _definition(self, path: str, fields: Normalised) -> tuple[NodeDefinition, frozenset[str]]:
         """The node, and the names of the fields that are missing or wrong and hold a default instead."""

@@ -60,6 +60,8 @@ def _config_rule(name: str, types: NodeTypes, definitions: dict[str, Any]) -> di
     for model, definition in config.pop("$defs", {}).items():
         definitions[f"{name}.{model}"] = _with_expressions(definition)
     definitions[name] = _with_expressions(config)
+    fields = config.get("properties", {})
+    definitions[name].get("properties", {}).update({key: fields[key] for key in node_type.settled})
     rule: dict[str, JsonValue] = {
         "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
         "then": {"properties": {"config": {"$ref": f"#/$defs/{name}"}}},

@@ -195,6 +195,10 @@ def _parent(draft: Draft, structure: Structure, findings: Findings) -> Scope:
         message = f"node {quoted(parent_id)} is a {parent.type.type}, which holds no other nodes"
         findings.add(path, "PARENT_NOT_CONTAINER", message, "containers are loops, such as logic.foreach")
         return None
+    if parent.type is not None and parent.type.subflow:
+        message = f"node {quoted(parent_id)} holds the nodes of its workflow, and no others"
+        findings.add(path, "PARENT_NOT_CONTAINER", message, "put the node into that workflow")
+        return None
     return parent_id
 
 

@@ -110,6 +110,8 @@ class _Keeping:
     def _keeps(self, node: GraphNode, step: Step) -> bool:
         if node.id in self._again or node.id in self._reopened or not settled(step):
             return False
+        if node.type.ends_execution:  # what it ended did not end: it ends it again, in its turn
+            return False
         return self._causes_kept(node, step.iteration)
 
     def _causes_kept(self, node: GraphNode, iteration: Iteration) -> bool:

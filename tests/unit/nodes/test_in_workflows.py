@@ -16,7 +16,8 @@ every_type = pytest.mark.parametrize("kind", list(BUILT_IN), ids=lambda kind: ki
 def workflow(kind: NodeType[Any], config: dict[str, Any]) -> dict[str, Any]:
     """The node alone, or a container with a node inside."""
     node = {"id": "tested", "type": kind.type, "config": config}
-    inside = [{"id": "inside", "type": "flow.noop", "parentId": "tested"}] if kind.container else []
+    holds = kind.container and not kind.subflow
+    inside = [{"id": "inside", "type": "flow.noop", "parentId": "tested"}] if holds else []
     return {"id": "test", "nodes": [node, *inside], "edges": []}
 
 
@@ -31,8 +32,18 @@ def test_every_field_may_be_an_expression(kind: NodeType[Any]) -> None:
     for name in kind.example:
         if any(path.split(".")[0] == name for path in kind.deferred):
             continue  # what holds fields that the node evaluates itself is written out
+        if name in kind.settled:
+            continue
         config = {**kind.example, name: f"${{ input.{name} }}"}
         assert validate_workflow(workflow(kind, config), BUILT_IN) == []
+
+
+@every_type
+def test_what_is_settled_before_anything_runs_is_no_expression(kind: NodeType[Any]) -> None:
+    for name in kind.settled:
+        config = {**kind.example, name: f"${{ input.{name} }}"}
+        found = [(problem.path, problem.code) for problem in validate_workflow(workflow(kind, config), BUILT_IN)]
+        assert (f"/nodes/0/config/{name}", "EXPRESSION_NOT_ALLOWED") in found
 
 
 @every_type
