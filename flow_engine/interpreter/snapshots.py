@@ -19,14 +19,14 @@ from flow_engine.interpreter.commands import StepId
 from flow_engine.interpreter.state import ExecutionState, Scope, StepState, Stored
 from flow_engine.workflow.graph import WorkflowGraph
 
-FORMAT = 1
+FORMAT = 2
 """Of what `take` writes. Raise it with any change to the state: others then fold the whole history."""
 MAX_BYTES = 2 << 20
 """Of a snapshot: it travels with the last events. A larger state is folded from its history."""
 
 PLAIN = (
     "created mode started ended pause_requested cancel_requested cancel_reason "
-    "last_time started_at running history_bytes returned"
+    "last_time started_at running history_bytes"
 ).split()
 QUEUES = "woken unreachable finished_loops undecided_loops".split()
 
@@ -46,6 +46,7 @@ class _ScopeTaken(msgspec.Struct):
     open: list[str]  # node ids, in the order in which they opened
     closing: str
     failure: e.Failure | None
+    returned: Stored | None
 
 
 class _Taken(msgspec.Struct):
@@ -61,7 +62,6 @@ class _Taken(msgspec.Struct):
     started_at: datetime | None
     running: int
     history_bytes: int
-    returned: Stored | None
     scopes: list[_ScopeTaken]
     woken: list[StepId]
     unreachable: list[StepId]
@@ -154,6 +154,7 @@ def _scope_taken(scope: Scope) -> _ScopeTaken:
         open=list(scope.open),
         closing=scope.closing,
         failure=scope.failure,
+        returned=scope.returned,
     )
 
 
@@ -165,6 +166,7 @@ def _scope(graph: WorkflowGraph, taken: _ScopeTaken) -> Scope:
         counts=taken.counts,
         closing=taken.closing,
         failure=taken.failure,
+        returned=taken.returned,
     )
     for one in taken.steps:
         values = {name: getattr(one, name) for name in _STEP_FIELDS}

@@ -95,9 +95,7 @@ async def default_input(state: ExecutionState, values: Values, step: StepState) 
     return await input_value(state, values, place)
 
 
-def _visible_nodes(
-    state: ExecutionState, place: Place, reads: frozenset[str] | None
-) -> Iterable[GraphNode]:
+def _visible_nodes(state: ExecutionState, place: Place, reads: frozenset[str] | None) -> Iterable[GraphNode]:
     if reads is not None:
         return [state.graph.nodes[node_id] for node_id in reads]
     around = place.path[state.graph.depth_of(place.flow) :]
@@ -124,7 +122,9 @@ async def _loop_variables(state: ExecutionState, values: Values, place: Place) -
     for depth in range(state.graph.depth_of(place.flow), len(place.path)):
         container = state.step((place.path[depth], place.iteration[:depth]))
         if container.node.type.loop_variables:
-            loops[local_id(container.node.id)] = await _variables_of(container, values, place.iteration[depth])
+            loops[local_id(container.node.id)] = await _variables_of(
+                container, values, place.iteration[depth]
+            )
     return {"loops": loops, **(next(reversed(loops.values())) if loops else {})}
 
 

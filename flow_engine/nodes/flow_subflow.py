@@ -40,7 +40,9 @@ class FlowSubflow(NodeType[FlowSubflowConfig]):
     config_model = FlowSubflowConfig
     example: ClassVar[dict[str, Any]] = {
         "workflow": {
-            "nodes": [{"id": "sum", "type": "data.set", "config": {"values": {"sum": "${ input.a + input.b }"}}}]
+            "nodes": [
+                {"id": "sum", "type": "data.set", "config": {"values": {"sum": "${ input.a + input.b }"}}}
+            ]
         },
         "input": {"a": 1, "b": 2},
     }

@@ -16,6 +16,7 @@ from flow_engine.workflow.model_problems import Keys, field_names
 from flow_engine.workflow.pointers import pointer, tokens
 from flow_engine.workflow.reading import NodeTypes
 
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A sub-flow that names a stored workflow whose definition does not stand beside the name."""
@@ -36,7 +37,7 @@ class Found:
 
 
 def references(document: JsonValue, types: NodeTypes) -> list[Reference]:
-    """What must be found before the document can run, in document order, also inside definitions that it holds."""
+    """What must be found before the document can run, also for the definitions that it holds; in order."""
     return list(_references(document, types, ()))
 
 

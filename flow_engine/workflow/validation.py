@@ -190,7 +190,7 @@ class _Check:
         if workflow_id is None and config.get("workflow") is None:
             hint = "give workflowId, or the definition itself as workflow"
             self.findings.add(place, "MISSING_FIELD", "a sub-flow says which workflow it runs", hint)
-        elif isinstance(workflow_id, str):
+        elif isinstance(workflow_id, str) and "${" not in workflow_id:
             message = f"the definition of workflow {quoted(workflow_id)} is not known here"
             unknown = Problem("/workflowId", "UNKNOWN_WORKFLOW", message)
             why = self.nest.not_found.get(f"{self.path}{place}", unknown)
@@ -299,7 +299,11 @@ class _Check:
         nodes[-1] = replace(container, timeout_ms=min(own_time, default=None))
         nodes.extend(nested(node, container) for node in inner.nodes.values())
         subflows[container.id] = Subflow(
-            inner.vars, inner.output, _within(container.id, inner.output_reads), inner.retry, inner.input_schema
+            inner.vars,
+            inner.output,
+            _within(container.id, inner.output_reads),
+            inner.retry,
+            inner.input_schema,
         )
         for node_id, subflow in inner.subflows.items():
             reads = _within(container.id, subflow.output_reads)
@@ -367,9 +371,7 @@ def _within(container_id: str, node_ids: frozenset[str] | None) -> frozenset[str
     return None if node_ids is None else frozenset(f"{container_id}/{node_id}" for node_id in node_ids)
 
 
-def _seen_from_outside(
-    inner: _Check, place: str, config: Mapping[str, JsonValue]
-) -> Iterable[Problem]:
+def _seen_from_outside(inner: _Check, place: str, config: Mapping[str, JsonValue]) -> Iterable[Problem]:
     """What is wrong with a sub-flow's definition. What was found under a name stands nowhere in the
     document as sent: there the name is to blame."""
     problems = inner.findings.in_order(inner.document)

@@ -50,7 +50,7 @@ class ComplexityAnalysis:
     requested_mode: str  # auto, immediate or queued
     factors: tuple[Factor, ...]
     estimated_duration_ms: float  # along the critical path
-    node_count: int  # children of containers too
+    node_count: int  # children of containers and nodes of sub-flows too
     external_call_count: int  # nodes that act on the outside, each once
     loop_count: int
     max_parallel_paths: int  # the most nodes that can run side by side
@@ -92,7 +92,7 @@ class ComplexityAnalyzer:
         """
         nodes = list(graph.nodes.values())
         external = [node for node in nodes if node.type.effect is Effect.EXTERNAL]
-        loops = [node for node in nodes if node.type.container]
+        loops = [node for node in nodes if node.type.container and not node.type.subflow]
         human = [node for node in nodes if node.type.human]
         estimate = _Estimate(graph, input_value)
         factors = (
@@ -159,7 +159,7 @@ class _Estimate:
 
     def __init__(self, graph: WorkflowGraph, input_value: JsonValue) -> None:
         self._graph = graph
-        self._scope = {"input": input_value, "vars": graph.vars}
+        self._scopes: dict[str | None, dict[str, Any]] = {None: {"input": input_value, "vars": graph.vars}}
         self._evaluates = len(graph.nodes) <= _EVALUATED_NODES
         self._inner: dict[str, tuple[float, int]] = {}
         by_depth = sorted(graph.scopes.values(), key=lambda scope: -self._depth(scope))
@@ -198,14 +198,26 @@ class _Estimate:
         template = node.config
         if template.is_constant or not self._evaluates:
             return node.raw_config
-        if any(reference.path[0] not in self._scope for reference in template.references):
+        scope = self._scope_in(node.flow)
+        if any(reference.path[0] not in scope for reference in template.references):
             return node.raw_config
         try:
-            known: Any = template.render(self._scope, _LIMITS)
+            known: Any = template.render(scope, _LIMITS)
         except EvaluationError:
             return node.raw_config
         deferred = {path.split(".")[0] for path in node.type.deferred}
         return {key: node.raw_config[key] if key in deferred else value for key, value in known.items()}
+
+    def _scope_in(self, flow: str | None) -> dict[str, Any]:
+        """What is known of the variables in a sub-flow: its input, where that depends on what is known."""
+        if flow not in self._scopes:
+            container = self._graph.nodes[str(flow)]
+            scope = {"vars": self._graph.vars_of(flow)}
+            config = self._config(container)
+            if container.config.is_constant or config is not container.raw_config:
+                scope["input"] = config.get("input", {})
+            self._scopes[flow] = scope
+        return self._scopes[flow]
 
 
 def _in_order(nodes: Sequence[GraphNode]) -> Iterable[GraphNode]:

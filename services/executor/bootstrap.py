@@ -114,7 +114,9 @@ class Executor:
             persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
         )
         self.counting = Counting(self._store.statistics, persistence, settings.count_interval_seconds, clock)
-        definitions = Definitions(registry, persistence, settings.definition_cache_size)
+        definitions = Definitions(
+            registry, persistence, self._store.workflows, settings.definition_cache_size
+        )
         thresholds = Thresholds(settings.queue_max_nodes, settings.queue_min_estimate_ms)
         starts = Starts(
             definitions,

@@ -143,10 +143,10 @@ class ExecutionManager:
         """Which mode it would get, and why. Starts nothing."""
         return await self._starts.analyze(request)
 
-    async def validate(self, workflow_json: str) -> list[Problem]:
+    async def validate(self, workflow_json: str, namespace: str) -> list[Problem]:
         """All that is wrong with a definition."""
         try:
-            await self._definitions.compile(workflow_json.encode())
+            await self._definitions.compile(workflow_json.encode(), namespace)
         except InvalidRequest as error:
             return list(error.problems)
         return []

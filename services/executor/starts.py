@@ -108,13 +108,16 @@ class Starts:
             problem = Problem("/workflowId", "CONFLICTING_FIELDS", "give workflow or workflowId, not both")
             raise InvalidRequest([problem])
         if request.workflow_json:
-            return await self._definitions.compile(request.workflow_json.encode()), 0
+            return await self._definitions.compile(request.workflow_json.encode(), request.namespace), 0
         if not request.workflow_id:
             raise InvalidRequest([Problem("/workflow", "MISSING_FIELD", "there is no workflow to run")])
         stored = await self._workflows.get_workflow(
             request.workflow_id, request.workflow_version, request.namespace
         )
-        return await self._definitions.compile(stored.definition), stored.version
+        definition = await self._definitions.compile(
+            stored.definition, request.namespace, workflow_id=stored.id, version=stored.version
+        )
+        return definition, stored.version
 
     def _decide(self, resolved: Resolved) -> ComplexityAnalysis:
         mode = resolved.request.mode

@@ -17,7 +17,7 @@ from services.cli.output import note, print_json_line
 from services.cli.progress import ENDED
 from services.cli.spans import format_ms
 
-NAMES = ("data-flow", "foreach-http", "order-approval", "montage-500")
+NAMES = ("data-flow", "foreach-http", "order-approval", "sub-flows", "montage-500")
 FOLDER = Path(__file__).resolve().parents[3] / "examples"
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.1

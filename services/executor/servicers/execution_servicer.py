@@ -90,7 +90,7 @@ class ExecutionServicer(ExecutionServiceServicer):
     async def ValidateWorkflow(  # noqa: N802
         self, request: pb.ValidateWorkflowRequest, context: Context
     ) -> pb.ValidateWorkflowResponse:
-        problems = await self._manager.validate(request.workflow_json)
+        problems = await self._manager.validate(request.workflow_json, current_namespace())
         return pb.ValidateWorkflowResponse(valid=not problems, problems=map(messages.problem, problems))
 
     async def ListNodeTypes(  # noqa: N802

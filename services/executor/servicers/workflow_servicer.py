@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from flow_engine.errors import InvalidRequest, InvalidWorkflow, Problem
+from flow_engine.ids import content_hash
 from flow_engine.v1 import workflow_pb2 as pb
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer
 from services.executor.access.caller import current_namespace
@@ -26,12 +27,12 @@ class WorkflowServicer(WorkflowServiceServicer):
     async def CreateWorkflow(  # noqa: N802
         self, request: pb.CreateWorkflowRequest, context: Context
     ) -> pb.CreateWorkflowResponse:
-        definition = await self._definitions.compile(request.workflow_json.encode())
+        definition = await self._definitions.compile(request.workflow_json.encode(), current_namespace())
         graph = definition.graph
         if not graph.id:
             raise InvalidWorkflow([Problem("/id", "MISSING_FIELD", "a stored workflow needs an id")])
         stored = await self._store.create_workflow(
-            graph.id, graph.name, graph.definition_hash, definition.text, current_namespace()
+            graph.id, graph.name, content_hash(definition.source), definition.source, current_namespace()
         )
         return pb.CreateWorkflowResponse(workflow=workflow(stored))
 
@@ -39,13 +40,15 @@ class WorkflowServicer(WorkflowServiceServicer):
         self, request: pb.UpdateWorkflowRequest, context: Context
     ) -> pb.UpdateWorkflowResponse:
         workflow_id = workflow_id_of(request)
-        definition = await self._definitions.compile(request.workflow_json.encode())
+        definition = await self._definitions.compile(
+            request.workflow_json.encode(), current_namespace(), workflow_id=workflow_id
+        )
         check_id(definition, workflow_id)
         stored = await self._store.update_workflow(
             workflow_id,
             definition.graph.name,
-            definition.graph.definition_hash,
-            definition.text,
+            content_hash(definition.source),
+            definition.source,
             request.expected_version,
             current_namespace(),
         )

@@ -129,6 +129,7 @@ def test_the_examples_run_as_expected_on_a_new_stack(shared: Up) -> None:
     assert {example["name"]: example["execution"]["mode"] for example in shared.examples} == {
         "data-flow": "immediate",
         "foreach-http": "queued",
+        "sub-flows": "immediate",
         "order-approval": "queued",
         "montage-500": "queued",
     }

@@ -275,6 +275,7 @@ def test_spans_are_spoken_in_their_largest_unit(ms: float, words: str) -> None:
     [
         ("data-flow", "immediate"),
         ("foreach-http", "queued"),
+        ("sub-flows", "immediate"),
         ("order-approval", "queued"),
         ("montage-500", "queued"),
     ],

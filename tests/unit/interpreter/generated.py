@@ -60,10 +60,11 @@ def _scope(
     handled: bool,
     calm: bool,
     in_loop: bool = False,
+    depth: int = 0,
 ) -> None:
     """Nodes inside `parent`, in random order of declaration, and edges from earlier to later ones."""
     prefix = f"{parent}-" if parent else "n"
-    members = [_node(draw, f"{prefix}{n}", parent, handled, in_loop) for n in range(size)]
+    members = [_node(draw, f"{prefix}{n}", parent, handled, in_loop, depth) for n in range(size)]
     nodes.extend(draw(st.permutations(members)))
     for n, target in enumerate(members):
         sources = draw(st.lists(st.sampled_from(members[:n]), unique_by=lambda node: node["id"])) if n else []
@@ -74,6 +75,8 @@ def _scope(
             if target["type"] == "flow.noop":
                 target.update(type="data.set", config={"values": {"joined": target["id"]}})
     for container in members:
+        if container["type"] == "flow.subflow":
+            container["config"]["workflow"] = _definition_inside(draw, handled=handled, calm=calm)
         if container["type"] in CONTAINERS:
             inside = draw(st.integers(0, 3))
             loop = in_loop or container["type"] != "flow.try"
@@ -89,12 +92,24 @@ def _scope(
                 handled=settled,
                 calm=calm,
                 in_loop=loop,
+                depth=depth + 1,
             )
 
 
-def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_loop: bool) -> Node:
+def _definition_inside(draw: st.DrawFn, *, handled: bool, calm: bool) -> Node:
+    """The workflow of a sub-flow: a few nodes, which may hold others."""
+    nodes: list[Node] = []
+    edges: list[dict[str, str]] = []
+    _scope(draw, nodes, edges, parent=None, size=draw(st.integers(1, 3)), handled=handled, calm=calm, depth=2)
+    output = {"output": {"first": f"${{ nodes.{nodes[0]['id']}.status }}"}} if draw(st.booleans()) else {}
+    return {"nodes": nodes, "edges": edges, **output}
+
+
+def _node(
+    draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_loop: bool, depth: int
+) -> Node:
     kinds = ["noop", "noop", "set", "if", "switch", "work", "fail", "delay", "wait", "ask"]
-    kinds += ["each", "while", "try"] if node_id.count("-") < 2 else []
+    kinds += ["each", "while", "try", "sub"] if depth < 2 else []
     node: Node = {"id": node_id, **({"parentId": parent} if parent else {})}
     match draw(st.sampled_from(kinds)):
         case "noop":
@@ -141,6 +156,12 @@ def _node(draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_l
                 "check": draw(st.sampled_from(["before", "after"])),
             }
             node |= {"type": "logic.while", "config": repeated, **_on_error(draw, handled, fails=False)}
+        case "sub":
+            node |= {
+                "type": "flow.subflow",
+                "config": {"input": "${ input }"},
+                **_on_error(draw, handled, fails=False),
+            }
         case "try":
             node |= {"type": "flow.try", "config": {}}
     return node

@@ -14,6 +14,13 @@ from tests.unit.interpreter.play import Play, compiled, folded, node, outcomes, 
 from tests.unit.interpreter.told import orders, past
 
 RETRY = {"maxAttempts": 3, "initialIntervalMs": 10}
+SUB = workflow(
+    node("each", "logic.foreach", items="${ input }"),
+    node("x", "test.work", parentId="each", output="${ item }"),
+    node("rest", "test.work", ms=5000),
+    node("out", "flow.return", output="${ nodes.each.output }"),
+    ways="each > out",
+)
 EVERYTHING = workflow(
     node("start", "data.set", values={"items": "${ input }"}),
     node("if", "logic.if", condition="${ size(input) > 1 }"),
@@ -29,9 +36,10 @@ EVERYTHING = workflow(
     node("wait", "logic.delay", durationMs=60_000),
     node("any", "data.set", values={"one": "suffices"}, join="any"),
     {**node("bad", "flow.fail"), "onError": "continue"},
+    node("sub", "flow.subflow", input="${ input }", workflow=SUB),
     node("end"),
-    ways="start > if; if:false > few; if:true > each; x > y; x > inner; if > ask; ask:approved > any; "
-    "wait > any; start > bad > end; any > end; each > end",
+    ways="start > sub > end; start > if; if:false > few; if:true > each; x > y; x > inner; if > ask; "
+    "ask:approved > any; wait > any; start > bad > end; any > end; each > end",
 )
 YES = {"ask": {"approved": True, "comment": "c" * 5000}}
 

@@ -43,7 +43,9 @@ async def test_a_subflow_sees_its_own_input_nodes_and_vars_only() -> None:
     ]
     outer = [
         data("same", mine="${ vars.v }"),
-        subflow("sub", *inner, input={"given": "${ nodes.same.output.mine }"}, ways="same > all", vars={"v": 2}),
+        subflow(
+            "sub", *inner, input={"given": "${ nodes.same.output.mine }"}, ways="same > all", vars={"v": 2}
+        ),
     ]
     play = await played(workflow(*outer, ways="same > sub", vars={"v": 1, "w": 0}), {"given": "outside"})
     same = {"seen": 1, "v": 2}
@@ -60,7 +62,9 @@ async def test_the_output_of_a_subflow_is_what_its_definition_says() -> None:
 
 
 async def test_an_output_that_fails_fails_the_node() -> None:
-    sub = subflow("sub", data("a", x="${ input }"), input=0, output="${ 1 / nodes.a.output.x }", onError="continue")
+    sub = subflow(
+        "sub", data("a", x="${ input }"), input=0, output="${ 1 / nodes.a.output.x }", onError="continue"
+    )
     play = await played(workflow(sub, data("then", code="${ nodes.sub.error.code }"), ways="sub > then"))
     assert play.output == {"code": "OUTPUT_FAILED"}
 

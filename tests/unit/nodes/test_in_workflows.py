@@ -42,7 +42,9 @@ def test_every_field_may_be_an_expression(kind: NodeType[Any]) -> None:
 def test_what_is_settled_before_anything_runs_is_no_expression(kind: NodeType[Any]) -> None:
     for name in kind.settled:
         config = {**kind.example, name: f"${{ input.{name} }}"}
-        found = [(problem.path, problem.code) for problem in validate_workflow(workflow(kind, config), BUILT_IN)]
+        found = [
+            (problem.path, problem.code) for problem in validate_workflow(workflow(kind, config), BUILT_IN)
+        ]
         assert (f"/nodes/0/config/{name}", "EXPRESSION_NOT_ALLOWED") in found
 
 

@@ -50,6 +50,10 @@ def loop(node_id: str = "loop", **fields: Any) -> dict[str, Any]:
     return {"id": node_id, "type": "logic.foreach", "config": {"items": [1, 2]}, **fields}
 
 
+def subflow(**config: Any) -> dict[str, Any]:
+    return {"id": "sub", "type": "flow.subflow", "config": config}
+
+
 def edge(source: str, target: str, handle: str | None = None) -> dict[str, Any]:
     return {"source": source, "target": target} | ({"sourceHandle": handle} if handle else {})
 
@@ -549,6 +553,25 @@ SCHEMAS = [
     ),
 ]
 
+SUBFLOWS = [
+    workflow("a sub-flow of nothing", nodes(subflow()), ("/nodes/0/config", "MISSING_FIELD")),
+    workflow(
+        "a sub-flow of an unknown workflow",
+        nodes(noop(), subflow(workflowId="nowhere")),
+        ("/nodes/1/config/workflowId", "UNKNOWN_WORKFLOW"),
+    ),
+    workflow(
+        "a sub-flow whose workflow is an expression",
+        nodes(subflow(workflowId="${ input.which }")),
+        ("/nodes/0/config/workflowId", "EXPRESSION_NOT_ALLOWED"),
+    ),
+    workflow(
+        "a sub-flow with a mistake in its definition",
+        nodes(subflow(workflow=nodes(data("b", "${ nodes.outside.output }"))), noop("outside")),
+        ("/nodes/0/config/workflow/nodes/0/config/values/v", "UNKNOWN_NODE"),
+    ),
+]
+
 SEVERAL = [
     workflow(
         "everything wrong at once, in document order",
@@ -576,4 +599,14 @@ SEVERAL = [
     ),
 ]
 
-CASES: list[InvalidCase] = [*NOT_JSON, *SHAPE, *IDS, *NODES, *GRAPH, *EXPRESSIONS, *SCHEMAS, *SEVERAL]
+CASES: list[InvalidCase] = [
+    *NOT_JSON,
+    *SHAPE,
+    *IDS,
+    *NODES,
+    *GRAPH,
+    *EXPRESSIONS,
+    *SCHEMAS,
+    *SUBFLOWS,
+    *SEVERAL,
+]

@@ -23,7 +23,7 @@ SEEDS: list[Any] = [
     EXPORTED,
     *[
         json.loads((EXAMPLES / f"{name}.json").read_text())
-        for name in ("data-flow", "order-approval", "foreach-http")
+        for name in ("data-flow", "order-approval", "foreach-http", "sub-flows")
     ],
     {"nodes": [{"id": kind.type, "type": kind.type, "config": kind.example} for kind in TYPES]},
     {
@@ -113,6 +113,8 @@ def answered(document: Any) -> None:
         assert list(caught.value.problems) == problems
         return
     graph = compile_workflow(document, TYPES)
-    assert len(graph.nodes) == len(document["nodes"])
+    assert [node.id for node in graph.nodes.values() if node.flow is None] == [
+        node["id"] for node in document["nodes"]
+    ]
     check_input(graph, {"a": "b"})
     ComplexityAnalyzer().analyze(graph, input_value={"a": "b"})

@@ -23,7 +23,7 @@ def test_the_published_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("name", ["data-flow", "order-approval", "foreach-http", "montage-500"])
+@pytest.mark.parametrize("name", ["data-flow", "order-approval", "foreach-http", "sub-flows", "montage-500"])
 def test_the_examples_fit_the_schema(name: str) -> None:
     VALIDATOR.validate(json.loads((EXAMPLES / f"{name}.json").read_text()))
 

@@ -1,0 +1,137 @@
+"""Sub-flows over the API: stored definitions, the versions that are kept, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import workflow_pb2
+from services.executor.bootstrap import Executor
+from services.worker.service import Worker
+from services.worker.settings import Settings as WorkerSettings
+from tests.integration.executor.conftest import Client
+from tests.integration.executor.test_executions import refused
+from tests.integration.executor.workflows import ADD_ONE, approval, chain, node
+
+IMMEDIATE, QUEUED = pb.EXECUTION_MODE_IMMEDIATE, pb.EXECUTION_MODE_QUEUED
+
+
+def subflow(id_: str, workflow_id: str = "", **config: Any) -> dict[str, Any]:
+    return node(id_, "flow.subflow", **({"workflowId": workflow_id} if workflow_id else {}), **config)
+
+
+async def store(client: Client, workflow: dict[str, Any]) -> None:
+    request = workflow_pb2.CreateWorkflowRequest(workflow_json=json.dumps(workflow))
+    await client.workflows.CreateWorkflow(request)
+
+
+async def update(client: Client, workflow: dict[str, Any]) -> None:
+    await client.workflows.UpdateWorkflow(
+        workflow_pb2.UpdateWorkflowRequest(workflow_id=workflow["id"], workflow_json=json.dumps(workflow))
+    )
+
+
+@pytest.mark.parametrize("mode", [IMMEDIATE, QUEUED], ids=["immediate", "queued"])
+async def test_a_stored_workflow_runs_inside_another(client: Client, worker: Worker, mode: int) -> None:
+    await store(client, {**ADD_ONE, "id": "add"})
+    workflow = chain(subflow("one", "add", input={"n": "${ input.n }"}), node("last", "flow.noop"))
+    started = await client.start(workflow, {"n": 1}, mode=mode)
+    ended = await client.ended(started.execution.id)
+    assert json.loads(ended.output_json) == 2
+    steps = [(step.node_id, list(step.iteration), step.node_type) for step in ended.steps]
+    assert steps == [
+        ("one", [], "flow.subflow"),
+        ("one/a", [0], "data.set"),
+        ("one/b", [0], "flow.noop"),
+        ("last", [], "flow.noop"),
+    ]
+
+
+async def test_an_execution_keeps_the_versions_that_it_started_with(
+    client: Client, executor: Executor, redis_url: str
+) -> None:
+    await store(client, chain(node("a", "data.set", values={"v": 1}), id="inner"))
+    await store(client, chain(approval("ok"), subflow("in", "inner"), id="outer"))
+    started = await client.executions.StartExecution(
+        pb.StartExecutionRequest(spec=pb.StartSpec(workflow_id="outer", mode=QUEUED))
+    )
+    await update(client, chain(node("a", "data.set", values={"v": 2}), id="inner"))
+    await client.workflows.DeleteWorkflow(workflow_pb2.DeleteWorkflowRequest(workflow_id="inner"))
+
+    worker = Worker(WorkerSettings(executor_address=executor.address, redis_url=redis_url))
+    await worker.start()
+    try:
+        await client.until(started.execution.id, "execution.waiting")
+        await client.executions.SubmitInput(
+            pb.SubmitInputRequest(
+                execution_id=started.execution.id, node_id="ok", input_json='{"approved": true}'
+            )
+        )
+        ended = await client.ended(started.execution.id)
+    finally:
+        await worker.stop()
+    assert json.loads(ended.output_json) == {"v": 1}
+
+
+async def test_a_person_inside_a_sub_flow_is_asked_by_its_path(client: Client, worker: Worker) -> None:
+    workflow = chain(subflow("in", workflow=chain(approval("ok"))))
+    execution_id = (await client.start(workflow, mode=IMMEDIATE)).execution.id
+    await client.until(execution_id, "execution.waiting")
+    assert list((await client.get(execution_id)).waiting_reason.node_ids) == ["in/ok"]
+    await client.executions.SubmitInput(
+        pb.SubmitInputRequest(execution_id=execution_id, node_id="in/ok", input_json='{"approved": true}')
+    )
+    assert (await client.ended(execution_id)).status == pb.EXECUTION_STATUS_COMPLETED
+
+
+async def test_a_retry_from_a_node_inside_keeps_what_was_before_it(client: Client, worker: Worker) -> None:
+    inner = chain(node("a", "data.set", values={"v": 1}), node("bad", "flow.fail", code="BROKEN"))
+    failed = await client.ended((await client.start(chain(subflow("in", workflow=inner)))).execution.id)
+    assert (failed.error.code, failed.error.node_id) == ("BROKEN", "in/bad")
+    again = await client.executions.RetryExecution(
+        pb.RetryExecutionRequest(execution_id=failed.id, from_node="in/bad")
+    )
+    frames = await client.frames(again.execution.id)
+    assert [kept["nodeId"] for frame in frames for kept in frame.get("kept", [])] == ["in/a"]
+
+
+async def test_what_cannot_run_is_refused_by_every_call_alike(client: Client) -> None:
+    await store(client, {**ADD_ONE, "id": "add"})
+    workflow = chain(subflow("a", "nowhere"), subflow("b", "add", version=7), subflow("c", "self"), id="self")
+    problems = [
+        ("/nodes/0/config/workflowId", "UNKNOWN_WORKFLOW"),
+        ("/nodes/1/config/version", "UNKNOWN_WORKFLOW_VERSION"),
+        ("/nodes/2/config/workflowId", "SUBFLOW_RECURSION"),
+    ]
+    text = json.dumps(workflow)
+    validated = await client.executions.ValidateWorkflow(pb.ValidateWorkflowRequest(workflow_json=text))
+    assert [(problem.path, problem.code) for problem in validated.problems] == problems
+    calls = [
+        client.start(workflow),
+        client.executions.AnalyzeWorkflow(pb.AnalyzeWorkflowRequest(spec=pb.StartSpec(workflow_json=text))),
+        client.workflows.CreateWorkflow(workflow_pb2.CreateWorkflowRequest(workflow_json=text)),
+    ]
+    for call in calls:
+        code, reason, fields = await refused(call)
+        assert (code, reason) == ("INVALID_ARGUMENT", "INVALID_WORKFLOW")
+        assert fields == problems
+
+
+async def test_the_nodes_inside_are_analysed_too(client: Client) -> None:
+    await store(client, chain(*[node(f"n{n}", "flow.noop") for n in range(10)], id="ten"))
+    spec = pb.StartSpec(workflow_json=json.dumps(chain(subflow("in", "ten"))))
+    response = await client.executions.AnalyzeWorkflow(pb.AnalyzeWorkflowRequest(spec=spec))
+    assert response.complexity.node_count == 11
+    assert response.complexity.loop_count == 0
+    assert response.complexity.mode == QUEUED
+
+
+async def test_a_stored_workflow_stays_as_it_was_sent(client: Client) -> None:
+    await store(client, {**ADD_ONE, "id": "add"})
+    workflow = chain(subflow("in", "add"), id="outer")
+    await store(client, workflow)
+    response = await client.workflows.GetWorkflow(workflow_pb2.GetWorkflowRequest(workflow_id="outer"))
+    assert json.loads(response.workflow.definition_json) == workflow
