@@ -169,6 +169,43 @@ class AlreadyAnswered(FlowEngineError):
         super().__init__(f"node {node_id!r} was answered already, with another answer", nodeId=node_id)
 
 
+class TaskNotFound(FlowEngineError):
+    """No task of ours has this token, or it ended long ago."""
+
+    reason = "TASK_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no task with this token; take one with PollTask")
+
+
+class TaskLeaseLost(FlowEngineError):
+    """The lease was over, and the task was offered to others."""
+
+    reason = "TASK_LEASE_LOST"
+
+    def __init__(self, node_id: str) -> None:
+        message = f"the lease of this task of node {node_id!r} was lost; somebody else may work on it"
+        super().__init__(message, nodeId=node_id)
+
+
+class TaskSettled(FlowEngineError):
+    """It has another result already."""
+
+    reason = "TASK_SETTLED"
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"this task of node {node_id!r} has a result already", nodeId=node_id)
+
+
+class TaskEnded(FlowEngineError):
+    """Nobody waits for a result any more."""
+
+    reason = "TASK_ENDED"
+
+    def __init__(self, node_id: str, why: str) -> None:
+        super().__init__(f"the result of this task of node {node_id!r} comes too late: {why}", nodeId=node_id)
+
+
 class IdempotencyConflict(FlowEngineError):
     reason = "IDEMPOTENCY_CONFLICT"
 

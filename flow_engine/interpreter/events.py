@@ -176,7 +176,9 @@ class StepWaiting(StepEvent, frozen=True, kw_only=True, tag="step.waiting"):
 
     until: datetime | None = None
     times_out: bool = False  # `until` is the node's own time-out: reaching it fails the attempt
-    wait: dict[str, JsonValue] | None = None  # {"kind": "person"|"callback", "title": …, "schema": …}
+    wait: dict[str, JsonValue] | None = None  # {"kind": "person"|"callback"|"task", …}
+    input: Any | UnsetType = UNSET  # of a task: what whoever takes it is given
+    input_ref: PayloadRef | None = None
 
 
 class StepCompleted(StepEvent, frozen=True, kw_only=True, tag="step.completed"):

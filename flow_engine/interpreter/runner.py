@@ -377,6 +377,10 @@ class Runner:
         own = step.node.timeout_ms
         times_out = own is not None and (waiting.timeout_ms is None or own < waiting.timeout_ms)
         span = own if times_out else waiting.timeout_ms
+        given = None if waiting.input is None else Payload.of(waiting.input)
+        if given is not None and len(given.text) > MAX_VALUE_BYTES:
+            self._settle_failure(step, too_large("input", len(given.text)), None)
+            return
         self._record(
             e.StepWaiting(
                 time=self._now(),
@@ -386,7 +390,9 @@ class Runner:
                 until=None if span is None else self._now() + timedelta(milliseconds=span),
                 times_out=times_out,
                 wait=None if waiting.signal is None else dict(waiting.signal),
-            )
+                **(e.placed(given, "input") if given else {}),
+            ),
+            *([given] if given else []),
         )
         self._arm(step)
 

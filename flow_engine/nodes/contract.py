@@ -64,7 +64,8 @@ class Waiting:
     """
 
     timeout_ms: int | None = None
-    signal: Mapping[str, JsonValue] | None = None  # {"kind": "person" | "callback", "title": …, "schema": …}
+    signal: Mapping[str, JsonValue] | None = None  # {"kind": "person" | "callback" | "task", …}
+    input: JsonValue = None  # of a task: what it is about, too large for `signal`
 
 
 Outcome = Completed | Failed | Waiting

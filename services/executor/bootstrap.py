@@ -41,6 +41,7 @@ from services.executor.server import Readiness, listen, make_server
 from services.executor.servicers.access_servicer import AccessServicer
 from services.executor.servicers.execution_servicer import ExecutionServicer
 from services.executor.servicers.operations_servicer import OperationsServicer
+from services.executor.servicers.task_servicer import TaskServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
 from services.executor.servicers.workflow_servicer import WorkflowServicer
 from services.executor.sessions import Sessions
@@ -50,6 +51,7 @@ from services.executor.stats.counting import Counting
 from services.executor.strategies.immediate import ImmediateExecutionStrategy, Means
 from services.executor.strategies.queued import QueuedExecutionStrategy
 from services.executor.sweeper import Sweeper
+from services.executor.tasks import Tasks
 from services.executor.watch import Watches
 
 log = structlog.get_logger()
@@ -107,6 +109,16 @@ class Executor:
             settings.lease_seconds,
             clock,
         )
+        self.tasks = Tasks(
+            self._store.tasks,
+            persistence,
+            self._committed,
+            self._told,
+            clock,
+            interval_seconds=settings.sweep_interval_seconds,
+            patience_seconds=settings.lease_seconds / 3,
+        )
+        self._store.database.offered = self.tasks.offered
         self._watches = Watches(
             persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
         )
@@ -160,6 +172,7 @@ class Executor:
             OperationsServicer(self._store.operations),
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
             AccessInterceptor(authenticator, self.audit, live_calls),
+            TaskServicer(self.tasks),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -176,6 +189,7 @@ class Executor:
             self.counting,
             live_calls,
             self.audit,
+            self.tasks,
         ]
 
     async def start(self) -> str:
@@ -206,6 +220,7 @@ class Executor:
         self.manager.close()
         self._watches.close()
         self._feed.close()
+        self.tasks.close()
         self._sessions.end_all()
         await self._immediate.drain(self._settings.shutdown_grace_seconds)
         await self._server.stop(STOP_SECONDS)

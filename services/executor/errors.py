@@ -58,6 +58,10 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.TokenNotFound: grpc.StatusCode.NOT_FOUND,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.TaskLeaseLost: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.TaskSettled: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.TaskEnded: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

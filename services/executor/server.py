@@ -12,13 +12,14 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from flow_engine.looping import Looping
-from flow_engine.v1 import access_pb2, execution_pb2, operations_pb2, worker_pb2, workflow_pb2
+from flow_engine.v1 import access_pb2, execution_pb2, operations_pb2, task_pb2, worker_pb2, workflow_pb2
 from flow_engine.v1.access_pb2_grpc import AccessServiceServicer, add_AccessServiceServicer_to_server
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
 from flow_engine.v1.operations_pb2_grpc import (
     OperationsServiceServicer,
     add_OperationsServiceServicer_to_server,
 )
+from flow_engine.v1.task_pb2_grpc import TaskServiceServicer, add_TaskServiceServicer_to_server
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
 from services.executor.access.interceptor import AccessInterceptor
@@ -27,7 +28,7 @@ from services.executor.persistence.contract import ExecutionPersistence
 
 NAMES = tuple(
     service.full_name
-    for file in (execution_pb2, workflow_pb2, worker_pb2, operations_pb2, access_pb2)
+    for file in (execution_pb2, workflow_pb2, worker_pb2, operations_pb2, access_pb2, task_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -45,6 +46,7 @@ def make_server(
     operations: OperationsServiceServicer,
     access: AccessServiceServicer,
     access_interceptor: AccessInterceptor,
+    tasks: TaskServiceServicer,
     health_servicer: health.HealthServicer,
     *,
     max_message_bytes: int,
@@ -69,6 +71,7 @@ def make_server(
     add_WorkerServiceServicer_to_server(workers, server)
     add_OperationsServiceServicer_to_server(operations, server)
     add_AccessServiceServicer_to_server(access, server)
+    add_TaskServiceServicer_to_server(tasks, server)
     add_health: Any = health_pb2_grpc.add_HealthServicer_to_server
     add_health(health_servicer, server)
     names = (*NAMES, HEALTH.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

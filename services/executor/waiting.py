@@ -12,7 +12,7 @@ from services.executor.persistence.contract import ExecutionRecord
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    kind: str  # queued, noWorker, person, timer, callback, retry, paused
+    kind: str  # queued, noWorker, person, timer, callback, task, retry, paused
     explanation: str
     until: datetime | None = None
     node_ids: tuple[str, ...] = ()
@@ -63,12 +63,13 @@ def queued_text(queue: Queue) -> str:
     return f"It is number {queue.position} in the queue{age}."
 
 
-URGENCY = ("person", "callback", "retry", "timer")
+URGENCY = ("person", "callback", "task", "retry", "timer")
 """Of several waits the first kind here is told: it is the one that somebody can end."""
 
 EXPLANATIONS = {
     "person": "{who} waits for a person's answer.",
     "callback": "{who} waits for an outside system.",
+    "task": "{who} waits for a program to do its task.",
     "retry": "{who} failed and is tried again later.",
     "timer": "{who} waits for its time.",
 }
@@ -85,6 +86,8 @@ def reason_of_waits(waits: Sequence[JsonValue], wake_at: datetime | None) -> Wai
     explanation = EXPLANATIONS[kind].format(who=who)
     if kind == "person" and len(nodes) == 1 and (assignee := chosen[0].get("assignee")):
         explanation = f"{who} waits for an answer from {assignee}."
+    if kind == "task" and len(queues := {str(wait.get("queue", "")) for wait in chosen}) == 1:
+        explanation = explanation.replace("a program", f"a program of queue {queues.pop()!r}")
     if len(nodes) > 1:
         explanation = explanation.replace("waits", "wait").replace(" is ", " are ").replace("its", "their")
     return WaitingReason(kind, explanation, min(times) if times else timer(kind, wake_at), nodes)

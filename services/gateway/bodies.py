@@ -102,6 +102,37 @@ class ControlRequest(Body, frozen=True, kw_only=True):
     page_token: Annotated[Name, Meta(description="nextPageToken of the page before.")] | None = None
 
 
+Token = Annotated[str, Meta(min_length=1, max_length=512, description="Of the task, as the poll gave it.")]
+
+
+class PollRequest(Body, frozen=True, kw_only=True):
+    """How to wait for a task, and for how long it is wanted."""
+
+    worker_id: Annotated[str, Meta(max_length=256, description="Who asks; any text.")] | None = None
+    wait: Annotated[int, Meta(ge=0, le=60_000, description="Milliseconds; 20 s by default.")] | None = None
+    lease: (
+        Annotated[int, Meta(ge=1_000, le=3_600_000, description="Milliseconds; 60 s by default.")] | None
+    ) = None
+
+
+class HeartbeatRequest(Body, frozen=True, kw_only=True):
+    token: Token
+
+
+class CompleteRequest(Body, frozen=True, kw_only=True):
+    token: Token
+    output: Annotated[Raw, Meta(description="Any JSON; null by default.")] | UnsetType = UNSET
+
+
+class FailRequest(Body, frozen=True, kw_only=True):
+    token: Token
+    code: Annotated[str, Meta(max_length=64, description="Upper case; TASK_FAILED by default.")] | None = None
+    message: Annotated[str, Meta(max_length=10_000)] | None = None
+    retryable: Annotated[bool, Meta(description="true by default.")] | None = None
+    retry_after: Annotated[Span, Meta(description="Milliseconds; no attempt before that.")] | None = None
+    details: Annotated[Raw, Meta(description="Any JSON.")] | UnsetType = UNSET
+
+
 class WorkflowEnvelope(Body, frozen=True, kw_only=True):
     """A definition; it may also be sent as it is, without this envelope."""
 

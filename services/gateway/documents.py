@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import task_pb2 as tk
 from flow_engine.v1 import workflow_pb2 as wf
 
 Instant = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
@@ -64,6 +65,33 @@ class PayloadRefDocument(Document, frozen=True, kw_only=True):
 
     hash: Annotated[str, Meta(description="SHA-256 of the value's JSON text, hex.")]
     bytes: int
+
+
+class TaskDocument(Document, frozen=True, kw_only=True):
+    """A task of a task.external step, leased to whoever polled."""
+
+    token: Annotated[str, Meta(description="For heartbeat, complete and fail; keep it to yourself.")]
+    queue: str
+    execution_id: str
+    workflow_id: str | UnsetType = UNSET
+    node_id: str
+    iteration: list[int] | UnsetType = UNSET
+    attempt: Annotated[int, Meta(description="Of the step, from 1.")]
+    offer: Annotated[int, Meta(description="Of this attempt, from 1; grows when a lease is lost.")]
+    input: AnyJson
+    step_key: Annotated[str, Meta(description="The same over all attempts and offers.")]
+    created_at: Instant | UnsetType = UNSET
+    lease_expires_at: Instant | UnsetType = UNSET
+    lease_ms: Milliseconds
+
+
+class HeartbeatDocument(Document, frozen=True, kw_only=True):
+    """Whether the result of a task is still wanted."""
+
+    cancelled: Annotated[bool, Meta(description="true: stop working on it.")]
+    reason: str | UnsetType = UNSET
+    lease_expires_at: Instant | UnsetType = UNSET
+    lease_ms: Milliseconds | UnsetType = UNSET
 
 
 class StepDocument(Document, frozen=True, kw_only=True):
@@ -370,6 +398,33 @@ def step_document(step: pb.Step) -> StepDocument:
         handles=list(step.handles) or UNSET,
         error=_error(step),
         waiting=_json(step.waiting_json),
+    )
+
+
+def task_document(task: tk.Task) -> TaskDocument:
+    return TaskDocument(
+        token=task.token,
+        queue=task.queue,
+        execution_id=task.execution_id,
+        workflow_id=task.workflow_id or UNSET,
+        node_id=task.node_id,
+        iteration=list(task.iteration) or UNSET,
+        attempt=task.attempt,
+        offer=task.offer,
+        input=Raw(task.input_json.encode()),
+        step_key=task.step_key,
+        created_at=instant_of(task, "created_time"),
+        lease_expires_at=instant_of(task, "lease_expires_time"),
+        lease_ms=task.lease.ToMilliseconds(),
+    )
+
+
+def heartbeat_document(beat: tk.HeartbeatTaskResponse) -> HeartbeatDocument:
+    return HeartbeatDocument(
+        cancelled=beat.cancelled,
+        reason=beat.reason or UNSET,
+        lease_expires_at=instant_of(beat, "lease_expires_time"),
+        lease_ms=beat.lease.ToMilliseconds() if beat.HasField("lease") else UNSET,
     )
 
 

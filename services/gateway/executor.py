@@ -19,6 +19,7 @@ from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
+from flow_engine.v1.task_pb2_grpc import TaskServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.gateway.errors import OWN_WORDS, Refused, refusal_of
 from services.gateway.settings import Settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     # The stubs as grpc.aio makes them exist for type checkers only.
     from flow_engine.v1.execution_pb2_grpc import ExecutionServiceAsyncStub
     from flow_engine.v1.operations_pb2_grpc import OperationsServiceAsyncStub
+    from flow_engine.v1.task_pb2_grpc import TaskServiceAsyncStub
     from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceAsyncStub
 
 CALL_SECONDS = 30.0
@@ -118,6 +120,10 @@ class Executor:
         self.executions: ExecutionServiceAsyncStub = ExecutionServiceStub(self._channel)
         self.workflows: WorkflowServiceAsyncStub = WorkflowServiceStub(self._channel)
         self.operations: OperationsServiceAsyncStub = OperationsServiceStub(self._channel)
+        # Long polls have a channel of their own: however many there are, calls find a stream id.
+        self._poll_channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+        self.polls: TaskServiceAsyncStub = TaskServiceStub(self._poll_channel)
+        self.tasks: TaskServiceAsyncStub = TaskServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -205,7 +211,7 @@ class Executor:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self) -> None:
-        channels = [self._channel, *(lent.channel for lent in self._stream_channels)]
+        channels = [self._channel, self._poll_channel, *(lent.channel for lent in self._stream_channels)]
         await asyncio.gather(*(channel.close() for channel in channels))
 
     def _may_repeat(self, until: float) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.gateway import executions, operations, queue, runs, stats, workflows
+from services.gateway import executions, operations, queue, runs, stats, tasks, workflows
 from services.gateway.bodies import (
     CancelRequest,
+    CompleteRequest,
     ControlRequest,
+    FailRequest,
+    HeartbeatRequest,
     PauseRequest,
+    PollRequest,
     ResumeRequest,
     RetryRequest,
     RunRequest,
@@ -22,8 +26,10 @@ from services.gateway.documents import (
     ExecutionDocument,
     ExecutionPage,
     HealthDocument,
+    HeartbeatDocument,
     NodeTypeList,
     StepPage,
+    TaskDocument,
     ValidationDocument,
     WorkflowDocument,
     WorkflowPage,
@@ -284,6 +290,26 @@ API: tuple[Route, ...] = (
         answers={200: stats.StatsDocument},
     ),
     Route(
+        "POST", "/api/tasks/{queue}/poll", tasks.poll_task, "Tasks", "Take a task of a task.external step",
+        "Waits for one; 204 when the time is over. Who takes it has it alone until the lease is over.",
+        body=PollRequest, body_required=False,
+        answers={200: TaskDocument, 204: None},
+    ),
+    Route(
+        "POST", "/api/tasks/heartbeat", tasks.heartbeat_task, "Tasks", "Keep a task",
+        body=HeartbeatRequest, answers={200: HeartbeatDocument}, refusals=(404, 409),
+    ),
+    Route(
+        "POST", "/api/tasks/complete", tasks.complete_task, "Tasks", "Complete a task",
+        "The same output may be sent again; another one, or one that comes too late, is refused.",
+        body=CompleteRequest, answers={204: None}, refusals=(404, 409),
+    ),
+    Route(
+        "POST", "/api/tasks/fail", tasks.fail_task, "Tasks", "Report that a task failed",
+        "The node's retry decides whether it is offered anew.",
+        body=FailRequest, answers={204: None}, refusals=(404, 409),
+    ),
+    Route(
         "GET", "/api/nodes", workflows.list_nodes, "Definitions", "List node types",
         answers={200: NodeTypeList},
     ),
@@ -329,6 +355,7 @@ PATH_PARAMS: Mapping[str, str] = {
     "token": "Of the callback.",
     "hash": "SHA-256 of the value's JSON text, hex.",
     "workflowId": "Id of the stored workflow.",
+    "queue": "That the task.external node names.",
 }
 
 

@@ -78,6 +78,13 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "GetDefinition": reads("worker"),
         "GetPayload": reads("worker"),
     },
+    "flow_engine.v1.TaskService": {  # what comes of it is in the histories
+        "PollTask": reads("operator"),
+        "StreamTasks": reads("operator"),
+        "HeartbeatTask": reads("operator"),
+        "CompleteTask": reads("operator"),
+        "FailTask": reads("operator"),
+    },
     "flow_engine.v1.OperationsService": {
         "ListWorkers": reads("viewer"),
         "GetQueue": reads("viewer"),

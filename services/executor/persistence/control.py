@@ -24,7 +24,7 @@ from services.executor.persistence.contract import TERMINAL, ExecutionRecord, Mo
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.reading import record
-from services.executor.persistence.sweep import fired_timer
+from services.executor.persistence.sweep import fire_timer
 from services.executor.persistence.tables import signals, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
@@ -100,7 +100,9 @@ def resume(draft: Draft) -> None:
         draft.set(pending_control=None, control_reason="")
     elif row.status == "paused":
         due = row.wake_at is not None and row.wake_at <= draft.now
-        draft.record(resumed, *([fired_timer(draft)] if due else []))
+        draft.record(resumed)
+        if due:
+            fire_timer(draft)
         draft.move("resume", "waiting" if row.all_waiting and not due else "pending")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -111,6 +111,8 @@ class Database:
         self._now = now
         self._operation_seconds = operation_seconds
         self._engine: AsyncEngine | None = None
+        self.offered: Callable[[Collection[tuple[str, str]]], None] = lambda _: None
+        """Told after each commit that offered tasks: namespaces and queues."""
         self._writers = Connections(self, 1 if self.is_sqlite else POSTGRES_CONNECTIONS)
         # On PostgreSQL any connection reads; on SQLite readers stand beside the one writer.
         self._readers = Connections(self, SQLITE_READERS) if self.is_sqlite else self._writers
@@ -218,6 +220,8 @@ class Database:
             await self._commit(transaction)
             for action in transaction.after_commit:
                 action()
+            if transaction.offered:
+                self.offered(transaction.offered)
 
     async def _commit(self, transaction: Transaction) -> None:
         try:

@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from flow_engine.ids import Iteration
 from flow_engine.interpreter.events import Event, ExecutionPromoted, encode_events
 from services.executor.persistence.contract import TERMINAL
+from services.executor.persistence.offers import NewTask, TaskChanges
 from services.executor.persistence.row import Fence, NewBatch, Row
 
 AGEING_SECONDS = 60
@@ -60,6 +62,8 @@ class Draft:
     batches: list[NewBatch] = field(default_factory=list)
     payloads: list[tuple[str, bytes]] = field(default_factory=list)  # (hash, JSON text)
     snapshot: tuple[int, bytes] | None = None  # state after the event of this sequence
+    new_tasks: list[NewTask] = field(default_factory=list)
+    ended_tasks: set[tuple[str, Iteration]] = field(default_factory=set)  # steps that wait no more
 
     @classmethod
     def of(cls, row: Row, now: datetime) -> Draft:
@@ -98,6 +102,13 @@ class Draft:
             self.record(ExecutionPromoted(time=self.now, reason=reason))
             self.set(execution_mode="queued")
 
+    def change_tasks(self, changes: TaskChanges) -> None:
+        """Offer tasks, and put an end to those of steps that wait no more."""
+        self.new_tasks.extend(changes.offered)
+        self.ended_tasks.update(changes.ended)
+        if changes.offered:
+            self.set(has_tasks=True)
+
     def move(self, kind: str, status: str) -> None:
         """Change the status, with all that follows from where it leads."""
         rule = MOVES[kind]
@@ -128,6 +139,10 @@ class Draft:
     def status_before(self) -> str:
         """Until this transaction; of a start that brings its first report with it: running."""
         return self.fence.status if self.fence else "running"
+
+    @property
+    def ended(self) -> bool:
+        return self.row.status in TERMINAL
 
     @property
     def rings(self) -> bool:

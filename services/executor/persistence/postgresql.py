@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.executor.persistence.moves import Draft
@@ -88,6 +88,8 @@ def _type(table: Table, name: str) -> str:
             return "integer"
         case Boolean():
             return "boolean"
+        case Float():
+            return "double precision"
         case Instant():
             return "timestamptz"
         case LargeBinary():

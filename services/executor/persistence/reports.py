@@ -13,6 +13,7 @@ from flow_engine.interpreter.events import ExecutionCancelled, ExecutionPaused, 
 from flow_engine.interpreter.journal import Entry, GiveUp
 from services.executor.persistence.contract import TERMINAL, Report, ReportOutcome
 from services.executor.persistence.moves import MOVES, Draft
+from services.executor.persistence.offers import task_changes
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -88,6 +89,8 @@ def accept(draft: Draft, report: Report) -> None:
         draft.set(lost_leases=0)
     # The reply tells the runner of everything up to here.
     draft.set(seen_sequence=row.last_sequence)
+    if row.has_tasks or any(event.type == "step.waiting" for event in events):
+        draft.change_tasks(task_changes(report.events_json or b"[]"))
     if any(event.type == "execution.promoted" for event in events):
         draft.set(execution_mode="queued")
     if entry.snapshot and knew_all:

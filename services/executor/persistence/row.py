@@ -47,6 +47,7 @@ class Row:
     wake_timer: str
     waits: str | None
     all_waiting: bool
+    has_tasks: bool
 
 
 class Fence(NamedTuple):

@@ -104,6 +104,7 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         wake_timer="",
         waits=None,
         all_waiting=False,
+        has_tasks=False,
     )
 
 

@@ -38,6 +38,7 @@ from services.executor.persistence.reading import Reading
 from services.executor.persistence.secrets import secret
 from services.executor.persistence.statistics import SqlStatistics
 from services.executor.persistence.sweep import Sweep
+from services.executor.persistence.tasks import TaskStore
 from services.executor.persistence.tokens import SqlAuditLog, SqlTokenStore
 from services.executor.persistence.workflows import SqlWorkflowStore
 
@@ -51,7 +52,8 @@ class SqlExecutionPersistence:
     lease_seconds: of executions that workers claim. executor_lease_seconds: of immediate runs.
     now: SQL expression of the database's clock; for tests.
     `workflows` keeps stored definitions in the same database, `statistics` figures about what ended;
-    `operations` tells operators what is there, `tokens` who may call, `audit_log` who changed what.
+    `operations` tells operators what is there, `tokens` who may call, `audit_log` who changed what;
+    `tasks` are those of `task.external` steps.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class SqlExecutionPersistence:
         self.statistics = SqlStatistics(self.database)
         self.tokens = SqlTokenStore(self.database)
         self.audit_log = SqlAuditLog(self.database)
+        self.tasks = TaskStore(self.database)
 
     async def start(self) -> None:
         """SQLite is migrated; PostgreSQL must be already.

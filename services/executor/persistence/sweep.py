@@ -157,17 +157,19 @@ def expire(draft: Draft, *, guilty: bool = False) -> None:
 
 
 def wake(draft: Draft) -> None:
-    draft.record(fired_timer(draft))
+    fire_timer(draft)
     if draft.row.status == "waiting":
         draft.move("wake", "pending")
     else:
         draft.set(wake_at=None, wake_timer="", all_waiting=False)
 
 
-def fired_timer(draft: Draft) -> TimerFired:
+def fire_timer(draft: Draft) -> None:
+    """The time of a step has come: whoever works on its task comes too late."""
     timer_id = draft.row.wake_timer
     node_id, iteration = parse_timer_id(timer_id)
-    return TimerFired(time=draft.now, timer_id=timer_id, node_id=node_id, iteration=iteration)
+    draft.record(TimerFired(time=draft.now, timer_id=timer_id, node_id=node_id, iteration=iteration))
+    draft.ended_tasks.add((node_id, iteration))
 
 
 def fail_overdue(draft: Draft) -> None:

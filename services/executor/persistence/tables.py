@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     literal_column,
     text,
 )
@@ -112,6 +114,7 @@ workflow_executions = Table(
     Column("wake_timer", Text, nullable=False),
     Column("waits", Text),  # JSON list of what open steps wait for
     Column("all_waiting", Boolean, nullable=False),  # resuming leads back to waiting
+    Column("has_tasks", Boolean, nullable=False, server_default=false()),  # rows of `tasks` go along with it
     PrimaryKeyConstraint("id"),
     CheckConstraint(
         "status IN ('pending', 'running', 'paused', 'waiting', 'completed', 'failed', 'cancelled')",
@@ -296,6 +299,49 @@ signals = Table(
     Column("sequence", BigInteger, nullable=False),
     PrimaryKeyConstraint("execution_id", "node_id", "iteration", "attempt"),
 )
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Text, nullable=False),
+    _namespace(),
+    Column("execution_id", Text, nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("iteration", Text, nullable=False),  # JSON list of integers
+    Column("attempt", Integer, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("step_key", Text, nullable=False),
+    Column("input", Text),  # JSON text; null: in `payloads`
+    Column("input_hash", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # Where it stands.
+    Column("state", Text, nullable=False),
+    Column("token_hash", Text, nullable=False),  # of the last lease; SHA-256
+    Column("worker_id", Text, nullable=False),
+    Column("offers", Integer, nullable=False),
+    Column("lease_seconds", Float, nullable=False),
+    Column("lease_expires_at", Instant),
+    Column("answer_hash", Text, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("state IN ('open', 'leased', 'settled', 'void')", name="state"),
+    CheckConstraint("(lease_expires_at IS NOT NULL) = (state = 'leased')", name="leased_until"),
+    CheckConstraint("(answer_hash <> '') = (state = 'settled')", name="answered_when_settled"),
+    CheckConstraint("(input IS NULL) = (input_hash <> '')", name="input_here_or_there"),
+)
+_t = tasks.c
+Index("ix_tasks_of_execution", _t.execution_id)
+_OPEN, _LEASED = text("state = 'open'"), text("state = 'leased'")
+_ENDED = text("state IN ('settled', 'void')")
+Index(
+    "ix_tasks_open",
+    *(_t.namespace, _t.queue, _t.priority, _t.created_at),
+    postgresql_where=_OPEN,
+    sqlite_where=_OPEN,
+)
+Index("ix_tasks_leased", _t.lease_expires_at, postgresql_where=_LEASED, sqlite_where=_LEASED)
+Index("ix_tasks_ended", _t.changed_at, postgresql_where=_ENDED, sqlite_where=_ENDED)
 
 workflows = Table(
     "workflows",

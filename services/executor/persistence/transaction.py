@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import sqlalchemy
-from sqlalchemy import Table, delete, literal_column, select
+from sqlalchemy import Table, delete, literal_column, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from flow_engine.interpreter.events import FORMAT
-from services.executor.persistence.contract import TERMINAL
 from services.executor.persistence.moves import Draft, all_batches
+from services.executor.persistence.offers import iteration_text
 from services.executor.persistence.row import COLUMNS, Fence
 from services.executor.persistence.stats_tables import ended_executions
 from services.executor.persistence.tables import (
@@ -22,10 +22,15 @@ from services.executor.persistence.tables import (
     outbox,
     payloads,
     snapshots,
+    tasks,
     workflow_executions,
 )
 
 EVENT_COLUMNS = [column.name for column in execution_events.columns if column.name != "position"]
+
+PORTION = 500
+"""Places that one statement names."""
+
 LOCKED_COLUMNS = ", ".join("NULL AS result" if name == "result" else name for name in COLUMNS)
 
 
@@ -52,6 +57,7 @@ class Transaction(ABC):
         self._now_sql = now
         self._now: datetime | None = None
         self.after_commit: list[Callable[[], None]] = []
+        self.offered: set[tuple[str, str]] = set()  # (namespace, queue) with new tasks
 
     @abstractmethod
     async def begin(self) -> None: ...
@@ -110,6 +116,8 @@ class Transaction(ABC):
             raise FenceBroken([draft.row.id for draft, _ in fenced])
         await self._append_events(changed)
         await self._keep(changed)
+        if concerned := [draft for draft in changed if draft.row.has_tasks]:
+            await self._write_tasks(concerned)
         await self._ring(changed)
         await self._note_ended(changed)
 
@@ -153,8 +161,41 @@ class Transaction(ABC):
 
     async def _note_ended(self, drafts: Sequence[Draft]) -> None:
         """Terminal states absorb, so a draft that changed and is terminal has just ended."""
-        ended = [(draft.row.id, draft.row.namespace) for draft in drafts if draft.row.status in TERMINAL]
+        ended = [(draft.row.id, draft.row.namespace) for draft in drafts if draft.ended]
         await self.insert(ended_executions, ("execution_id", "namespace"), ended, "ON CONFLICT DO NOTHING")
+
+    async def _write_tasks(self, drafts: Sequence[Draft]) -> None:
+        """Tasks whose step or execution is over go out of use, in portions; new ones are offered."""
+        now, columns = await self.now(), tasks.c
+        over = [draft.row.id for draft in drafts if draft.ended]
+        steps = sorted(
+            (draft.row.id, node_id, iteration_text(iteration))
+            for draft in drafts
+            if not draft.ended
+            for node_id, iteration in draft.ended_tasks
+        )
+        place = tuple_(columns.execution_id, columns.node_id, columns.iteration)
+        those = [columns.execution_id.in_(over)] if over else []
+        those += [place.in_(steps[start : start + PORTION]) for start in range(0, len(steps), PORTION)]
+        for some in those:
+            void = update(tasks).where(some, or_(columns.state == "open", columns.state == "leased"))
+            await self.execute(void.values(state="void", lease_expires_at=None, changed_at=now))
+        await self._offer([draft for draft in drafts if draft.new_tasks and not draft.ended])
+
+    async def _offer(self, drafts: Sequence[Draft]) -> None:
+        rows = [
+            (
+                *(task.id(draft.row.id), draft.row.namespace, draft.row.id),
+                *(task.node_id, iteration_text(task.iteration), task.attempt, task.queue),
+                *(draft.row.priority, task.step_key, task.input, task.input_hash, draft.now),
+                *("open", "", "", 0, 0.0, None, "", draft.now),
+            )
+            for draft in drafts
+            for task in draft.new_tasks
+        ]
+        names = [column.name for column in tasks.columns]
+        await self.insert(tasks, names, rows, "ON CONFLICT DO NOTHING")
+        self.offered.update((draft.row.namespace, task.queue) for draft in drafts for task in draft.new_tasks)
 
     async def _ring(self, drafts: Sequence[Draft]) -> None:
         rows = [
