@@ -22,6 +22,7 @@ from flow_engine.v1 import execution_pb2 as pb
 from services.gateway import routes
 from services.gateway.access import access_from
 from services.gateway.call import Services
+from services.gateway.console import Console
 from services.gateway.executor import Executor
 from services.gateway.feed import ChangeStream, Feed
 from services.gateway.gateway import Gateway
@@ -77,7 +78,7 @@ def application(settings: Settings, executor: Executor, hub: Hub, feed: Feed) ->
         Services(settings, executor, hub, feed),
         access_from(settings),
         metrics,
-        (*routes.API, *routes.pages(operations)),
+        (*routes.API, *routes.pages(operations, Console())),
         routes.SOCKETS,
     )
 

@@ -38,8 +38,9 @@ class Router:
             by_path.setdefault(route.path, {})[route.method] = route
         for path, methods in by_path.items():
             if "{" in path:
-                # Only the id of a node may hold a slash: it comes last.
-                self._patterns.append((compile_path(path.replace("{nodeId}", "{nodeId:path}"))[0], methods))
+                # Only the id of a node and the name of a file may hold a slash: they come last.
+                template = path.replace("{nodeId}", "{nodeId:path}").replace("{asset}", "{asset:path}")
+                self._patterns.append((compile_path(template)[0], methods))
             else:
                 self._fixed[path] = methods
 

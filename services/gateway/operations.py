@@ -12,7 +12,7 @@ from services.gateway.call import Answer, Call, document
 from services.gateway.documents import HealthDocument
 from services.gateway.errors import Refused
 from services.gateway.metrics import CONTENT_TYPE, Metrics
-from services.gateway.pages import docs_page, landing_page
+from services.gateway.pages import docs_page
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -43,7 +43,6 @@ class Operations:
         self._metrics = metrics
         self._api = msgspec.json.encode(api)
         self._docs = docs_page(api)
-        self._info = api["info"]
 
     async def metrics(self, call: Call) -> Answer:
         """Figures for Prometheus."""
@@ -56,10 +55,3 @@ class Operations:
     async def docs(self, call: Call) -> Answer:
         """This API as a page."""
         return HTMLResponse(self._docs, headers=PAGE_HEADERS)
-
-    async def landing(self, call: Call) -> Answer:
-        """Where to go from here."""
-        return HTMLResponse(
-            landing_page(self._info, call.headers.get("host", call.services.settings.http_address)),
-            headers=PAGE_HEADERS,
-        )

@@ -39,32 +39,6 @@ def docs_page(api: Mapping[str, Any]) -> str:
     return page(f"{api['info']['title']}: API", "".join(_docs_parts(api)))
 
 
-def landing_page(info: Mapping[str, Any], host: str) -> str:
-    """host: as the visitor named it, for the example."""
-    example = (
-        f"curl -s http://{host}/api/workflow/run -H 'Content-Type: application/json' -d '"
-        '{"workflow": {"id": "hello", "nodes": [{"id": "greet", "type": "data.set",\n'
-        '  "config": {"values": {"text": "Hello ${ input.name }"}}}]}, "input": {"name": "world"}}'
-        "'"
-    )
-    links = (
-        ("/docs", "API reference"),
-        ("/openapi.json", "OpenAPI document"),
-        ("/api/nodes", "node types"),
-        ("/api/workflow/executions", "executions"),
-        ("/api/stats", "statistics"),
-        ("/readyz", "readiness"),
-        ("/metrics", "metrics"),
-    )
-    anchors = "".join(f'<a href="{href}">{label}</a>' for href, label in links)
-    return page(
-        info["title"],
-        f"<h1>{escape(info['title'])}</h1><p>{escape(info['description'])}</p>"
-        f"<nav>{anchors}</nav>"
-        f"<h2>Run something</h2><pre>{escape(example)}</pre>",
-    )
-
-
 def page(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

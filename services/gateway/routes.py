@@ -18,6 +18,7 @@ from services.gateway.bodies import (
     RunRequest,
 )
 from services.gateway.call import Param, Route, boolean, instant, one_of, text, whole
+from services.gateway.console import ASSETS, Console
 from services.gateway.documents import (
     AnalysisDocument,
     CallbackDocument,
@@ -359,7 +360,7 @@ PATH_PARAMS: Mapping[str, str] = {
 }
 
 
-def pages(own: operations.Operations) -> tuple[Route, ...]:
+def pages(own: operations.Operations, console: Console) -> tuple[Route, ...]:
     """Routes about the API itself, which need the rest of the table first."""
     return (
         Route(
@@ -372,5 +373,6 @@ def pages(own: operations.Operations) -> tuple[Route, ...]:
         ),
         Route("GET", "/openapi.json", own.api_document, "Operations", "This document"),
         Route("GET", "/docs", own.docs, "Operations", "This API as a page", answers={200: "text/html"}),
-        Route("GET", "/", own.landing, "Operations", "Where to begin", answers={200: "text/html"}),
+        Route("GET", "/", console.page, "Operations", "The console", answers={200: "text/html"}),
+        Route("GET", ASSETS, console.asset, "Operations", "A file of the console", refusals=(404,)),
     )

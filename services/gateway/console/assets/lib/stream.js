@@ -1,0 +1,93 @@
+// Server-sent events by fetch, since EventSource cannot say who is asking. Comes back by itself and goes on
+// after the last event that was seen.
+import { authorized, problemOf, reachable } from "./api.js";
+import { parse } from "./exact-json.js";
+
+const SILENCE_MS = 45_000; // heartbeats come every 15 s
+const FIRST_PAUSE_MS = 300;
+const LONGEST_PAUSE_MS = 5_000;
+
+/**
+ * Follow a stream until it ends or `stop` is called.
+ *
+ * frames(list): what one network read brought, in order.
+ * state(word): "live", "lost" (it will be tried again), "ended" or "refused" (with the Problem).
+ * after: sequence of the last event that is known. Returns stop().
+ */
+export function follow(path, { after = 0, frames, state = () => {} }) {
+  const stopping = new AbortController();
+  let wake = () => {};
+  const hurry = () => wake();
+  addEventListener("online", hurry);
+  document.addEventListener("visibilitychange", hurry);
+
+  (async () => {
+    let cursor = after;
+    let pause = FIRST_PAUSE_MS;
+    while (!stopping.signal.aborted) {
+      try {
+        const ended = await once(path, cursor, stopping.signal, (list) => {
+          cursor = list.at(-1).id || cursor;
+          frames(list.map((frame) => frame.data));
+        }, () => { pause = FIRST_PAUSE_MS; reachable.value = true; state("live"); });
+        if (ended) return state("ended");
+      } catch (error) {
+        if (stopping.signal.aborted) return undefined;
+        if (error.status && error.status !== 503 && error.status !== 429) return state("refused", error);
+        if (!error.status) reachable.value = false;
+      }
+      if (stopping.signal.aborted) return undefined;
+      state("lost");
+      await new Promise((resolve) => { wake = resolve; setTimeout(resolve, pause); });
+      pause = Math.min(pause * 1.7, LONGEST_PAUSE_MS);
+    }
+    return undefined;
+  })();
+
+  return () => {
+    stopping.abort();
+    wake();
+    removeEventListener("online", hurry);
+    document.removeEventListener("visibilitychange", hurry);
+  };
+}
+
+/** One connection. True when nothing will ever come after the cursor. */
+async function once(path, cursor, stop, deliver, opened) {
+  const quiet = new AbortController();
+  const abort = () => quiet.abort();
+  stop.addEventListener("abort", abort);
+  let timer = setTimeout(abort, SILENCE_MS);
+  try {
+    const headers = { Accept: "text/event-stream", ...(cursor ? { "Last-Event-ID": String(cursor) } : {}) };
+    const response = await fetch(path, { headers: authorized(headers), signal: quiet.signal, cache: "no-store" });
+    if (response.status === 204) return true;
+    if (!response.ok) throw await problemOf(response);
+    opened();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return false;
+      clearTimeout(timer);
+      timer = setTimeout(abort, SILENCE_MS);
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop();
+      const list = blocks.map(frameOf).filter(Boolean);
+      if (list.length) deliver(list);
+    }
+  } finally {
+    clearTimeout(timer);
+    stop.removeEventListener("abort", abort);
+  }
+}
+
+function frameOf(block) {
+  let id = 0;
+  let data = "";
+  for (const line of block.split("\n")) {
+    if (line.startsWith("data:")) data += line.slice(5).trimStart();
+    else if (line.startsWith("id:")) id = Number(line.slice(3));
+  }
+  return data ? { id, data: parse(data) } : null;
+}
