@@ -64,7 +64,9 @@ def vendored(package: Package, known: dict[str, Any] | None) -> dict[str, Any]:
         )
         entry = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
         if known and known["version"] == package.version and known["integrity"] != entry["integrity"]:
-            raise SystemExit(f"{package.name} {package.version}: the registry gives another package than before")
+            raise SystemExit(
+                f"{package.name} {package.version}: the registry gives another package than before"
+            )
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as package_files:
             licence = _write(package, package_files)
@@ -88,7 +90,7 @@ def _write(package: Package, archive: tarfile.TarFile) -> str:
 def _content(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(name)
     if file is None:
-        raise SystemExit(f"{archive.name}: {name} is no file")
+        raise SystemExit(f"{name} is no file")
     return file.read()
 
 

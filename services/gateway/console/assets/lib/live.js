@@ -1,11 +1,13 @@
 // Values that are fetched again and again while somebody looks.
 import { useEffect, useRef, useSignal } from "./html.js";
+import { onChanges } from "../model/changes.js";
 
 /**
  * {value, error, loading, refresh}: what `load(abortSignal)` gave last, fetched anew when `inputs` change and
- * every `everyMs` while the page is visible. The last value stays until there is a newer one.
+ * every `everyMs` while the page is visible; with `changesMs` also when any execution changes, at most so often.
+ * The last value stays until there is a newer one.
  */
-export function usePolled(load, inputs, everyMs = 0) {
+export function usePolled(load, inputs, everyMs = 0, { changesMs = 0 } = {}) {
   const state = useSignal({ value: undefined, error: null, loading: true });
   const refresh = useRef(() => {});
   useEffect(() => {
@@ -31,8 +33,16 @@ export function usePolled(load, inputs, everyMs = 0) {
     state.value = { ...state.peek(), loading: true };
     run();
     document.addEventListener("visibilitychange", seen);
+    let due = 0;
+    let last = Date.now();
+    const soon = () => {
+      if (!due) due = setTimeout(() => { due = 0; last = Date.now(); run(); }, Math.max(60, changesMs - (Date.now() - last)));
+    };
+    const deaf = changesMs ? onChanges(soon) : () => {};
     return () => {
       stopped = true;
+      deaf();
+      clearTimeout(due);
       clearTimeout(timer);
       abort.abort();
       document.removeEventListener("visibilitychange", seen);

@@ -4,6 +4,7 @@ import { authorized, problemOf, reachable } from "./api.js";
 import { parse } from "./exact-json.js";
 
 const SILENCE_MS = 45_000; // heartbeats come every 15 s
+const UNSEEN_MS = 10_000; // a hidden tab gives its connection back: browsers allow six to a host over all tabs
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5_000;
 
@@ -12,21 +13,29 @@ const LONGEST_PAUSE_MS = 5_000;
  *
  * frames(list): what one network read brought, in order.
  * state(word): "live", "lost" (it will be tried again), "ended" or "refused" (with the Problem).
- * after: sequence of the last event that is known. Returns stop().
+ * after: id of the last frame that is known, 0 or "" for none. Returns stop().
  */
 export function follow(path, { after = 0, frames, state = () => {} }) {
   const stopping = new AbortController();
   let wake = () => {};
+  let connection = new AbortController();
+  let unseen = 0;
   const hurry = () => wake();
+  const looked = () => {
+    clearTimeout(unseen);
+    if (document.hidden) unseen = setTimeout(() => connection.abort(), UNSEEN_MS);
+    else hurry();
+  };
   addEventListener("online", hurry);
-  document.addEventListener("visibilitychange", hurry);
+  document.addEventListener("visibilitychange", looked);
 
   (async () => {
     let cursor = after;
     let pause = FIRST_PAUSE_MS;
     while (!stopping.signal.aborted) {
+      connection = new AbortController();
       try {
-        const ended = await once(path, cursor, stopping.signal, (list) => {
+        const ended = await once(path, cursor, AbortSignal.any([stopping.signal, connection.signal]), (list) => {
           cursor = list.at(-1).id || cursor;
           frames(list.map((frame) => frame.data));
         }, () => { pause = FIRST_PAUSE_MS; reachable.value = true; state("live"); });
@@ -34,11 +43,11 @@ export function follow(path, { after = 0, frames, state = () => {} }) {
       } catch (error) {
         if (stopping.signal.aborted) return undefined;
         if (error.status && error.status !== 503 && error.status !== 429) return state("refused", error);
-        if (!error.status) reachable.value = false;
+        if (!error.status && !connection.signal.aborted) reachable.value = false;
       }
       if (stopping.signal.aborted) return undefined;
       state("lost");
-      await new Promise((resolve) => { wake = resolve; setTimeout(resolve, pause); });
+      await new Promise((resolve) => { wake = resolve; if (!connection.signal.aborted) setTimeout(resolve, pause); });
       pause = Math.min(pause * 1.7, LONGEST_PAUSE_MS);
     }
     return undefined;
@@ -46,9 +55,10 @@ export function follow(path, { after = 0, frames, state = () => {} }) {
 
   return () => {
     stopping.abort();
+    clearTimeout(unseen);
     wake();
     removeEventListener("online", hurry);
-    document.removeEventListener("visibilitychange", hurry);
+    document.removeEventListener("visibilitychange", looked);
   };
 }
 
@@ -56,6 +66,7 @@ export function follow(path, { after = 0, frames, state = () => {} }) {
 async function once(path, cursor, stop, deliver, opened) {
   const quiet = new AbortController();
   const abort = () => quiet.abort();
+  if (stop.aborted) return false;
   stop.addEventListener("abort", abort);
   let timer = setTimeout(abort, SILENCE_MS);
   try {
@@ -83,11 +94,11 @@ async function once(path, cursor, stop, deliver, opened) {
 }
 
 function frameOf(block) {
-  let id = 0;
+  let id = "";
   let data = "";
   for (const line of block.split("\n")) {
     if (line.startsWith("data:")) data += line.slice(5).trimStart();
-    else if (line.startsWith("id:")) id = Number(line.slice(3));
+    else if (line.startsWith("id:")) id = line.slice(3).trim();
   }
   return data ? { id, data: parse(data) } : null;
 }

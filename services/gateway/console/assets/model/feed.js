@@ -7,6 +7,7 @@ import { FINAL, Run } from "./run.js";
 const MOST_EVENTS = 30_000; // beyond it the past is not loaded, only what happens from now on
 const FACTS_AFTER_MS = 120;
 const QUEUE_LOOK_MS = 2000;
+const UNSEEN_LOOK_MS = 20_000; // for the title of a tab in the background
 
 /** {run, stop, refresh, whole}; state(word) as in lib/stream.js. Rejects with the Problem of the first call. */
 export async function openFeed(id, { state, abort }) {
@@ -23,11 +24,11 @@ export async function openFeed(id, { state, abort }) {
     clearTimeout(timer);
     const facts = await get(`${executionPath(id)}?steps=false`, { signal: abort }).catch(() => null);
     if (facts && !(FINAL.has(run.execution.status) && !FINAL.has(facts.status))) run.adopt(facts);
-    schedule(["pending", "waiting"].includes(run.execution.status) ? QUEUE_LOOK_MS : 0);
+    schedule(run.execution.status === "pending" ? QUEUE_LOOK_MS : 0);
   };
   const schedule = (milliseconds) => {
     clearTimeout(timer);
-    if (milliseconds && !abort.aborted) timer = setTimeout(() => (document.hidden ? schedule(milliseconds) : refresh()), milliseconds);
+    if (milliseconds && !abort.aborted) timer = setTimeout(refresh, document.hidden ? Math.max(UNSEEN_LOOK_MS, milliseconds) : milliseconds);
   };
   const frames = (list) => {
     if (past) {
@@ -44,7 +45,9 @@ export async function openFeed(id, { state, abort }) {
     if (list.some((frame) => frame.type.startsWith("execution."))) schedule(FACTS_AFTER_MS);
   };
   const stop = follow(`${executionPath(id)}/stream`, { after: whole ? 0 : known, frames, state });
-  abort.addEventListener("abort", () => { stop(); clearTimeout(timer); });
+  const away = () => { if (document.hidden && !run.final) schedule(UNSEEN_LOOK_MS); };
+  document.addEventListener("visibilitychange", away);
+  abort.addEventListener("abort", () => { stop(); clearTimeout(timer); document.removeEventListener("visibilitychange", away); });
   if (execution.status === "pending") schedule(QUEUE_LOOK_MS);
   return { run, refresh, whole };
 }

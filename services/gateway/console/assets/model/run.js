@@ -162,7 +162,7 @@ export class Run {
         const status = type.slice(5);
         if (!DONE.has(status)) return;
         Object.assign(step, { status, completedAt: time, waiting: undefined, error: frame.error });
-        for (const field of ["output", "outputRef", "handle", "handled", "reason"]) if (field in frame) step[field] = frame[field];
+        for (const field of ["output", "outputRef", "handle", "handles", "handled", "reason"]) if (field in frame) step[field] = frame[field];
         step.tries = closed(step.tries, time, frame.error);
       }
     }

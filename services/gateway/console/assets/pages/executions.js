@@ -10,7 +10,8 @@ import { confirm } from "../components/dialog.js";
 import { say } from "../components/toasts.js";
 
 const PAGE = 50;
-const POLL_MS = 2000;
+const POLL_MS = 15_000; // beside the stream of changes
+const CHANGES_MS = 400;
 
 export function filterOf(values) {
   const several = (name) => values.get(name)?.split(",").filter(Boolean) ?? [];
@@ -25,7 +26,7 @@ export function ExecutionsPage() {
   const key = JSON.stringify(filter);
   const [older, setOlder] = useState({ key, pages: [], token: undefined });
   const [chosen, setChosen] = useState(new Set());
-  const live = usePolled((signal) => get(`/api/workflow/executions${query({ ...filter, limit: PAGE })}`, { signal }), [key], POLL_MS);
+  const live = usePolled((signal) => get(`/api/workflow/executions${query({ ...filter, limit: PAGE })}`, { signal }), [key], POLL_MS, { changesMs: CHANGES_MS });
   useEffect(() => { setOlder({ key, pages: [], token: undefined }); setChosen(new Set()); }, [key]);
 
   const first = live.value?.executions ?? [];
@@ -60,7 +61,7 @@ function Attention() {
     const people = waiting.rows.filter((one) => one.waitingReason?.kind === "person").length;
     return { failed: `${failed.count}${failed.more ? "+" : ""}`, people: `${people}${waiting.more ? "+" : ""}` };
   };
-  const { value } = usePolled(load, [], 5000);
+  const { value } = usePolled(load, [], POLL_MS, { changesMs: 2000 });
   if (!value) return null;
   return html`<p class="attention">
     <${Link} to=${["executions"]} query=${{ status: "failed" }} class=${value.failed === "0" ? "calm" : "failed"}><${Glyph} status="failed" /> <b>${value.failed}</b> failed in 24 h<//>

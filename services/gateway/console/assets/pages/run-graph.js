@@ -120,7 +120,7 @@ function lookOf({ run, look, found }, id) {
   };
   if (status === "waiting" && step.waiting) Object.assign(seen, { subtitle: WAITS[step.waiting.kind] ?? "waits", subtitleStrong: true });
   else if (status === "failed") Object.assign(seen, { subtitle: step.error?.code ?? "failed", subtitleStrong: true });
-  else if (status === "completed" && step.handle) seen.subtitle = `${node.type} → ${step.handle}`;
+  else if (status === "completed" && waysOf(step).length) seen.subtitle = `${node.type} → ${waysOf(step).join(", ")}`;
   else if (status === "skipped" || status === "cancelled") seen.subtitle = `${node.type} · ${status}`;
   if (run.graph.children.has(id)) containerLook(seen, { run, look }, id, step);
   return seen;
@@ -160,13 +160,15 @@ function noteOf(step) {
 function edgeState({ run, look }, edge) {
   const step = run.step(edge.source, look.path(edge.source));
   if (!step || ["running", "waiting"].includes(step.status)) return "open";
-  if (step.status === "completed") return !edge.handle || edge.handle === step.handle ? "taken" : "not";
+  if (step.status === "completed") return !edge.handle || waysOf(step).includes(edge.handle) ? "taken" : "not";
   if (step.status === "failed") {
     if (edge.handle === "error") return "taken";
     return step.handled === "continue" && !edge.handle ? "taken" : "not";
   }
   return "not";
 }
+
+const waysOf = (step) => step.handles ?? (step.handle ? [step.handle] : []);
 
 function headerClick({ run, look }, id, part) {
   if (part === "close") return look.toggle(id);
