@@ -60,6 +60,7 @@ class ExecutionCreated(Event, frozen=True, kw_only=True, tag="execution.created"
     max_retries: int | None = None
     deadline_at: datetime | None = None
     retry_of: str = ""
+    trace_parent: str = ""  # W3C context of the call that started it, where calls are traced
 
 
 class ExecutionForked(Event, frozen=True, kw_only=True, tag="execution.forked"):

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
+from flow_engine import tracing
 from flow_engine.callbacks import Callbacks, hidden
 from flow_engine.expressions import EvaluationError
 from flow_engine.ids import step_key
@@ -317,7 +318,13 @@ class Runner:
             else None,
             remaining_ms=self._remaining_ms(step),
         )
-        return await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+        if not tracing.enabled():
+            return await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+        with tracing.span(f"node {node.id}", node_type=node.type.type, attempt=step.attempt) as span:
+            outcome = await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+            if isinstance(outcome, Failed):
+                tracing.mark_failed(span, outcome.failure.code)
+            return outcome
 
     def _record_start(
         self,

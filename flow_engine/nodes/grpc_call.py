@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import Field
 
+from flow_engine import tracing
 from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.connections import Host, Port
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
@@ -180,7 +181,7 @@ def _metadata(config: GrpcCallConfig, step_key: str) -> list[tuple[str, str | by
     try:
         return [
             (name, base64.b64decode(value, validate=True) if name.endswith("-bin") else value)
-            for name, value in {"idempotency-key": step_key, **given}.items()
+            for name, value in {"idempotency-key": step_key, **tracing.headers(), **given}.items()
         ]
     except ValueError as error:
         raise NodeError("CONFIG_INVALID", "metadata whose name ends in -bin must be base64") from error

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from flow_engine import tracing
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.fields import MISSING, FieldPath, field_of
 from flow_engine.nodes.http_body import is_json, is_text, text_of
@@ -290,7 +291,7 @@ def _request(client: httpx.AsyncClient, config: HttpRequestConfig, step_key: str
 
 
 def _built(client: httpx.AsyncClient, config: HttpRequestConfig, step_key: str) -> httpx.Request:
-    headers = httpx.Headers()
+    headers = httpx.Headers(tracing.headers())
     content, content_type = _content(config)
     if content_type:
         headers["Content-Type"] = content_type

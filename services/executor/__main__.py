@@ -7,6 +7,7 @@ import sys
 
 from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
 from flow_engine.logs import configure_logs
+from flow_engine.tracing import configure_tracing
 from services.executor.settings import from_environment
 
 
@@ -17,6 +18,7 @@ def main() -> int:
         print(f"executor: {problem}", file=sys.stderr)
         return EXIT_CONFIGURATION
     configure_logs(settings.log_level)
+    configure_tracing("flow-executor")
     from services.executor.service import run  # the rest takes a while to import
 
     return run(settings)

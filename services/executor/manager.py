@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET
 
+from flow_engine import tracing
 from flow_engine.callbacks import Claimed
 from flow_engine.errors import (
     IllegalTransition,
@@ -465,6 +466,7 @@ def again(
             max_retries=created.max_retries,
             deadline_at=None if span is None else now + span,
             retry_of=record.id,
+            trace_parent=tracing.current_traceparent(),
             **placed(value, "input"),
         ),
         definition_hash=record.definition_hash,

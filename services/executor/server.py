@@ -25,6 +25,7 @@ from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_Workfl
 from services.executor.access.interceptor import AccessInterceptor
 from services.executor.errors import ErrorInterceptor
 from services.executor.persistence.contract import ExecutionPersistence
+from services.executor.tracing import TracingInterceptor
 
 NAMES = tuple(
     service.full_name
@@ -53,7 +54,7 @@ def make_server(
     max_concurrent_rpcs: int,
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(), access_interceptor],
+        interceptors=[TracingInterceptor(), ErrorInterceptor(), access_interceptor],
         maximum_concurrent_rpcs=max_concurrent_rpcs,
         options=[
             ("grpc.max_receive_message_length", max_message_bytes),

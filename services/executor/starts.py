@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flow_engine import tracing
 from flow_engine.errors import Busy, InvalidInput, InvalidRequest, Problem
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, placed
@@ -145,6 +146,7 @@ class Starts:
             tags=tuple(dict.fromkeys([*graph.tags, *request.tags])),
             max_retries=request.max_retries,
             deadline_at=None if timeout_ms is None else now + timedelta(milliseconds=timeout_ms),
+            trace_parent=tracing.current_traceparent(),
             **placed(resolved.input, "input"),
         )
         return NewExecution(

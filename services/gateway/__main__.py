@@ -10,6 +10,7 @@ import uvloop
 
 from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
 from flow_engine.logs import configure_logs
+from flow_engine.tracing import configure_tracing
 from services.gateway.bootstrap import serve
 from services.gateway.settings import from_environment
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = from_environment(environment)
         configure_logs(settings.log_level)
+        configure_tracing("flow-gateway")
         uvloop.run(serve(settings, announce))
     except WrongSettings as wrong:
         print(wrong, file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2
 
+from flow_engine import tracing
 from flow_engine.clock import Clock
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
@@ -52,6 +53,11 @@ CHANNEL_OPTIONS = [
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+
+
+def metadata_of(request_id: str) -> tuple[tuple[str, str], ...]:
+    """What goes along with a call: which one it is, and the span that it belongs to."""
+    return (("x-request-id", request_id), *tracing.headers().items())
 
 
 class StreamCall(Protocol):
@@ -144,7 +150,7 @@ class Executor:
         pause = 0.05
         while True:
             try:
-                return await call(request, timeout=seconds, metadata=(("x-request-id", request_id),))
+                return await call(request, timeout=seconds, metadata=metadata_of(request_id))
             except grpc.aio.AioRpcError as error:
                 refusal = refusal_of(error)
                 if refusal.reason != "UNAVAILABLE" or not self._may_repeat(give_up_at - pause):
@@ -159,7 +165,7 @@ class Executor:
         give_up_at = self._clock.monotonic() + self._patience_seconds
         while True:
             source = self._open(
-                lambda stub: stub.StartAndWatchExecution(request, metadata=(("x-request-id", request_id),))
+                lambda stub: stub.StartAndWatchExecution(request, metadata=metadata_of(request_id))
             )
             try:
                 return await source.execution_id(), source

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flow_engine import tracing
 from services.gateway.access import Access
 from services.gateway.call import Answer, Call, Disconnected, Route, Services, read_query
 from services.gateway.errors import OWN_WORDS, Refused, problem_document
@@ -93,7 +94,9 @@ class Gateway:
                 template = route.path
                 query = read_query(route.params, QueryParams(scope["query_string"]))
                 call = Call(self._services, route, path, headers, query, request_id, receive)
-                answer = await route.handler(call)
+                parent = headers.get(tracing.HEADER, "")
+                with tracing.span(f"{method} {template}", parent, kind="server", request_id=request_id):
+                    answer = await route.handler(call)
             except Refused as refused:
                 answer = problem(refused, request_id)
             except Disconnected:

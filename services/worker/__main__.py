@@ -9,6 +9,7 @@ import sys
 
 from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
 from flow_engine.logs import configure_logs
+from flow_engine.tracing import configure_tracing
 from services.worker.service import Worker
 from services.worker.settings import Settings, from_environment
 
@@ -20,6 +21,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return EXIT_CONFIGURATION
     configure_logs(settings.log_level)
+    configure_tracing("flow-worker")
     if sys.platform != "win32":
         import uvloop
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from flow_engine import tracing
 from flow_engine.callbacks import Callbacks
 from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner
@@ -187,7 +188,9 @@ class Runs:
                 await self._carry_alone(run, claimed)
             else:
                 graph = await self._definitions.graph(claimed.definition_hash)
-                end = await self._runner(run, claimed, graph).run()
+                runner, queued = self._runner(run, claimed, graph)
+                with tracing.span("run", queued, execution_id=run.execution_id, mode="queued"):
+                    end = await runner.run()
                 log.info("execution.put_down", status=end.status, **context)
         except (LeaseLost, asyncio.CancelledError):
             log.info("execution.dropped", **context)
@@ -209,11 +212,13 @@ class Runs:
         finally:
             run.runner.abandon()
 
-    def _runner(self, run: Run, claimed: pb.ClaimedExecution, graph: WorkflowGraph) -> Runner:
+    def _runner(self, run: Run, claimed: pb.ClaimedExecution, graph: WorkflowGraph) -> tuple[Runner, str]:
+        """The runner, and the traceparent of the time in the queue before it."""
+        history = decoded(claimed.batches)
         run.journal = RemoteJournal(self._client, claimed, run)
         run.runner = runner = Runner(
             graph,
-            decoded(claimed.batches),
+            history,
             run.journal,
             self._payloads,
             self._services,
@@ -221,7 +226,11 @@ class Runs:
             snapshot=claimed.snapshot,
             callbacks=Callbacks(claimed.callback_url, run.execution_id, claimed.callback_key),
         )
-        return runner
+        created = runner.state.created
+        parent = "" if created is None else created.trace_parent
+        return runner, tracing.past_span(
+            "queue", parent, history[-2:][0].time, history[-1].time, execution_id=run.execution_id
+        )
 
     # Putting down ----------------------------------------------------------------------------
 

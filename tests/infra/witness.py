@@ -83,6 +83,7 @@ class Witness:
                         "path": parts.path,
                         "method": self.command,
                         "key": self.headers.get("Idempotency-Key"),
+                        "traceparent": self.headers.get("traceparent"),
                         "body": body.decode(),
                         "time": time.time(),
                     }

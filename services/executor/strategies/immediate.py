@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from flow_engine import tracing
 from flow_engine.clock import Clock
 from flow_engine.errors import FlowEngineError, LeaseLost, Unavailable
 from flow_engine.ids import ExecutionId
@@ -98,7 +99,8 @@ class ImmediateRun:
         try:
             if self._at_once:
                 await self._journal.begin()
-            self.end = await self._runner.run()
+            with tracing.span("run", execution_id=self.execution_id, mode="immediate"):
+                self.end = await self._runner.run()
         except LeaseLost:
             log.info("run.dropped", execution_id=self.execution_id)
         except FlowEngineError as error:
