@@ -357,7 +357,7 @@ class GetExecutionResponse(_message.Message):
     def __init__(self, execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
 
 class ListExecutionsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time")
+    __slots__ = ("page_size", "page_token", "workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time", "min_duration", "max_duration", "error_code", "error_text")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -366,6 +366,10 @@ class ListExecutionsRequest(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     CREATED_AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
     CREATED_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MIN_DURATION_FIELD_NUMBER: _ClassVar[int]
+    MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_TEXT_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     workflow_id: str
@@ -374,7 +378,11 @@ class ListExecutionsRequest(_message.Message):
     tags: _containers.RepeatedScalarFieldContainer[str]
     created_after_time: _timestamp_pb2.Timestamp
     created_before_time: _timestamp_pb2.Timestamp
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    min_duration: _duration_pb2.Duration
+    max_duration: _duration_pb2.Duration
+    error_code: str
+    error_text: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., min_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_code: _Optional[str] = ..., error_text: _Optional[str] = ...) -> None: ...
 
 class ListExecutionsResponse(_message.Message):
     __slots__ = ("executions", "next_page_token")
@@ -589,20 +597,42 @@ class RetryExecutionResponse(_message.Message):
     def __init__(self, execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
 
 class ExecutionFilter(_message.Message):
-    __slots__ = ("workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time")
+    __slots__ = ("workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time", "min_duration", "max_duration", "error_code", "error_text")
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     CREATED_AFTER_TIME_FIELD_NUMBER: _ClassVar[int]
     CREATED_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MIN_DURATION_FIELD_NUMBER: _ClassVar[int]
+    MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_TEXT_FIELD_NUMBER: _ClassVar[int]
     workflow_id: str
     statuses: _containers.RepeatedScalarFieldContainer[ExecutionStatus]
     mode: ExecutionMode
     tags: _containers.RepeatedScalarFieldContainer[str]
     created_after_time: _timestamp_pb2.Timestamp
     created_before_time: _timestamp_pb2.Timestamp
-    def __init__(self, workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    min_duration: _duration_pb2.Duration
+    max_duration: _duration_pb2.Duration
+    error_code: str
+    error_text: str
+    def __init__(self, workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., min_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_code: _Optional[str] = ..., error_text: _Optional[str] = ...) -> None: ...
+
+class CountExecutionsRequest(_message.Message):
+    __slots__ = ("filter",)
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    filter: ExecutionFilter
+    def __init__(self, filter: _Optional[_Union[ExecutionFilter, _Mapping]] = ...) -> None: ...
+
+class CountExecutionsResponse(_message.Message):
+    __slots__ = ("count", "more")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    more: bool
+    def __init__(self, count: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class ControlExecutionsRequest(_message.Message):
     __slots__ = ("action", "filter", "dry_run", "reason", "page_size", "page_token")

@@ -61,6 +61,11 @@ class ExecutionServiceStub:
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.ListExecutionsRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_execution__pb2.ListExecutionsResponse.FromString,
                 _registered_method=True)
+        self.CountExecutions = channel.unary_unary(
+                '/flow_engine.v1.ExecutionService/CountExecutions',
+                request_serializer=flow__engine_dot_v1_dot_execution__pb2.CountExecutionsRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_execution__pb2.CountExecutionsResponse.FromString,
+                _registered_method=True)
         self.ListSteps = channel.unary_unary(
                 '/flow_engine.v1.ExecutionService/ListSteps',
                 request_serializer=flow__engine_dot_v1_dot_execution__pb2.ListStepsRequest.SerializeToString,
@@ -181,6 +186,13 @@ class ExecutionServiceServicer:
 
     def ListExecutions(self, request, context):
         """Pages through executions, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountExecutions(self, request, context):
+        """Counts the executions that a filter finds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +342,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListExecutions,
                     request_deserializer=flow__engine_dot_v1_dot_execution__pb2.ListExecutionsRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_execution__pb2.ListExecutionsResponse.SerializeToString,
+            ),
+            'CountExecutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountExecutions,
+                    request_deserializer=flow__engine_dot_v1_dot_execution__pb2.CountExecutionsRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_execution__pb2.CountExecutionsResponse.SerializeToString,
             ),
             'ListSteps': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSteps,
@@ -531,6 +548,33 @@ class ExecutionService:
             '/flow_engine.v1.ExecutionService/ListExecutions',
             flow__engine_dot_v1_dot_execution__pb2.ListExecutionsRequest.SerializeToString,
             flow__engine_dot_v1_dot_execution__pb2.ListExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.ExecutionService/CountExecutions',
+            flow__engine_dot_v1_dot_execution__pb2.CountExecutionsRequest.SerializeToString,
+            flow__engine_dot_v1_dot_execution__pb2.CountExecutionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

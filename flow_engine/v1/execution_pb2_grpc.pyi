@@ -50,6 +50,8 @@ class ExecutionServiceStub:
     """Gives one execution with its steps."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListExecutionsRequest, _execution_pb2.ListExecutionsResponse]
     """Pages through executions, newest first."""
+    CountExecutions: _grpc.UnaryUnaryMultiCallable[_execution_pb2.CountExecutionsRequest, _execution_pb2.CountExecutionsResponse]
+    """Counts the executions that a filter finds."""
     ListSteps: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListStepsRequest, _execution_pb2.ListStepsResponse]
     """Pages through the steps of one execution, in order of start."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListEventsRequest, _execution_pb2.ListEventsResponse]
@@ -112,6 +114,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Gives one execution with its steps."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListExecutionsRequest, _execution_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """Pages through executions, newest first."""
+    CountExecutions: _aio.UnaryUnaryMultiCallable[_execution_pb2.CountExecutionsRequest, _execution_pb2.CountExecutionsResponse]  # type: ignore[assignment]
+    """Counts the executions that a filter finds."""
     ListSteps: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListStepsRequest, _execution_pb2.ListStepsResponse]  # type: ignore[assignment]
     """Pages through the steps of one execution, in order of start."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListEventsRequest, _execution_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -195,6 +199,14 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_pb2.ListExecutionsResponse, _abc.Awaitable[_execution_pb2.ListExecutionsResponse]]:
         """Pages through executions, newest first."""
+
+    @_abc_1.abstractmethod
+    def CountExecutions(
+        self,
+        request: _execution_pb2.CountExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.CountExecutionsResponse, _abc.Awaitable[_execution_pb2.CountExecutionsResponse]]:
+        """Counts the executions that a filter finds."""
 
     @_abc_1.abstractmethod
     def ListSteps(

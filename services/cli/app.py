@@ -34,6 +34,7 @@ app = typer.Typer(
 app.command(rich_help_panel=RUN)(running.run)
 app.command(rich_help_panel=RUN)(running.watch)
 app.command(rich_help_panel=RUN)(executions.ls)
+app.command(rich_help_panel=RUN)(executions.export)
 app.command(rich_help_panel=RUN)(executions.show)
 app.command(rich_help_panel=RUN)(running.events)
 app.command(rich_help_panel=RUN)(executions.value)

@@ -196,3 +196,6 @@ class AnnouncingPersistence:
         self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
     ) -> list[ExecutionRecord]:
         return await self._inner.list(where, limit, before)
+
+    async def count(self, where: ExecutionFilter, most: int) -> int:
+        return await self._inner.count(where, most)

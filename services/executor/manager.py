@@ -367,6 +367,10 @@ class ExecutionManager:
         """Newest first, after the one that `before` names by creation and id."""
         return await self._persistence.list(where, limit, before)
 
+    async def count(self, where: ExecutionFilter, most: int) -> int:
+        """How many match; `most` + 1 when there are more than `most`."""
+        return await self._persistence.count(where, most)
+
     async def events(
         self, execution_id: ExecutionId, after_sequence: int, limit: int, namespace: str
     ) -> tuple[Sequence[StoredBatch], int]:

@@ -23,6 +23,7 @@ LONGEST_SPAN_MS = 10 * 366 * 86_400_000
 """Ten years; longer is a mistake, and far longer does not fit a Duration."""
 
 Span = Annotated[int, Meta(ge=1, le=LONGEST_SPAN_MS, description="Milliseconds.")]
+Elapsed = Annotated[int, Meta(ge=0, le=LONGEST_SPAN_MS, description="Milliseconds.")]
 Name = Annotated[str, Meta(max_length=512)]
 
 
@@ -90,6 +91,10 @@ class Filter(Body, frozen=True, kw_only=True):
     tags: Annotated[list[Name], Meta(max_length=64, description="All of these.")] | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    min_duration: Annotated[Elapsed, Meta(description="Ended, and ran for at least so long.")] | None = None
+    max_duration: Annotated[Elapsed, Meta(description="Ended, and ran for at most so long.")] | None = None
+    error_code: Annotated[Name, Meta(description="Failed with this code.")] | None = None
+    error_text: Annotated[Name, Meta(description="Failed with a message that holds this text.")] | None = None
 
 
 class ControlRequest(Body, frozen=True, kw_only=True):

@@ -35,21 +35,12 @@ from services.gateway.errors import Refused, invalid
 from services.gateway.feed import FeedWatcher
 from services.gateway.hub import Frame, Watcher
 from services.gateway.runs import MODES, location
+from services.gateway.searching import STATUSES, filter_of_query, page_of
 from services.gateway.sse import EventStream, HungUp
 from services.gateway.websocket import FrameSocket
 
 MOST_SEQUENCE = 2**53 - 1
 """JavaScript reads it exactly, and no history gets there."""
-
-STATUSES = {
-    "pending": pb.EXECUTION_STATUS_PENDING,
-    "running": pb.EXECUTION_STATUS_RUNNING,
-    "paused": pb.EXECUTION_STATUS_PAUSED,
-    "waiting": pb.EXECUTION_STATUS_WAITING,
-    "completed": pb.EXECUTION_STATUS_COMPLETED,
-    "failed": pb.EXECUTION_STATUS_FAILED,
-    "cancelled": pb.EXECUTION_STATUS_CANCELLED,
-}
 
 
 async def get_execution(call: Call) -> Answer:
@@ -61,19 +52,9 @@ async def get_execution(call: Call) -> Answer:
 
 async def list_executions(call: Call) -> Answer:
     """Page through executions, newest first."""
-    query = call.query
-    request = pb.ListExecutionsRequest(
-        page_size=query.get("limit", 0),
-        page_token=query.get("pageToken", ""),
-        workflow_id=query.get("workflowId", ""),
-        statuses=[STATUSES[word] for word in query.get("status", ())],
-        mode=MODES[query.get("mode")],
-        tags=query.get("tag", ()),
+    request = page_of(
+        filter_of_query(call.query), call.query.get("limit", 0), call.query.get("pageToken", "")
     )
-    if "createdAfter" in query:
-        request.created_after_time.FromDatetime(query["createdAfter"])
-    if "createdBefore" in query:
-        request.created_before_time.FromDatetime(query["createdBefore"])
     executor = call.services.executor
     answer = await executor.ask(executor.executions.ListExecutions, request, call.request_id)
     return document(
@@ -260,7 +241,13 @@ def execution_filter(body: Filter) -> pb.ExecutionFilter:
         statuses=[STATUSES[word] for word in body.statuses or ()],
         mode=MODES[body.mode],
         tags=body.tags or (),
+        error_code=body.error_code or "",
+        error_text=body.error_text or "",
     )
+    if body.min_duration is not None:
+        message.min_duration.FromMilliseconds(body.min_duration)
+    if body.max_duration is not None:
+        message.max_duration.FromMilliseconds(body.max_duration)
     if body.created_after is not None:
         message.created_after_time.FromDatetime(in_utc(body.created_after))
     if body.created_before is not None:

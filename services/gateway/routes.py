@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.gateway import executions, operations, queue, runs, stats, tasks, workflows
+from services.gateway import (
+    executions,
+    operations,
+    queue,
+    runs,
+    searching,
+    stats,
+    tasks,
+    workflows,
+)
 from services.gateway.bodies import (
+    LONGEST_SPAN_MS,
     CancelRequest,
     CompleteRequest,
     ControlRequest,
@@ -88,11 +98,23 @@ STREAM_TEXT = (
     "Lines that begin with a colon are heartbeats. 204 says that nothing comes after the cursor any more."
 )
 
+SEARCH = (
+    _text("workflowId", "Executions of this workflow."),
+    _word("status", "One of these; by commas or repeated.", list(searching.STATUSES), repeated=True),
+    _word("mode", "In this mode.", ["immediate", "queued"]),
+    _text("tag", "With all of these; separated by commas or repeated.", repeated=True),
+    _instant("createdAfter", "ISO 8601."),
+    _instant("createdBefore", "ISO 8601."),
+    _whole("minDurationMs", "Ended, and ran for at least so long.", 0, LONGEST_SPAN_MS),
+    _whole("maxDurationMs", "Ended, and ran for at most so long.", 0, LONGEST_SPAN_MS),
+    _text("errorCode", "Failed with this code."),
+    _text("errorText", "Failed with a message that holds this text, in any case."),
+)
 CHANGE_FILTER = (
     _text("workflowId", "Executions of this workflow."),
     _word(
         "status", "Changes after which it is one of these; by commas or repeated.",
-        list(executions.STATUSES), repeated=True,
+        list(searching.STATUSES), repeated=True,
     ),
     _word("mode", "Changes after which it is in this mode.", ["immediate", "queued"]),
     _text("tag", "Executions with all of these; separated by commas or repeated.", repeated=True),
@@ -207,14 +229,22 @@ API: tuple[Route, ...] = (
         params=(
             _whole("limit", "50 by default.", 1, 500),
             PAGE_TOKEN,
-            _text("workflowId", "Executions of this workflow."),
-            _word("status", "One of these; by commas or repeated.", list(executions.STATUSES), repeated=True),
-            _word("mode", "In this mode.", ["immediate", "queued"]),
-            _text("tag", "With all of these; separated by commas or repeated.", repeated=True),
-            _instant("createdAfter", "ISO 8601."),
-            _instant("createdBefore", "ISO 8601."),
+            *SEARCH,
         ),
         answers={200: ExecutionPage},
+    ),
+    Route(
+        "GET", "/api/workflow/executions/count", searching.count_executions, "Executions", "Count executions",
+        "At most 100,000 are counted; more tells whether there are more.",
+        params=SEARCH, answers={200: searching.CountDocument},
+    ),
+    Route(
+        "GET", "/api/workflow/executions/export", searching.export_executions, "Executions",
+        "Export executions, newest first",
+        "All that match, as NDJSON (one document of the list a line) or CSV. In CSV, text that a spreadsheet "
+        "would take for a formula begins with an apostrophe.",
+        params=(_word("format", "ndjson by default.", list(searching.FORMATS)), *SEARCH),
+        answers={200: "application/x-ndjson"},
     ),
     Route(
         "GET", "/api/workflow/stream", executions.stream_executions, "Executions", "Follow all executions",

@@ -1,15 +1,20 @@
-"""Looking at executions and answering them: ls, show, value, input, approve, reject."""
+"""Looking at executions and answering them: ls, export, show, value, input, approve, reject."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.cli.commands.calling import calls, tell
 from services.cli.commands.filters import (
+    ErrorOption,
+    ErrorTextOption,
+    LongerOption,
     ModeOption,
+    ShorterOption,
     SinceOption,
     StatusOption,
     TagOption,
@@ -19,6 +24,9 @@ from services.cli.commands.filters import (
 )
 from services.cli.commands.options import AsJson, ExecutionIdArgument, parse_iteration, read_value
 from services.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from flow_engine.v1 import execution_pb2 as pb
 
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Id of the waiting node.")]
 IterationOption = Annotated[
@@ -33,8 +41,13 @@ def ls(
     tag: TagOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    longer: LongerOption = None,
+    shorter: ShorterOption = None,
+    error: ErrorOption = "",
+    error_text: ErrorTextOption = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="The most to print.")] = 20,
     page_token: Annotated[str, typer.Option(help="Where the page before this one ended.")] = "",
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List executions, newest first."""
@@ -42,7 +55,10 @@ def ls(
 
     from flow_engine.v1 import execution_pb2 as pb
 
-    wanted = conditions(workflow, status, mode, tag, since, until)
+    wanted = conditions(workflow, status, mode, tag, since, until, longer, shorter, error, error_text)
+    if count:
+        _count(pb.ExecutionFilter(**wanted), as_json)
+        return
     request = pb.ListExecutionsRequest(page_size=limit, page_token=page_token, **wanted)
     with calls() as (executor, seconds):
         answer = executor.executions.ListExecutions(request, timeout=seconds)
@@ -61,6 +77,58 @@ def ls(
     console().print(execution_table(answer.executions))
     if answer.next_page_token:
         note(f"there are more: --page-token {answer.next_page_token}")
+
+
+def _count(wanted: pb.ExecutionFilter, as_json: bool) -> None:
+    from flow_engine.v1 import execution_pb2 as pb
+    from services.gateway.searching import CountDocument
+
+    with calls() as (executor, seconds):
+        found = executor.executions.CountExecutions(pb.CountExecutionsRequest(filter=wanted), timeout=seconds)
+    if as_json:
+        print_json(CountDocument(count=found.count, more=found.more))
+    else:
+        print(f"more than {found.count}" if found.more else found.count)
+
+
+class Format(Enum):
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+def export(
+    format_: Annotated[Format, typer.Option("--format", help="One JSON document a line, or CSV.")] = (
+        Format.NDJSON
+    ),
+    status: StatusOption = None,
+    workflow: WorkflowOption = "",
+    mode: ModeOption = None,
+    tag: TagOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    longer: LongerOption = None,
+    shorter: ShorterOption = None,
+    error: ErrorOption = "",
+    error_text: ErrorTextOption = "",
+) -> None:
+    """Print all executions that match, newest first, for other programs. `> FILE` keeps them."""
+    import sys
+
+    from flow_engine.v1 import execution_pb2 as pb
+    from services.gateway.searching import EXPORT_PAGE, LINES, csv_head
+
+    wanted = conditions(workflow, status, mode, tag, since, until, longer, shorter, error, error_text)
+    request = pb.ListExecutionsRequest(page_size=EXPORT_PAGE, **wanted)
+    if format_ is Format.CSV:
+        sys.stdout.buffer.write(csv_head())
+    with calls() as (executor, seconds):
+        while True:
+            page = executor.executions.ListExecutions(request, timeout=seconds)
+            sys.stdout.buffer.write(LINES[format_.value](page.executions))
+            sys.stdout.buffer.flush()
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
 
 def show(execution_id: ExecutionIdArgument, as_json: AsJson = False) -> None:

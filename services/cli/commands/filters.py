@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.commands.options import duration
 from services.cli.commands.running import Mode
-from services.cli.spans import parse_instant
+from services.cli.spans import parse_instant, parse_span_ms
 
 
 class Status(Enum):
@@ -30,6 +31,16 @@ SinceOption = Annotated[
     str | None, typer.Option(metavar="WHEN", help="Created after: an instant, or a span ago such as 2h.")
 ]
 UntilOption = Annotated[str | None, typer.Option(metavar="WHEN", help="Created before.")]
+LongerOption = Annotated[
+    str | None, typer.Option(metavar="SPAN", help="Ended, and ran for at least so long, such as 5s.")
+]
+ShorterOption = Annotated[
+    str | None, typer.Option(metavar="SPAN", help="Ended, and ran for at most so long.")
+]
+ErrorOption = Annotated[str, typer.Option("--error", metavar="CODE", help="Failed with this code.")]
+ErrorTextOption = Annotated[
+    str, typer.Option("--error-text", metavar="TEXT", help="Failed with a message that holds this text.")
+]
 
 
 def conditions(
@@ -39,6 +50,10 @@ def conditions(
     tag: list[str] | None,
     since: str | None,
     until: str | None,
+    longer: str | None = None,
+    shorter: str | None = None,
+    error: str = "",
+    error_text: str = "",
 ) -> dict[str, Any]:
     """What was given, as fields of ListExecutionsRequest and ExecutionFilter. Raises BadUse."""
     now = datetime.now(UTC)
@@ -49,5 +64,9 @@ def conditions(
         "tags": tag,
         "created_after_time": None if since is None else parse_instant(since, "--since", now),
         "created_before_time": None if until is None else parse_instant(until, "--until", now),
+        "min_duration": None if longer is None else duration(parse_span_ms(longer, "--longer")),
+        "max_duration": None if shorter is None else duration(parse_span_ms(shorter, "--shorter")),
+        "error_code": error,
+        "error_text": error_text,
     }
-    return {name: value for name, value in given.items() if value}
+    return {name: value for name, value in given.items() if value is not None and value not in ("", [], ())}

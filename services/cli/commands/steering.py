@@ -9,6 +9,8 @@ import typer
 
 from services.cli.commands.calling import calls, tell
 from services.cli.commands.filters import (
+    ErrorOption,
+    ErrorTextOption,
     ModeOption,
     SinceOption,
     StatusOption,
@@ -110,6 +112,8 @@ def retry(
     tag: TagOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    error: ErrorOption = "",
+    error_text: ErrorTextOption = "",
     dry_run: DryRun = False,
     from_node: Annotated[
         str, typer.Option(metavar="NODE", help="Run this node and all downstream of it again.")
@@ -119,7 +123,8 @@ def retry(
     """Start failed or cancelled executions again, keeping their finished steps."""
     from flow_engine.v1 import execution_pb2 as pb
 
-    if not _one(execution_id, found := conditions(workflow, status, mode, tag, since, until), dry_run):
+    found = conditions(workflow, status, mode, tag, since, until, error=error, error_text=error_text)
+    if not _one(execution_id, found, dry_run):
         if from_node:
             raise BadUse("--from-node needs the id of one execution")
         _all(pb.CONTROL_ACTION_RETRY, found, dry_run, "", as_json)

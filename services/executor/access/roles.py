@@ -44,6 +44,7 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "StartAndWatchExecution": changes("operator"),  # the same
         "GetExecution": reads("viewer"),
         "ListExecutions": reads("viewer"),
+        "CountExecutions": reads("viewer"),
         "ListSteps": reads("viewer"),
         "ListEvents": reads("viewer"),
         "GetValue": reads("viewer"),

@@ -180,12 +180,18 @@ class Nudged:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
+    """Executions that match all that is set."""
+
     workflow_id: str = ""
     statuses: Sequence[str] = ()
     mode: str = ""
     tags: Sequence[str] = ()  # all of these
     created_after: datetime | None = None
     created_before: datetime | None = None
+    min_duration_ms: int | None = None  # of ended ones that began
+    max_duration_ms: int | None = None  # inclusive
+    error_code: str = ""
+    error_text: str = ""  # part of the message, in any case
     namespace: str = DEFAULT_NAMESPACE
 
 
@@ -394,6 +400,10 @@ class ExecutionPersistence(Protocol):
         self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
     ) -> list[ExecutionRecord]:
         """Newest first; `before` is (created_at, id) of the last one seen. Records without result."""
+        ...
+
+    async def count(self, where: ExecutionFilter, most: int) -> int:
+        """How many match; `most` + 1 when there are more than `most`."""
         ...
 
 

@@ -18,6 +18,7 @@ from flow_engine.interpreter.events import Event, ExecutionPromoted, encode_even
 from services.executor.persistence.contract import TERMINAL
 from services.executor.persistence.offers import NewTask, TaskChanges
 from services.executor.persistence.row import Fence, NewBatch, Row
+from services.executor.persistence.tables import duration_class
 
 AGEING_SECONDS = 60
 """How much waiting outweighs one step of priority: nothing in the queue starves."""
@@ -133,7 +134,12 @@ class Draft:
         if status not in ("waiting", "paused"):
             self.set(wake_at=None, wake_timer="", waits=None, all_waiting=False)
         if status in TERMINAL:
-            self.set(completed_at=max(self.now, self.row.last_event_at))
+            self._end(max(self.now, self.row.last_event_at))
+
+    def _end(self, now: datetime) -> None:
+        began = self.row.started_at
+        took = None if began is None else max(0, (now - began) // timedelta(milliseconds=1))
+        self.set(completed_at=now, duration_class=None if took is None else duration_class(took))
 
     @property
     def status_before(self) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 
@@ -17,7 +16,6 @@ from flow_engine import payload
 from flow_engine.errors import ExecutionNotFound, IdempotencyConflict, ValueNotFound
 from flow_engine.ids import ExecutionId
 from services.executor.persistence.contract import (
-    ExecutionFilter,
     ExecutionRecord,
     Nudged,
     QueueState,
@@ -145,31 +143,6 @@ class Reading:
         if not rows:
             raise ValueNotFound(hash_)
         return bytes(rows[0][0])
-
-    async def list(
-        self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None
-    ) -> list[ExecutionRecord]:
-        columns = [null().label("result") if column is _e.result else column for column in _e]
-        conditions = [_e.namespace == where.namespace]
-        if where.workflow_id:
-            conditions.append(_e.workflow_id == where.workflow_id)
-        if where.statuses:
-            conditions.append(_e.status.in_(where.statuses))
-        if where.mode:
-            conditions.append(_e.execution_mode == where.mode)
-        if where.created_after is not None:
-            conditions.append(_e.created_at > where.created_after)
-        if where.created_before is not None:
-            conditions.append(_e.created_at < where.created_before)
-        conditions.extend(self.has_tag(tag) for tag in where.tags)
-        if before is not None:
-            created_at, execution_id = before
-            older = _e.created_at < created_at
-            conditions.append(or_(older, and_(_e.created_at == created_at, _e.id < execution_id)))
-        statement = (
-            select(*columns).where(*conditions).order_by(_e.created_at.desc(), _e.id.desc()).limit(limit)
-        )
-        return [record(row) for row in await self._database.read(statement)]
 
     def has_tag(self, tag: str) -> ColumnElement[bool]:
         if not self._database.is_sqlite:

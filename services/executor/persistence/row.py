@@ -18,6 +18,7 @@ class Row:
     definition_hash: str
     priority: int
     deadline_at: datetime | None
+    created_at: datetime
     # From here on: what moves change.
     status: str
     execution_mode: str
@@ -25,6 +26,7 @@ class Row:
     control_reason: str
     started_at: datetime | None
     completed_at: datetime | None
+    duration_class: int | None
     result: str | None
     error: str | None
     last_sequence: int

@@ -38,7 +38,7 @@ def begin(
         draft.set(seen_sequence=draft.row.last_sequence)
         if run.first is not None:
             accept(draft, first_report(new, run.first))
-    return draft, _fixed(new, began)
+    return draft, _fixed(new)
 
 
 def first_report(new: NewExecution, entry: Entry) -> Report:
@@ -76,12 +76,14 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         definition_hash=new.definition_hash,
         priority=new.created.priority,
         deadline_at=deadline,
+        created_at=began,
         status="pending",
         execution_mode=new.created.mode,
         pending_control=None,
         control_reason="",
         started_at=None,
         completed_at=None,
+        duration_class=None,
         result=None,
         error=None,
         last_sequence=0,
@@ -108,7 +110,7 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
     )
 
 
-def _fixed(new: NewExecution, began: datetime) -> dict[str, Any]:
+def _fixed(new: NewExecution) -> dict[str, Any]:
     created = new.created
     return {
         "workflow_id": created.workflow_id,
@@ -120,5 +122,4 @@ def _fixed(new: NewExecution, began: datetime) -> dict[str, Any]:
         "metadata": payload.encode({"complexity": msgspec.Raw(new.complexity or b"null")}).decode(),
         "root_id": created.root_id or new.id,
         "retry_of": new.retry_of,
-        "created_at": began,
     }

@@ -35,6 +35,7 @@ from services.executor.persistence.filelock import FileLock
 from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
+from services.executor.persistence.searching import Searching
 from services.executor.persistence.secrets import secret
 from services.executor.persistence.statistics import SqlStatistics
 from services.executor.persistence.sweep import Sweep
@@ -74,6 +75,7 @@ class SqlExecutionPersistence:
         self._control = Control(self.database)
         self._sweep = Sweep(self.database)
         self._reading = Reading(self.database)
+        self._searching = Searching(self.database)
         self._changes = Changes(self.database, self._reading.has_tag)
         self.workflows = SqlWorkflowStore(self.database)
         self.operations = SqlOperations(self.database)
@@ -235,4 +237,7 @@ class SqlExecutionPersistence:
     async def list(
         self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
     ) -> list[ExecutionRecord]:
-        return await self._reading.list(where, limit, before)
+        return await self._searching.find(where, limit, before)
+
+    async def count(self, where: ExecutionFilter, most: int) -> int:
+        return await self._searching.count(where, most)

@@ -88,6 +88,7 @@ workflow_executions = Table(
     Column("control_reason", Text, nullable=False),
     Column("started_at", Instant),
     Column("completed_at", Instant),
+    Column("duration_class", Integer),  # of an ended execution that began: see duration_class()
     Column("result", Text),  # JSON {output, steps}
     Column("error", Text),  # JSON of a Failure
     # History: the newest event, the newest by other hands than the runner's, what the runner knows.
@@ -154,7 +155,17 @@ workflow_executions = Table(
 
 _e = workflow_executions.c
 Index("ix_executions_newest", _e.namespace, _e.created_at, _e.id)
-Index("ix_executions_of_workflow", _e.namespace, _e.workflow_id, _e.created_at)
+# For searches, see searching.py. What they hold changes with the status, never by a report alone.
+_PLACE = (_e.status, _e.execution_mode, _e.created_at, _e.id)
+Index("ix_executions_by_status", _e.namespace, *_PLACE)
+Index("ix_executions_of_workflow", _e.namespace, _e.workflow_id, *_PLACE)
+_TIMED = text("duration_class IS NOT NULL")
+Index(
+    "ix_executions_by_duration",
+    *(_e.namespace, _e.duration_class, _e.created_at, _e.id),
+    postgresql_where=_TIMED,
+    sqlite_where=_TIMED,
+)
 Index(
     "ix_executions_pending",
     _e.queue_order,
@@ -199,6 +210,40 @@ def is_status(status: Literal["pending", "running"]) -> ColumnElement[bool]:
     """Written out: a partial index is of no use where the status is a parameter."""
     return _e.status == literal_column(f"'{status}'")
 
+
+DURATION_CLASSES = 41
+
+
+def duration_class(milliseconds: int) -> int:
+    """0 below a millisecond, then one more for each doubling: spans that a search looks at together."""
+    return min(milliseconds.bit_length(), DURATION_CLASSES - 1)
+
+
+# What searches begin at. Written once, with the start and with the failure.
+execution_tags = Table(
+    "execution_tags",
+    metadata,
+    _namespace(),
+    Column("tag", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),  # of the execution
+    Column("execution_id", Text, nullable=False),
+    PrimaryKeyConstraint("namespace", "tag", "created_at", "execution_id"),
+)
+Index("ix_execution_tags_execution", execution_tags.c.execution_id)
+
+execution_errors = Table(
+    "execution_errors",
+    metadata,
+    Column("execution_id", Text, nullable=False),
+    _namespace(),
+    Column("created_at", Instant, nullable=False),  # of the execution
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),  # its first thousand characters
+    PrimaryKeyConstraint("execution_id"),
+)
+_x = execution_errors.c
+Index("ix_execution_errors_newest", _x.namespace, _x.created_at, _x.execution_id)
+Index("ix_execution_errors_code", _x.namespace, _x.code, _x.created_at, _x.execution_id)
 
 execution_events = Table(
     "execution_events",

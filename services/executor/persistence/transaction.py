@@ -7,18 +7,22 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import msgspec
 import sqlalchemy
 from sqlalchemy import Table, delete, literal_column, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
-from flow_engine.interpreter.events import FORMAT
+from flow_engine import payload
+from flow_engine.interpreter.events import FORMAT, Failure
 from services.executor.persistence.moves import Draft, all_batches
 from services.executor.persistence.offers import iteration_text
 from services.executor.persistence.row import COLUMNS, Fence
 from services.executor.persistence.stats_tables import ended_executions
 from services.executor.persistence.tables import (
+    execution_errors,
     execution_events,
+    execution_tags,
     outbox,
     payloads,
     snapshots,
@@ -129,6 +133,13 @@ class Transaction(ABC):
             for draft, fixed in drafts
         ]
         await self.insert(workflow_executions, columns, rows)
+        tagged = [
+            (draft.row.namespace, tag, draft.row.created_at, draft.row.id)
+            for draft, fixed in drafts
+            if fixed["tags"] != "[]"
+            for tag in dict.fromkeys(payload.decode(fixed["tags"]))
+        ]
+        await self.insert(execution_tags, [column.name for column in execution_tags.columns], tagged)
 
     async def insert_payloads(self, rows: Collection[tuple[str, str, bytes]]) -> None:
         """(namespace, hash, JSON text). What is there stays; the order keeps two batches from a deadlock."""
@@ -163,6 +174,13 @@ class Transaction(ABC):
         """Terminal states absorb, so a draft that changed and is terminal has just ended."""
         ended = [(draft.row.id, draft.row.namespace) for draft in drafts if draft.ended]
         await self.insert(ended_executions, ("execution_id", "namespace"), ended, "ON CONFLICT DO NOTHING")
+        failed = [draft.row for draft in drafts if draft.row.status == "failed"]
+        await self.insert(
+            execution_errors,
+            [column.name for column in execution_errors.columns],
+            [(row.id, row.namespace, row.created_at, *_searchable(row.error)) for row in failed],
+            "ON CONFLICT DO NOTHING",
+        )
 
     async def _write_tasks(self, drafts: Sequence[Draft]) -> None:
         """Tasks whose step or execution is over go out of use, in portions; new ones are offered."""
@@ -209,3 +227,14 @@ class Transaction(ABC):
             await self.execute(
                 delete(outbox).where(outbox.c.execution_id.in_(silent), outbox.c.kind == "bell")
             )
+
+
+_failure = msgspec.json.Decoder(Failure)
+
+
+def _searchable(error: str | None) -> tuple[str, str]:
+    """(code, beginning of the message) of a failure's JSON."""
+    if error is None:
+        return "", ""
+    failure = _failure.decode(error)
+    return failure.code, failure.message[:1000]

@@ -30,7 +30,7 @@ from services.executor.persistence.contract import ChangeFilter, ExecutionFilter
 from services.executor.persistence.statistics import SqlStatistics
 from services.executor.servicers import messages
 from services.executor.servicers.stats_messages import stats_query, stats_response
-from services.executor.starts import DEFAULT_PRIORITY, StartRequest
+from services.executor.starts import DEFAULT_PRIORITY, MAX_TIMEOUT_MS, StartRequest
 from services.executor.watch import News
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,6 +38,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MAX_STEPS, MAX_STEPS_BYTES = 10_000, 4 << 20
 MAX_OUTPUT_BYTES = 1 << 20
 MAX_EVENTS_BYTES = 2 << 20
+MOST_COUNTED = 100_000
 MOST_SEQUENCE = 2**53 - 1
 """No history gets there; beyond it comparisons in the database would overflow."""
 ANSWER_SECONDS = 0.25
@@ -204,6 +205,12 @@ class ExecutionServicer(ExecutionServiceServicer):
             executions=[self._row(record) for record in page],
             next_page_token=write_token(Newest(last.created_at, last.id)) if last else "",
         )
+
+    async def CountExecutions(  # noqa: N802
+        self, request: pb.CountExecutionsRequest, context: Context
+    ) -> pb.CountExecutionsResponse:
+        found = await self._manager.count(filter_of(request.filter), MOST_COUNTED)
+        return pb.CountExecutionsResponse(count=min(found, MOST_COUNTED), more=found > MOST_COUNTED)
 
     async def ListSteps(  # noqa: N802
         self, request: pb.ListStepsRequest, context: Context
@@ -379,6 +386,7 @@ def page_size(value: int, *, default: int, most: int, name: str = "/pageSize") -
 
 
 def filter_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter) -> ExecutionFilter:
+    """Raises InvalidRequest."""
     statuses = [messages.STATUS_NAME[status] for status in request.statuses if status in messages.STATUS_NAME]
     after, before = "created_after_time", "created_before_time"
     return ExecutionFilter(
@@ -388,8 +396,24 @@ def filter_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter) -> Executi
         tags=tuple(request.tags),
         created_after=messages.instant(request.created_after_time) if request.HasField(after) else None,
         created_before=messages.instant(request.created_before_time) if request.HasField(before) else None,
+        min_duration_ms=span_of(request, "min_duration"),
+        max_duration_ms=span_of(request, "max_duration"),
+        error_code=request.error_code,
+        error_text=request.error_text,
         namespace=current_namespace(),
     )
+
+
+def span_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter, field: str) -> int | None:
+    """Milliseconds."""
+    if not request.HasField(field):
+        return None
+    value = messages.milliseconds(getattr(request, field))
+    if not 0 <= value <= MAX_TIMEOUT_MS * 10:
+        name = "".join(word.title() for word in field.split("_"))
+        problem = Problem(f"/{name[:1].lower()}{name[1:]}", "OUT_OF_RANGE", "must be from 0 to ten years")
+        raise InvalidRequest([problem])
+    return value
 
 
 def change_filter_of(message: pb.ChangeFilter) -> ChangeFilter:

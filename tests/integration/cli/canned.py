@@ -154,7 +154,8 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
 
     def ListExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)
-        return pb.ListExecutionsResponse(executions=[self.execution], next_page_token="more")
+        following = "" if request.page_token else "more"
+        return pb.ListExecutionsResponse(executions=[self.execution], next_page_token=following)
 
     def ListEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)
@@ -235,6 +236,10 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
             type="logic.if", title="If", config_schema_json='{"type":"object"}', handles=["true", "false"]
         )
         return pb.ListNodeTypesResponse(node_types=[node_type])
+
+    def CountExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return pb.CountExecutionsResponse(count=3)
 
     def GetStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)

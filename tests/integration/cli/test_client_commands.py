@@ -453,3 +453,19 @@ def test_stats_are_a_report_for_people_and_json_for_programs(flow: Flow, canned:
 
     assert json.loads(flow("stats", "--json").out)["total"]["runs"] == 1200
     assert flow("stats", "--bucket", "soon").code == ExitCode.BAD_USE
+
+
+def test_a_search_is_counted_and_exported(flow: Flow, canned: CannedExecutor) -> None:
+    wanted = "--error BROKEN --error-text broke --longer 0ms --shorter 2s -w w".split()
+    assert flow("ls", "--count", *wanted).out.strip() == "3"
+    asked = canned.requests[-1].filter
+    assert (asked.error_code, asked.error_text, asked.workflow_id) == ("BROKEN", "broke", "w")
+    assert asked.HasField("min_duration")
+    assert asked.max_duration.seconds == 2
+
+    lines = flow("export", *wanted).out.splitlines()
+    assert json.loads(lines[0])["executionId"] == RUN_ID
+    assert canned.requests[-1].error_code == "BROKEN"
+    table = flow("export", "--format", "csv").out.splitlines()
+    assert table[0].startswith("executionId,workflowId")
+    assert RUN_ID in table[1]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from flow_engine.errors import ExecutionNotFound, ValueNotFound
 from flow_engine.ids import ExecutionId
+from flow_engine.interpreter.events import ExecutionFailed, Failure
+from flow_engine.interpreter.journal import GiveUp
+from flow_engine.payload import encode
 from services.executor.persistence.contract import ExecutionFilter
 from tests.integration.persistence.stage import START, Stage
 
@@ -51,6 +56,57 @@ async def test_the_list_filters(stage: Stage) -> None:
     assert await found(tags=("%",)) == set()
     assert await found(created_after=START) == {pending, immediate}
     assert await found(created_before=stage.now) == {runner.id}
+
+
+async def test_executions_are_found_by_how_they_ended(stage: Stage) -> None:
+    async def ended(seconds: float, failure: Failure | None = None, **more: Any) -> ExecutionId:
+        runner = await stage.claimed(**more)
+        stage.pass_time(seconds)
+        if failure is None:
+            await runner.complete()
+        else:
+            give_up = GiveUp("failed", error=encode(failure))
+            await runner.give_up(give_up, ExecutionFailed(time=stage.now, error=failure))
+        return runner.id
+
+    quick = await ended(0.0)
+    short = await ended(0.5, tags=("x",))
+    broken = await ended(3, Failure("BROKEN", "Connection to 10%_\\host refused"), tags=("x", "y"))
+    long = await ended(7200, Failure("TIMEOUT", "took too long"))
+    await stage.store.cancel(await stage.queued(), "never began")
+
+    async def found(**where: Any) -> set[str]:
+        records = await stage.store.list(ExecutionFilter(**where), 100)
+        assert await stage.store.count(ExecutionFilter(**where), 100) == len(records)
+        return {record.id for record in records}
+
+    assert await found(max_duration_ms=0) == {quick}
+    assert await found(min_duration_ms=0) == {quick, short, broken, long}
+    assert await found(min_duration_ms=500, max_duration_ms=3000) == {short, broken}
+    assert await found(min_duration_ms=501, max_duration_ms=2999) == set()
+    assert await found(min_duration_ms=3001) == {long}
+    assert await found(error_code="BROKEN") == {broken}
+    assert await found(error_text="connection TO 10%_\\") == {broken}
+    assert await found(error_text="_", error_code="TIMEOUT") == set()
+    assert await found(error_text="too long", min_duration_ms=7200_000, workflow_id="orders") == {long}
+    assert await found(tags=("x",), error_code="BROKEN") == {broken}
+    assert await found(tags=("x",), max_duration_ms=500, statuses=("completed",)) == {short}
+    assert await found(error_code="BROKEN", namespace="other") == set()
+    assert await stage.store.count(ExecutionFilter(), 2) == 3
+
+
+async def test_pages_of_a_union_of_searches_have_no_gap_and_no_double(stage: Stage) -> None:
+    ids = set()
+    for n in range(12):
+        if n % 3 == 0:
+            stage.pass_time(1)
+        ids.add((await stage.immediate(workflow_id="a")).id if n % 2 else await stage.queued(workflow_id="a"))
+    where, before, paged = ExecutionFilter(workflow_id="a"), None, list[ExecutionId]()
+    while page := await stage.store.list(where, 5, before):
+        paged.extend(record.id for record in page)
+        before = (page[-1].created_at, page[-1].id)
+    assert (len(paged), set(paged)) == (12, ids)
+    assert paged == [record.id for record in await stage.store.list(ExecutionFilter(), 100)]
 
 
 async def test_the_list_leaves_results_out(stage: Stage) -> None:

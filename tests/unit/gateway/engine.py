@@ -86,6 +86,7 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
         self.watch_ended = asyncio.Condition()
         self.refusals: list[Refusal] = []  # the next calls get these, in order
         self.answers: dict[type, Any] = {}  # by type of request
+        self.pages: list[pb.ListExecutionsResponse] = []  # of the next lists, in order
         self.batch = 1000  # events in one message of a watch
         self.port = 0
         self._server: grpc.aio.Server | None = None
@@ -277,7 +278,8 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
         return await self._canned(request, context, pb.GetValueResponse(value_json="null"))
 
     async def ListExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await self._canned(request, context, pb.ListExecutionsResponse())
+        page = self.pages.pop(0) if self.pages else pb.ListExecutionsResponse()
+        return await self._canned(request, context, page)
 
     async def ListSteps(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, pb.ListStepsResponse())
@@ -287,6 +289,9 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
 
     async def ValidateWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, pb.ValidateWorkflowResponse(valid=True))
+
+    async def CountExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, pb.CountExecutionsResponse())
 
     async def GetStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, st.GetStatsResponse())
