@@ -21,6 +21,7 @@ from flow_engine.environment import WrongSettings, joined
 from flow_engine.v1 import execution_pb2 as pb
 from services.gateway import routes
 from services.gateway.access import access_from
+from services.gateway.admission import Admission
 from services.gateway.call import Services
 from services.gateway.console import Console
 from services.gateway.executor import Executor
@@ -54,7 +55,7 @@ async def serve(
     executor = Executor(settings, clock or SystemClock())
     hub = Hub(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
     feed = Feed(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
-    server = _Server(config_for(application(settings, executor, hub, feed), settings))
+    server = _Server(config_for(application(settings, executor, hub, feed, clock or SystemClock()), settings))
     serving = asyncio.create_task(server.serve([listener]))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -71,11 +72,12 @@ async def serve(
     log.info("gateway.stopped")
 
 
-def application(settings: Settings, executor: Executor, hub: Hub, feed: Feed) -> Gateway:
+def application(settings: Settings, executor: Executor, hub: Hub, feed: Feed, clock: Clock) -> Gateway:
     metrics = Metrics(hub, feed)
+    admission = Admission(executor.who_am_i, clock, required=settings.authentication_required)
     operations = Operations(metrics, api())
     return Gateway(
-        Services(settings, executor, hub, feed),
+        Services(settings, executor, hub, feed, admission),
         access_from(settings),
         metrics,
         (*routes.API, *routes.pages(operations, Console())),

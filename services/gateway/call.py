@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 from starlette.datastructures import Headers, QueryParams
@@ -19,6 +19,9 @@ from services.gateway.executor import Executor
 from services.gateway.feed import Feed
 from services.gateway.hub import Hub
 from services.gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from services.gateway.admission import Admission
 
 B = TypeVar("B", bound=Body)
 
@@ -40,6 +43,7 @@ class Services:
     executor: Executor
     hub: Hub
     feed: Feed
+    admission: Admission
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,12 @@ class Param:
     schema: Mapping[str, Any]
     repeated: bool = False
     where: str = "query"
+
+
+PUBLIC = ""
+"""A route that needs no credentials: it tells and changes nothing, or asks for a proof of its own."""
+SIGNED_IN = "AccessService/WhoAmI"
+"""A route for whoever has credentials that hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class Route:
     body_required: bool = True
     answers: Mapping[int, Any] = field(default_factory=dict)  # status -> struct, "value", media type, or None
     refusals: Sequence[int] = ()  # statuses beside those that any route may answer with
+    rpc: str = field(kw_only=True)  # what a caller must be allowed to call, or PUBLIC
 
     @property
     def operation_id(self) -> str:

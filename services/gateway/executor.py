@@ -17,16 +17,20 @@ from grpc_health.v1 import health_pb2
 from flow_engine import tracing
 from flow_engine.clock import Clock
 from flow_engine.errors import Problem
+from flow_engine.v1 import access_pb2
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1.access_pb2_grpc import AccessServiceStub
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
 from flow_engine.v1.task_pb2_grpc import TaskServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
+from services.gateway.credentials import current_sender
 from services.gateway.errors import OWN_WORDS, Refused, refusal_of
 from services.gateway.settings import Settings
 
 if TYPE_CHECKING:
     # The stubs as grpc.aio makes them exist for type checkers only.
+    from flow_engine.v1.access_pb2_grpc import AccessServiceAsyncStub
     from flow_engine.v1.execution_pb2_grpc import ExecutionServiceAsyncStub
     from flow_engine.v1.operations_pb2_grpc import OperationsServiceAsyncStub
     from flow_engine.v1.task_pb2_grpc import TaskServiceAsyncStub
@@ -56,8 +60,8 @@ A = TypeVar("A")
 
 
 def metadata_of(request_id: str) -> tuple[tuple[str, str], ...]:
-    """What goes along with a call: which one it is, and the span that it belongs to."""
-    return (("x-request-id", request_id), *tracing.headers().items())
+    """What goes along with a call: which one it is, whose, and the span that it belongs to."""
+    return (*current_sender().metadata(request_id), *tracing.headers().items())
 
 
 class StreamCall(Protocol):
@@ -130,6 +134,7 @@ class Executor:
         self._poll_channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
         self.polls: TaskServiceAsyncStub = TaskServiceStub(self._poll_channel)
         self.tasks: TaskServiceAsyncStub = TaskServiceStub(self._channel)
+        self.access: AccessServiceAsyncStub = AccessServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -182,12 +187,16 @@ class Executor:
     def watch(self, execution_id: str, after_sequence: int) -> EventSource:
         """Events after a sequence as they happen, until the execution ends."""
         request = pb.WatchExecutionRequest(execution_id=execution_id, after_sequence=after_sequence)
-        return self._open(lambda stub: stub.WatchExecution(request))
+        return self._open(lambda stub: stub.WatchExecution(request, metadata=metadata_of("")))
 
     def watch_all(self, where: pb.ChangeFilter, cursor: str) -> EventSource:
         """Changes of what a filter finds, after a cursor, as they happen."""
         request = pb.WatchExecutionsRequest(filter=where, after_cursor=cursor)
-        return self._open(lambda stub: stub.WatchExecutions(request))
+        return self._open(lambda stub: stub.WatchExecutions(request, metadata=metadata_of("")))
+
+    async def who_am_i(self) -> access_pb2.WhoAmIResponse:
+        """Whom the executor takes the present sender for. Raises Refused, and does not wait for a restart."""
+        return await self.ask(self.access.WhoAmI, access_pb2.WhoAmIRequest(), "", seconds=5.0, repeat=False)
 
     async def validate(self, workflow_json: str, request_id: str) -> pb.ValidateWorkflowResponse:
         request = pb.ValidateWorkflowRequest(workflow_json=workflow_json)

@@ -20,6 +20,7 @@ import structlog
 
 from flow_engine.clock import Clock
 from flow_engine.v1 import execution_pb2 as pb
+from services.gateway.credentials import current_sender
 from services.gateway.documents import OpenedFrame, change_frame
 from services.gateway.errors import Refused, refusal_of
 from services.gateway.hub import GONE, LONGEST_PAUSE_SECONDS, Counters
@@ -110,7 +111,8 @@ class FeedWatcher:
 
     def __init__(self, feed: Feed, where: pb.ChangeFilter, cursor: str) -> None:
         self.where = where
-        self.key = where.SerializeToString(deterministic=True)
+        # Shared by those who ask the same with the same credential.
+        self.key = current_sender().key.encode() + where.SerializeToString(deterministic=True)
         self.cursor = cursor  # everything up to here was taken by the client or lies in the buffer
         self.closed = False  # the client or the gateway has gone
         self._feed = feed

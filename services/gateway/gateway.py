@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flow_engine import tracing
 from services.gateway.access import Access
-from services.gateway.call import Answer, Call, Disconnected, Route, Services, read_query
+from services.gateway.call import PUBLIC, Answer, Call, Disconnected, Route, Services, read_query
+from services.gateway.credentials import Sender, bearer_of, set_sender
 from services.gateway.errors import OWN_WORDS, Refused, problem_document
 from services.gateway.metrics import Metrics
 from services.gateway.sse import EventStream
@@ -92,6 +93,9 @@ class Gateway:
                 router = self._router if http else self._sockets
                 route, path = router.find(method if http else "GET", scope["path"])
                 template = route.path
+                sender = Sender(bearer_of(headers) if route.rpc != PUBLIC else "", client_of(scope))
+                set_sender(sender)
+                await self._services.admission.check(route, sender)
                 query = read_query(route.params, QueryParams(scope["query_string"]))
                 call = Call(self._services, route, path, headers, query, request_id, receive)
                 parent = headers.get(tracing.HEADER, "")
@@ -121,6 +125,12 @@ def request_id_of(headers: Headers) -> str:
     """The client's, where it is fit to be repeated; or a new one."""
     given = headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def client_of(scope: Scope) -> str:
+    """Address of the connection; proxies' headers are not believed."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def problem(refused: Refused, request_id: str) -> Response:

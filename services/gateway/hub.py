@@ -24,6 +24,7 @@ import structlog
 
 from flow_engine.clock import Clock
 from flow_engine.v1 import execution_pb2 as pb
+from services.gateway.credentials import current_sender
 from services.gateway.errors import Refused, refusal_of
 
 log = structlog.get_logger(__name__)
@@ -119,29 +120,29 @@ class Hub:
 
     def adopt(self, execution_id: str, source: Source) -> Watcher:
         """Watch an execution from its first event on, by a stream that is open already."""
-        if self.closing or execution_id in self._upstreams:
+        if self.closing or key_of(execution_id) in self._upstreams:
             source.close()
             return self.follow(execution_id, 0, 0)
         watcher = self.follow(execution_id, 0, 0)
-        upstream = self._upstreams[execution_id] = Upstream(self, execution_id, 0, source)
+        upstream = self._upstreams[watcher.key] = Upstream(self, watcher, 0, source)
         upstream.attach(watcher)
         return watcher
 
     def join(self, watcher: Watcher, known_sequence: int) -> bool:
         """Attach a watcher that has seen everything up to its cursor; False if it must catch up first."""
-        upstream = self._upstreams.get(watcher.execution_id)
+        upstream = self._upstreams.get(watcher.key)
         if upstream is None:
             # A client may name a cursor that does not exist yet; who joins later must not suffer from it.
             cursor = min(watcher.cursor, known_sequence)
-            upstream = self._upstreams[watcher.execution_id] = Upstream(self, watcher.execution_id, cursor)
+            upstream = self._upstreams[watcher.key] = Upstream(self, watcher, cursor)
         if upstream.cursor > watcher.cursor:
             return False
         upstream.attach(watcher)
         return True
 
     def forget_upstream(self, upstream: Upstream) -> None:
-        if self._upstreams.get(upstream.execution_id) is upstream:
-            del self._upstreams[upstream.execution_id]
+        if self._upstreams.get(upstream.key) is upstream:
+            del self._upstreams[upstream.key]
 
     def forget_watcher(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
@@ -158,11 +159,17 @@ class Hub:
             raise Refused("UNAVAILABLE", "the gateway is shutting down")
 
 
+def key_of(execution_id: str) -> str:
+    """Upstreams are shared by those who send the same credential: they end when that holds no more."""
+    return f"{current_sender().key} {execution_id}"
+
+
 class Watcher:
     """One client's view of an execution: every event after its cursor once, in order, at its own pace."""
 
     def __init__(self, hub: Hub, execution_id: str, cursor: int, known_sequence: int) -> None:
         self.execution_id = execution_id
+        self.key = key_of(execution_id)
         self.cursor = cursor  # everything up to here was taken by the client or lies in the buffer
         self.finished = False  # the execution has ended and all was taken
         self.closed = False  # the client or the gateway has gone
@@ -262,8 +269,9 @@ class Watcher:
 class Upstream:
     """The stream of one execution from the executor, kept open while anybody watches."""
 
-    def __init__(self, hub: Hub, execution_id: str, cursor: int, source: Source | None = None) -> None:
-        self.execution_id = execution_id
+    def __init__(self, hub: Hub, first: Watcher, cursor: int, source: Source | None = None) -> None:
+        self.execution_id = first.execution_id
+        self.key = first.key
         self.cursor = cursor  # everything up to here was published
         self._hub = hub
         self._source = source

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.call import Param, Route
+from services.gateway.call import PUBLIC, Param, Route
+from services.gateway.credentials import COOKIE
 from services.gateway.errors import ProblemDocument
 
-ALWAYS_REFUSED = (400, 403, 500, 503)
-"""Any route may answer with these: a wrong parameter, a foreign Host header, a broken or absent executor."""
+ALWAYS_REFUSED = (400, 401, 403, 500, 503)
+"""Any route may answer with these: a wrong parameter, missing credentials, a foreign Host header, a role that
+may not, a broken or absent executor."""
 BODY_REFUSED = (413, 415)
 
 DEFINITION_SCHEMA = {
@@ -49,7 +51,14 @@ def api_document(routes: Iterable[Route], path_params: Mapping[str, str]) -> dic
         },
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
-        "components": {"schemas": {**components, "Definition": DEFINITION_SCHEMA}},
+        "components": {
+            "schemas": {**components, "Definition": DEFINITION_SCHEMA},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "An API token or a JWT."},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
+        },
+        "security": [{}, {"token": []}, {"session": []}],  # none where the engine asks nobody
     }
 
 
@@ -66,6 +75,8 @@ def _operation(route: Route, path_params: Mapping[str, str], refs: Mapping[Any, 
         "tags": [route.tag],
         "summary": route.summary,
     }
+    if route.rpc == PUBLIC:
+        operation["security"] = []
     if route.description:
         operation["description"] = route.description
     params = [_path_param(name, text) for name, text in path_params.items() if f"{{{name}}}" in route.path]

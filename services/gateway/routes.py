@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.gateway import (
+    accounts,
     executions,
     operations,
     queue,
@@ -13,6 +14,15 @@ from services.gateway import (
     stats,
     tasks,
     workflows,
+)
+from services.gateway.accounts import (
+    AuditPage,
+    NewToken,
+    NewTokenDocument,
+    SessionDocument,
+    SignIn,
+    TokenDocument,
+    TokenList,
 )
 from services.gateway.bodies import (
     LONGEST_SPAN_MS,
@@ -27,7 +37,7 @@ from services.gateway.bodies import (
     RetryRequest,
     RunRequest,
 )
-from services.gateway.call import Param, Route, boolean, instant, one_of, text, whole
+from services.gateway.call import PUBLIC, SIGNED_IN, Param, Route, boolean, instant, one_of, text, whole
 from services.gateway.console import ASSETS, Console
 from services.gateway.documents import (
     AnalysisDocument,
@@ -146,6 +156,7 @@ API: tuple[Route, ...] = (
         ),
         body=RunRequest, answers={200: ExecutionDocument, 202: ExecutionDocument},
         refusals=(404, 409, 429, 504),
+        rpc="ExecutionService/StartExecution",
     ),
     Route(
         "GET", EXECUTION, executions.get_execution, "Executions", "Get an execution with its steps",
@@ -155,57 +166,67 @@ API: tuple[Route, ...] = (
             _flag("definition", "true adds the definition."),
         ),
         answers={200: ExecutionDocument}, refusals=(404,),
+        rpc="ExecutionService/GetExecution",
     ),
     Route(
         "GET", f"{EXECUTION}/stream", executions.stream_execution, "Executions", "Follow an execution",
         STREAM_TEXT,
         params=(AFTER_SEQUENCE, SNAPSHOT, LAST_EVENT_ID),
         answers={200: EVENT_STREAM, 204: None}, refusals=(404,),
+        rpc="ExecutionService/WatchExecution",
     ),
     Route(
         "GET", f"{EXECUTION}/steps", executions.list_steps, "Executions", "Page through steps",
         params=(_whole("limit", "200 by default.", 1, 1000), PAGE_TOKEN),
         answers={200: StepPage}, refusals=(404,),
+        rpc="ExecutionService/ListSteps",
     ),
     Route(
         "GET", f"{EXECUTION}/events", executions.list_events, "Executions", "Page through events",
         params=(AFTER_SEQUENCE, _whole("limit", "200 by default.", 1, 1000)),
         answers={200: EventPage}, refusals=(404,),
+        rpc="ExecutionService/ListEvents",
     ),
     Route(
         "GET", f"{EXECUTION}/payloads/{{hash}}", executions.get_value, "Executions",
         "Get a value above 4 KiB",
         "Steps and events show such values as outputRef, inputRef and the like, with their hash.",
         answers={200: "value"}, refusals=(404,),
+        rpc="ExecutionService/GetValue",
     ),
     Route(
         "POST", f"{EXECUTION}/pause", executions.pause_execution, "Control", "Pause an execution",
         "Running steps finish, nothing new starts. 202 while steps still finish.",
         body=PauseRequest, body_required=False,
         answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+        rpc="ExecutionService/PauseExecution",
     ),
     Route(
         "POST", f"{EXECUTION}/resume", executions.resume_execution, "Control", "Resume a paused execution",
         body=ResumeRequest, body_required=False,
         answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+        rpc="ExecutionService/ResumeExecution",
     ),
     Route(
         "POST", f"{EXECUTION}/cancel", executions.cancel_execution, "Control", "Cancel an execution",
         "Running steps are interrupted. 202 while they still are.",
         body=CancelRequest, body_required=False,
         answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+        rpc="ExecutionService/CancelExecution",
     ),
     Route(
         "DELETE", EXECUTION, executions.delete_execution, "Control", "Cancel an execution",
         "The same as POST to cancel.",
         body=CancelRequest, body_required=False,
         answers={200: ExecutionDocument, 202: ExecutionDocument}, refusals=(404, 409),
+        rpc="ExecutionService/CancelExecution",
     ),
     Route(
         "POST", f"{EXECUTION}/retry", executions.retry_execution, "Control", "Retry a failed execution",
         "Starts a new execution that keeps the finished steps. While one is live, answers with that.",
         body=RetryRequest, body_required=False,
         answers={202: ExecutionDocument}, refusals=(404, 409),
+        rpc="ExecutionService/RetryExecution",
     ),
     Route(
         "POST", f"{EXECUTION}/input/{{nodeId}}", executions.submit_input, "Control", "Answer a waiting step",
@@ -213,6 +234,7 @@ API: tuple[Route, ...] = (
         "The same answer may be sent again.",
         params=(ITERATION,), body="json",
         answers={200: ExecutionDocument}, refusals=(404, 409),
+        rpc="ExecutionService/SubmitInput",
     ),
     Route(
         "POST", "/api/workflow/callback/{token}", executions.submit_callback, "Control",
@@ -221,6 +243,7 @@ API: tuple[Route, ...] = (
         "JSON value, {} by default. Works once, while the step waits; the same body may be sent again.",
         body="json", body_required=False,
         answers={200: CallbackDocument}, refusals=(404, 409),
+        rpc=PUBLIC,
     ),
     Route(
         "GET", "/api/workflow/executions", executions.list_executions, "Executions",
@@ -232,11 +255,13 @@ API: tuple[Route, ...] = (
             *SEARCH,
         ),
         answers={200: ExecutionPage},
+        rpc="ExecutionService/ListExecutions",
     ),
     Route(
         "GET", "/api/workflow/executions/count", searching.count_executions, "Executions", "Count executions",
         "At most 100,000 are counted; more tells whether there are more.",
         params=SEARCH, answers={200: searching.CountDocument},
+        rpc="ExecutionService/CountExecutions",
     ),
     Route(
         "GET", "/api/workflow/executions/export", searching.export_executions, "Executions",
@@ -245,12 +270,14 @@ API: tuple[Route, ...] = (
         "would take for a formula begins with an apostrophe.",
         params=(_word("format", "ndjson by default.", list(searching.FORMATS)), *SEARCH),
         answers={200: "application/x-ndjson"},
+        rpc="ExecutionService/ListExecutions",
     ),
     Route(
         "GET", "/api/workflow/stream", executions.stream_executions, "Executions", "Follow all executions",
         CHANGES_TEXT,
         params=(*CHANGE_FILTER, AFTER_CURSOR, _header("Last-Event-ID", "The same; goes before it.")),
         answers={200: EVENT_STREAM},
+        rpc="ExecutionService/WatchExecutions",
     ),
     *(
         Route(
@@ -259,6 +286,7 @@ API: tuple[Route, ...] = (
             "A page a call, newest first; repeat it with nextPageToken until there is none. Safe to repeat. "
             "With dryRun nothing changes.",
             body=ControlRequest, answers={200: ControlPage},
+            rpc="ExecutionService/ControlExecutions",
         )
         for verb, handler in (
             ("pause", executions.pause_executions),
@@ -271,26 +299,31 @@ API: tuple[Route, ...] = (
         "POST", "/api/workflow/analyze", runs.analyze_workflow, "Definitions",
         "Explain the mode a workflow would get",
         body=RunRequest, answers={200: AnalysisDocument}, refusals=(404,),
+        rpc="ExecutionService/AnalyzeWorkflow",
     ),
     Route(
         "POST", "/api/workflow/validate", workflows.validate_workflow, "Definitions", "Check a definition",
         "Every problem at once, each with its path. The definition may be sent as it is or under workflow.",
         body="definition", answers={200: ValidationDocument},
+        rpc="ExecutionService/ValidateWorkflow",
     ),
     Route(
         "GET", "/api/workflows", workflows.list_workflows, "Definitions", "List stored workflows",
         params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN),
         answers={200: WorkflowPage},
+        rpc="WorkflowService/ListWorkflows",
     ),
     Route(
         "POST", "/api/workflows", workflows.create_workflow, "Definitions", "Store a workflow under its id",
         "The definition may be sent as it is or under workflow.",
         body="definition", answers={201: WorkflowDocument}, refusals=(409,),
+        rpc="WorkflowService/CreateWorkflow",
     ),
     Route(
         "GET", "/api/workflows/{workflowId}", workflows.get_workflow, "Definitions", "Get a stored workflow",
         params=(_whole("version", "The latest by default.", 1, 2**31 - 1),),
         answers={200: WorkflowDocument}, refusals=(404,),
+        rpc="WorkflowService/GetWorkflow",
     ),
     Route(
         "PUT", "/api/workflows/{workflowId}", workflows.update_workflow, "Definitions", "Store a new version",
@@ -300,12 +333,14 @@ API: tuple[Route, ...] = (
             _header("If-Match", "The same, as ETag gave it."),
         ),
         body="definition", answers={200: WorkflowDocument}, refusals=(404, 409),
+        rpc="WorkflowService/UpdateWorkflow",
     ),
     Route(
         "DELETE", "/api/workflows/{workflowId}", workflows.delete_workflow, "Definitions",
         "Delete a stored workflow",
         "Executions of it go on and stay readable.",
         answers={204: None}, refusals=(404,),
+        rpc="WorkflowService/DeleteWorkflow",
     ),
     Route(
         "GET", "/api/stats", stats.get_stats, "Statistics", "Count and measure what ended",
@@ -319,47 +354,105 @@ API: tuple[Route, ...] = (
             _whole("limit", "The most workflows, types, nodes and errors to tell; 20 by default.", 1, 100),
         ),
         answers={200: stats.StatsDocument},
+        rpc="ExecutionService/GetStats",
     ),
     Route(
         "POST", "/api/tasks/{queue}/poll", tasks.poll_task, "Tasks", "Take a task of a task.external step",
         "Waits for one; 204 when the time is over. Who takes it has it alone until the lease is over.",
         body=PollRequest, body_required=False,
         answers={200: TaskDocument, 204: None},
+        rpc="TaskService/PollTask",
     ),
     Route(
         "POST", "/api/tasks/heartbeat", tasks.heartbeat_task, "Tasks", "Keep a task",
         body=HeartbeatRequest, answers={200: HeartbeatDocument}, refusals=(404, 409),
+        rpc="TaskService/HeartbeatTask",
     ),
     Route(
         "POST", "/api/tasks/complete", tasks.complete_task, "Tasks", "Complete a task",
         "The same output may be sent again; another one, or one that comes too late, is refused.",
         body=CompleteRequest, answers={204: None}, refusals=(404, 409),
+        rpc="TaskService/CompleteTask",
     ),
     Route(
         "POST", "/api/tasks/fail", tasks.fail_task, "Tasks", "Report that a task failed",
         "The node's retry decides whether it is offered anew.",
         body=FailRequest, answers={204: None}, refusals=(404, 409),
+        rpc="TaskService/FailTask",
     ),
     Route(
         "GET", "/api/nodes", workflows.list_nodes, "Definitions", "List node types",
         answers={200: NodeTypeList},
+        rpc="ExecutionService/ListNodeTypes",
     ),
     Route(
         "GET", "/api/workers", queue.list_workers, "Operations", "List the workers that are alive",
         "Whichever executor they hold their session with, those that have been there longest first.",
         answers={200: WorkerList},
+        rpc="OperationsService/ListWorkers",
     ),
     Route(
         "GET", "/api/queue", queue.get_queue, "Operations", "How deep the queue is, how old, of what",
         answers={200: QueueDocument},
+        rpc="OperationsService/GetQueue",
+    ),
+    Route(
+        "GET", "/api/session", accounts.get_session, "Access", "Whom the engine takes the caller for",
+        answers={200: SessionDocument},
+        rpc=SIGNED_IN,
+    ),
+    Route(
+        "POST", "/api/session", accounts.create_session, "Access", "Sign in",
+        "For browsers: keeps the token in a cookie that pages cannot read. Programs send it themselves.",
+        body=SignIn, answers={200: SessionDocument}, refusals=(401,),
+        rpc=PUBLIC,
+    ),
+    Route(
+        "DELETE", "/api/session", accounts.delete_session, "Access", "Sign out",
+        answers={204: None},
+        rpc=PUBLIC,
+    ),
+    Route(
+        "GET", "/api/tokens", accounts.list_tokens, "Access", "List the tokens of the namespace",
+        "Newest first, revoked ones included; without what is sent.",
+        answers={200: TokenList},
+        rpc="AccessService/ListTokens",
+    ),
+    Route(
+        "POST", "/api/tokens", accounts.create_token, "Access", "Make a token",
+        "Its secret is in the answer, once.",
+        body=NewToken, answers={201: NewTokenDocument},
+        rpc="AccessService/CreateToken",
+    ),
+    Route(
+        "DELETE", "/api/tokens/{tokenId}", accounts.revoke_token, "Access", "Revoke a token",
+        "Calls with it are refused from now on, its streams end within seconds.",
+        answers={200: TokenDocument}, refusals=(404,),
+        rpc="AccessService/RevokeToken",
+    ),
+    Route(
+        "GET", "/api/audit", accounts.list_audit_entries, "Access", "Who did what, newest first",
+        params=(
+            _whole("limit", "100 by default.", 1, 1000),
+            PAGE_TOKEN,
+            _text("subject", "Only of this one."),
+            _text("action", "Only this, such as CancelExecution."),
+            _text("target", "Only about this id."),
+            _instant("after", "ISO 8601."),
+            _instant("before", "ISO 8601."),
+        ),
+        answers={200: AuditPage},
+        rpc="AccessService/ListAuditEntries",
     ),
     Route(
         "GET", "/healthz", operations.check_health, "Operations", "Is this process alive?",
         answers={200: HealthDocument},
+        rpc=PUBLIC,
     ),
     Route(
         "GET", "/readyz", operations.check_readiness, "Operations", "Can calls be answered?",
         answers={200: HealthDocument},
+        rpc=PUBLIC,
     ),
 )  # fmt: skip
 
@@ -370,6 +463,7 @@ SOCKETS: tuple[Route, ...] = (
         "The frames of the stream, one text message each. Closes with 1000 at the end of the execution.",
         params=(AFTER_SEQUENCE, SNAPSHOT),
         answers={101: None}, refusals=(404,),
+        rpc="ExecutionService/WatchExecution",
     ),
     Route(
         "GET", "/api/workflow/ws", executions.watch_executions, "Executions",
@@ -377,11 +471,13 @@ SOCKETS: tuple[Route, ...] = (
         "The frames of the stream, one text message each.",
         params=(*CHANGE_FILTER, AFTER_CURSOR),
         answers={101: None},
+        rpc="ExecutionService/WatchExecutions",
     ),
 )  # fmt: skip
 
 PATH_PARAMS: Mapping[str, str] = {
     "executionId": "Id of the execution.",
+    "tokenId": "Id of the token.",
     "nodeId": "Id of the node in the definition.",
     "token": "Of the callback.",
     "hash": "SHA-256 of the value's JSON text, hex.",
@@ -400,9 +496,26 @@ def pages(own: operations.Operations, console: Console) -> tuple[Route, ...]:
             "Operations",
             "Figures for Prometheus",
             answers={200: "text/plain"},
+            rpc=SIGNED_IN,
         ),
-        Route("GET", "/openapi.json", own.api_document, "Operations", "This document"),
-        Route("GET", "/docs", own.docs, "Operations", "This API as a page", answers={200: "text/html"}),
-        Route("GET", "/", console.page, "Operations", "The console", answers={200: "text/html"}),
-        Route("GET", ASSETS, console.asset, "Operations", "A file of the console", refusals=(404,)),
+        Route("GET", "/openapi.json", own.api_document, "Operations", "This document", rpc=SIGNED_IN),
+        Route(
+            "GET",
+            "/docs",
+            own.docs,
+            "Operations",
+            "This API as a page",
+            answers={200: "text/html"},
+            rpc=SIGNED_IN,
+        ),
+        Route("GET", "/", console.page, "Operations", "The console", answers={200: "text/html"}, rpc=PUBLIC),
+        Route(
+            "GET",
+            ASSETS,
+            console.asset,
+            "Operations",
+            "A file of the console",
+            refusals=(404,),
+            rpc=PUBLIC,
+        ),
     )

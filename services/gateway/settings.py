@@ -10,11 +10,11 @@ from flow_engine.environment import (
     address,
     joined,
     log_level,
-    loopback,
     number,
     switch,
     whole,
 )
+from flow_engine.exposure import read_required, refuse_exposure
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Settings:
     grpc_port: int = 50051
     allowed_hosts: tuple[str, ...] = ()  # beside the names of the loopback; "*" is any
     insecure: bool = False
+    authentication_required: bool = False
     log_level: str = "info"
     body_limit_bytes: int = 8 << 20
     immediate_budget_ms: int = 30_000  # as the executor has it; bounds how long a start is waited for
@@ -58,6 +59,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         grpc_port=grpc_port,
         allowed_hosts=read("FLOW_ALLOWED_HOSTS", names, ()),
         insecure=read("FLOW_INSECURE", switch, False),
+        authentication_required=read_required(environment, read),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
         body_limit_bytes=read("FLOW_HTTP_BODY_BYTES", whole(1, 1 << 30), 8 << 20),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),
@@ -67,11 +69,14 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         stall_seconds=read("FLOW_STREAM_STALL_SECONDS", number(0.05, 3600), 10.0),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 10.0),
     )
-    if not loopback(settings.http_host) and not settings.insecure:
-        read.problems.append(
-            f"FLOW_HTTP_ADDRESS: {settings.http_address} can be reached from outside and there is no "
-            "authentication; set FLOW_INSECURE=1 (--insecure) to accept that"
-        )
+    refuse_exposure(
+        read,
+        "FLOW_HTTP_ADDRESS",
+        settings.http_host,
+        authenticated=settings.authentication_required,
+        tls=None,
+        insecure=settings.insecure,
+    )
     read.refuse_if_wrong()
     return settings
 

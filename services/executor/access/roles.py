@@ -79,12 +79,12 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "GetDefinition": reads("worker"),
         "GetPayload": reads("worker"),
     },
-    "flow_engine.v1.TaskService": {  # what comes of it is in the histories
+    "flow_engine.v1.TaskService": {
         "PollTask": reads("operator"),
         "StreamTasks": reads("operator"),
         "HeartbeatTask": reads("operator"),
-        "CompleteTask": reads("operator"),
-        "FailTask": reads("operator"),
+        "CompleteTask": changes("operator"),
+        "FailTask": changes("operator"),
     },
     "flow_engine.v1.OperationsService": {
         "ListWorkers": reads("viewer"),

@@ -16,10 +16,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from flow_engine.errors import Problem
+from flow_engine.v1 import access_pb2 as acc
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import operations_pb2 as ops
 from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1 import workflow_pb2 as wf
+from flow_engine.v1.access_pb2_grpc import AccessServiceServicer, add_AccessServiceServicer_to_server
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
 from flow_engine.v1.operations_pb2_grpc import (
     OperationsServiceServicer,
@@ -32,6 +34,13 @@ STATUS_AFTER = {
     "execution.failed": pb.EXECUTION_STATUS_FAILED,
     "execution.cancelled": pb.EXECUTION_STATUS_CANCELLED,
 }
+
+EVERY_METHOD = [
+    f"{service.full_name}/{method.name}"
+    for file in (pb, wf, ops, acc)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
 
 
 @dataclass(slots=True)
@@ -75,7 +84,9 @@ class Run:
         return bool(self.events) and self.events[-1].type in STATUS_AFTER
 
 
-class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServiceServicer):
+class Engine(
+    ExecutionServiceServicer, WorkflowServiceServicer, OperationsServiceServicer, AccessServiceServicer
+):
     """Keeps its executions over `stop` and `start`, as a database would, and its port too."""
 
     def __init__(self) -> None:
@@ -89,6 +100,7 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
         self.pages: list[pb.ListExecutionsResponse] = []  # of the next lists, in order
         self.batch = 1000  # events in one message of a watch
         self.port = 0
+        self.callers: dict[str, acc.WhoAmIResponse] = {}  # by token; empty: everybody is the local one
         self._server: grpc.aio.Server | None = None
         self.changes: list[pb.ExecutionChange] = []
         self.changed = asyncio.Event()
@@ -101,6 +113,7 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
         add_ExecutionServiceServicer_to_server(self, server)
         add_WorkflowServiceServicer_to_server(self, server)
         add_OperationsServiceServicer_to_server(self, server)
+        add_AccessServiceServicer_to_server(self, server)
         checks = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -292,6 +305,29 @@ class Engine(ExecutionServiceServicer, WorkflowServiceServicer, OperationsServic
 
     async def CountExecutions(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, pb.CountExecutionsResponse())
+
+    async def WhoAmI(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not counted: the gateway asks when it likes. Whoever is not in `callers` is the local one."""
+        sent = dict(context.invocation_metadata()).get("authorization", "").removeprefix("Bearer ")
+        if self.callers and sent not in self.callers:
+            refusal = Refusal(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "not accepted")
+            await context.abort_with_status(rpc_status.to_status(_status(refusal)))
+        return self.callers.get(sent) or acc.WhoAmIResponse(
+            subject="local", namespace="default", role=acc.ROLE_ADMIN, methods=EVERY_METHOD
+        )
+
+    async def CreateToken(self, request: Any, context: Any) -> Any:  # noqa: N802
+        made = acc.Token(id="t1", name=request.name, role=request.role)
+        return await self._canned(request, context, acc.CreateTokenResponse(token=made, secret="s"))
+
+    async def ListTokens(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, acc.ListTokensResponse())
+
+    async def RevokeToken(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, acc.RevokeTokenResponse(token=acc.Token(id="t1")))
+
+    async def ListAuditEntries(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, acc.ListAuditEntriesResponse())
 
     async def GetStats(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, st.GetStatsResponse())
