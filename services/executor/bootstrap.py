@@ -40,6 +40,7 @@ from services.executor.roster import Roster
 from services.executor.server import Readiness, listen, make_server
 from services.executor.servicers.access_servicer import AccessServicer
 from services.executor.servicers.execution_servicer import ExecutionServicer
+from services.executor.servicers.keda_servicer import KedaServicer
 from services.executor.servicers.operations_servicer import OperationsServicer
 from services.executor.servicers.task_servicer import TaskServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
@@ -173,6 +174,7 @@ class Executor:
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
             AccessInterceptor(authenticator, self.audit, live_calls),
             TaskServicer(self.tasks),
+            KedaServicer(self._store.operations, lambda: self._roster.workers),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
