@@ -22,6 +22,7 @@ from flow_engine.environment import (
     whole,
 )
 from flow_engine.exposure import read_required, read_token, refuse_exposure
+from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 from services.executor.access.oidc import ALGORITHMS, OidcSettings
 
 LEAST_SECRET_LENGTH = 32
@@ -64,6 +65,7 @@ class Settings:
     callback_secret: str = ""  # empty: one is made and kept in the database
 
     egress: EgressRules = CLOSED  # where nodes may connect
+    metrics: MetricsSettings = NO_METRICS
 
     max_message_bytes: int = 8 << 20
     max_concurrent_rpcs: int = 2_000
@@ -108,6 +110,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         public_url=read("FLOW_PUBLIC_URL", web_address, gateway_url(read)),
         callback_secret=environment.get("FLOW_CALLBACK_SECRET", "").strip(),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
+        metrics=metrics_settings(read, environment, "FLOW_EXECUTOR_METRICS_ADDRESS"),
         egress=egress_rules(read, joined(host, port), gateway_url(read), redis, database),
     )
     refuse_exposure(

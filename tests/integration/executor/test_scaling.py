@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -9,10 +10,13 @@ import pytest
 
 from flow_engine.keda import externalscaler_pb2 as pb
 from flow_engine.keda.externalscaler_pb2_grpc import ExternalScalerStub
+from flow_engine.metrics import MetricsSettings
 from flow_engine.v1.execution_pb2 import EXECUTION_MODE_QUEUED
+from services.executor.bootstrap import Executor
 from services.worker.service import Worker
-from tests.integration.executor.conftest import Client, SlowServer
+from tests.integration.executor.conftest import Client, MakeSettings, SlowServer
 from tests.integration.executor.workflows import call, chain
+from tests.integration.test_metrics import scraped
 
 
 async def test_it_is_active_while_there_is_work_in_the_queue_or_at_a_worker(
@@ -54,3 +58,19 @@ async def test_its_target_is_what_one_worker_carries(client: Client) -> None:
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.aio.AioRpcError, match="there is flow_load"):
         await scaler.GetMetrics(pb.GetMetricsRequest(metricName="cpu"))
+
+
+async def test_prometheus_reads_the_same_figures(
+    make_settings: MakeSettings, slow_server: SlowServer
+) -> None:
+    executor = Executor(make_settings(metrics=MetricsSettings("127.0.0.1")))
+    await executor.start()
+    client = Client(executor.address)
+    try:
+        await client.start(chain(call("a", slow_server.url)), mode=EXECUTION_MODE_QUEUED)
+        await executor.queue_gauge.turn()
+        found = await asyncio.to_thread(scraped, executor.metrics.address)
+        assert (found["flow_pending"], found["flow_busy_slots"], found["flow_workers"]) == (1, 0, 0)
+    finally:
+        await client.channel.close()
+        await executor.stop()
