@@ -279,3 +279,35 @@ class ReportConflict(FlowEngineError):
     """A report of this number was accepted with another body."""
 
     reason = "REPORT_CONFLICT"
+
+
+class SecretMissing(FlowEngineError):
+    """The database keeps no secret of this name."""
+
+    reason = "SECRET_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no secret {name!r} is kept here", secret=name)
+
+
+class SecretUnreadable(FlowEngineError):
+    """What is stored was encrypted with none of our keys, or is not what it claims to be."""
+
+    reason = "SECRET_UNREADABLE"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"secret {name} cannot be decrypted: its key is none of those in FLOW_SECRETS_KEY", secret=name
+        )
+
+
+class NoSecretsKey(FlowEngineError):
+    """Secrets cannot be kept."""
+
+    reason = "SECRETS_KEY_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "secrets are kept encrypted, and there is no key: set FLOW_SECRETS_KEY on every executor to what "
+            "`flow secret key` prints"
+        )

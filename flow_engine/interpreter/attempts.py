@@ -26,6 +26,7 @@ from flow_engine.nodes.contract import (
     Wake,
 )
 from flow_engine.payload import JsonValue, Payload
+from flow_engine.secrets.use import SecretsInUse
 from flow_engine.workflow.graph import GraphNode, RetryPolicy
 
 log = structlog.get_logger()
@@ -43,19 +44,30 @@ class Prepared:
     shown: dict[str, JsonValue] | None  # what history records; None when the definition says it all
 
 
-def prepare(node: GraphNode, scope: dict[str, Any]) -> Prepared | Failure:
-    """Evaluate a node's config in a scope."""
+def prepare(
+    node: GraphNode, scope: dict[str, Any], secrets: SecretsInUse | None = None
+) -> Prepared | Failure:
+    """Evaluate a node's config in a scope. What history records names the secrets and does not have them."""
     if node.constant_config is not None:
         return Prepared(node.constant_config, None)
     try:
-        rendered = node.config.render(scope)
-        config = node.type.config_model.model_validate(rendered)
+        if secrets is None:
+            rendered = filled = node.config.render(scope)
+        else:
+            rendered = node.config.render({**scope, "secrets": secrets.references})
+            filled = node.config.render({**scope, "secrets": secrets.values})
+        config = node.type.config_model.model_validate(filled)
     except EvaluationError as error:
-        return Failure("EXPRESSION_FAILED", str(error))
+        return _failure("EXPRESSION_FAILED", str(error), secrets)
     except ValidationError as error:
-        return Failure("CONFIG_INVALID", first_problem(error))
+        return _failure("CONFIG_INVALID", first_problem(error), secrets)
     shown: dict[str, JsonValue] = _shown(rendered, node.raw_config) if node.type.deferred else rendered  # type: ignore[assignment]
     return Prepared(config, shown)
+
+
+def _failure(code: str, message: str, secrets: SecretsInUse | None) -> Failure:
+    failure = Failure(code, message)
+    return failure if secrets is None else secrets.failure(failure)
 
 
 def _shown(rendered: Any, raw: Any) -> Any:

@@ -59,6 +59,8 @@ from flow_engine.nodes.contract import (
     Waiting,
 )
 from flow_engine.payload import JsonValue, Payload, encode
+from flow_engine.secrets import NO_SECRETS, SecretSource
+from flow_engine.secrets.use import SecretsInUse, secrets_for
 from flow_engine.workflow.graph import WorkflowGraph, local_id
 from flow_engine.workflow.json_schemas import value_problems
 
@@ -105,6 +107,7 @@ class Runner:
         snapshot_after: int = SNAPSHOT_AFTER_EVENTS,
         budget_ends_at: float | None = None,
         callbacks: Callbacks | None = None,
+        secrets: SecretSource = NO_SECRETS,
     ) -> None:
         self.graph = graph
         self.execution_id = execution_id
@@ -117,6 +120,7 @@ class Runner:
         self._services = services
         self._budget_ends_at = budget_ends_at
         self._callbacks = callbacks
+        self._secrets = secrets
         self._recorder = Recorder(journal, self._values, self._take_in, self._spawn, self._drop)
         self._changed = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], c.StepId | None] = {}
@@ -289,7 +293,9 @@ class Runner:
         scope = await self._scope(Place.of(step), node.reads)
         if node.callbacks and self._callbacks:
             scope["callbacks"] = self._callback_urls(self._callbacks, step)
-        prepared = prepare(node, scope)
+        given = await secrets_for(self._secrets, node.secrets) if node.secrets else None
+        secrets = given if isinstance(given, SecretsInUse) else None
+        prepared = given if isinstance(given, e.Failure) else prepare(node, scope, secrets)
         wake = None
         if resumed:
             wake = wake_of(await self._values.get(step.answer or Stored()), step.timed_out)
@@ -310,7 +316,7 @@ class Runner:
             iteration=step.iteration,
             attempt=step.attempt,
             step_key=step_key(self._root_id, node.id, step.iteration, state.generation(step.id)),
-            services=self._services,
+            services=self._services if secrets is None else secrets.services(self._services),
             scope=scope,
             predecessors=await self._predecessors(step) if node.type.wants_predecessors else {},
             default_input=await default_input(state, self._values, step)
@@ -319,12 +325,13 @@ class Runner:
             remaining_ms=self._remaining_ms(step),
         )
         if not tracing.enabled():
-            return await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
-        with tracing.span(f"node {node.id}", node_type=node.type.type, attempt=step.attempt) as span:
             outcome = await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
-            if isinstance(outcome, Failed):
-                tracing.mark_failed(span, outcome.failure.code)
-            return outcome
+        else:
+            with tracing.span(f"node {node.id}", node_type=node.type.type, attempt=step.attempt) as span:
+                outcome = await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+                if isinstance(outcome, Failed):
+                    tracing.mark_failed(span, outcome.failure.code)
+        return outcome if secrets is None else secrets.outcome(outcome)
 
     def _record_start(
         self,

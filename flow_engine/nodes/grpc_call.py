@@ -15,7 +15,7 @@ from pydantic import Field
 
 from flow_engine import tracing
 from flow_engine.egress.guard import EGRESS_ERRORS
-from flow_engine.nodes.connections import Host, Port
+from flow_engine.nodes.connections import MAY_HOLD_SECRETS, Host, Port
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.grpc_descriptors import Files, files_by_reflection, files_of_set, find_method
 from flow_engine.nodes.outputs import BOOLEAN, OBJECT, list_of, record
@@ -34,10 +34,14 @@ class GrpcCallConfig(NodeConfig):
         description="What to call: `shop.v1.OrderService/GetOrder`.",
     )
     request: dict[str, Any] = Field(
-        default_factory=dict, description="The request message, in protobuf's JSON form."
+        default_factory=dict,
+        description="The request message, in protobuf's JSON form.",
+        json_schema_extra=MAY_HOLD_SECRETS,
     )
     metadata: dict[str, str] = Field(
-        default_factory=dict, description="Metadata to send. Values of names that end in `-bin` are base64."
+        default_factory=dict,
+        description="Metadata to send. Values of names that end in `-bin` are base64.",
+        json_schema_extra=MAY_HOLD_SECRETS,
     )
     tls: bool = Field(default=True, description="Whether the connection is encrypted.")
     root_certificates: str | None = Field(

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from flow_engine import tracing
+from flow_engine.nodes.connections import MAY_HOLD_SECRETS
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.fields import MISSING, FieldPath, field_of
 from flow_engine.nodes.http_body import is_json, is_text, text_of
@@ -95,16 +96,19 @@ class HttpRequestConfig(NodeConfig):
         min_length=1, max_length=8192, description="Where to send it: an http or https URL."
     )
     headers: Annotated[dict[str, Scalar], AfterValidator(_header_safe)] = Field(
-        default_factory=dict, description="Headers to send."
+        default_factory=dict, description="Headers to send.", json_schema_extra=MAY_HOLD_SECRETS
     )
     query: dict[str, Scalar | list[Scalar] | None] = Field(
         default_factory=dict,
         description="Parameters added to the URL's query. A list repeats its name; null leaves the name out.",
+        json_schema_extra=MAY_HOLD_SECRETS,
     )
     auth: Annotated[BasicAuth | BearerAuth | ApiKeyAuth, Field(discriminator="type")] | None = Field(
         default=None, description="Credentials. They are not sent on to another origin by a redirect."
     )
-    body: Any = Field(default=None, description="What to send; see `bodyType`.")
+    body: Any = Field(
+        default=None, description="What to send; see `bodyType`.", json_schema_extra=MAY_HOLD_SECRETS
+    )
     body_type: Literal["auto", "json", "form", "multipart", "text", "base64"] = Field(
         default="auto",
         description="`auto`: a string as text, null as no body, anything else as JSON. "

@@ -224,7 +224,8 @@ def describe(node_type: NodeType[Any]) -> dict[str, JsonValue]:
 def config_schema(node_type: NodeType[Any] | type[NodeType[Any]]) -> dict[str, JsonValue]:
     """JSON Schema (2020-12) of a config whose expressions are evaluated.
 
-    Fields marked `x-deferred` hold expressions that the node evaluates itself, `x-secret` ones credentials.
+    Fields marked `x-deferred` hold expressions that the node evaluates itself, `x-secret` ones credentials;
+    secrets may be named in these and below those marked `x-may-hold-secrets`.
     """
     return node_type.config_model.model_json_schema(by_alias=True)
 

@@ -53,6 +53,7 @@ class GraphNode:
     timeout_ms: int | None
     at_most_once: bool
     callbacks: frozenset[str] = frozenset()  # ids of nodes whose callback URL it reads
+    secrets: frozenset[str] = frozenset()  # names of those that its config holds
     cancels: tuple[str, ...] = ()  # nodes all of whose paths lead only to it, to be cancelled when it starts
     flow: str | None = None  # the sub-flow that it belongs to, by the id of its container
 
@@ -95,6 +96,11 @@ class WorkflowGraph:
     tags: tuple[str, ...] = ()
     on_conflict: str = "allow"  # or reject, use_existing, cancel_existing
     subflows: Mapping[str, Subflow] = field(default_factory=dict)  # by the id of their container
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of the secrets that its nodes use."""
+        return frozenset().union(*(node.secrets for node in self.nodes.values()))
 
     def vars_of(self, flow: str | None) -> Mapping[str, Any]:
         return self.vars if flow is None else self.subflows[flow].vars

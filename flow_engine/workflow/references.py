@@ -12,6 +12,7 @@ from flow_engine.payload import JsonValue
 from flow_engine.workflow.findings import listed, near_miss, quoted
 from flow_engine.workflow.output_types import ANYTHING, Absent, follow, kind_of
 from flow_engine.workflow.reading import Draft
+from flow_engine.workflow.secrets import SECRETS, outside_problem
 from flow_engine.workflow.structure import Structure
 
 EVERYWHERE: Final = frozenset(("input", "nodes", "vars", "execution"))
@@ -34,6 +35,8 @@ class Viewpoint:
     def fault(self, reference: Reference) -> Fault | None:
         """What is wrong with reading `reference` from here; None when nothing is."""
         name, *rest = reference.path
+        if name == SECRETS and name not in self.names:
+            return outside_problem(path_text(str(name), rest))
         if name not in self.names:
             return self._unknown_name(str(name))
         match name, rest:

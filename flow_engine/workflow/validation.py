@@ -44,6 +44,7 @@ from flow_engine.workflow.references import (
     nodes_read,
     reference_problems,
 )
+from flow_engine.workflow.secrets import names_secrets, secret_problem, secrets_named
 from flow_engine.workflow.structure import Structure, connect
 
 NOTHING: Mapping[str, Problem] = MappingProxyType({})
@@ -210,6 +211,10 @@ class _Check:
         self.findings.extend(compiled.problems)
         self._refuse_expressions(draft.type.settled, compiled, path)
         for place, expression, extra in compiled.expressions:
+            if names_secrets(expression):
+                if problem := secret_problem(draft.type, place, expression, path):
+                    self.findings.extend([problem])
+                continue
             here = replace(viewpoint, names=viewpoint.names | extra) if extra else viewpoint
             self.findings.extend(reference_problems(expression, here, path + pointers.pointer(place)))
         return compiled
@@ -341,6 +346,7 @@ class _Check:
             timeout_ms=definition.timeout_ms,
             at_most_once=draft.type.at_most_once if once is None else once,
             cancels=tuple(rest),
+            secrets=secrets_named(expression for _, expression, _ in config.expressions),
         )
 
 

@@ -11,6 +11,7 @@ from services.cli.commands import (
     figures,
     operations,
     running,
+    secrets,
     serving,
     steering,
 )
@@ -52,6 +53,7 @@ app.command(rich_help_panel=DEFINE)(definitions.analyze)
 app.command(rich_help_panel=DEFINE)(catalogue.nodes)
 app.command(rich_help_panel=DEFINE)(catalogue.schema)
 app.add_typer(definitions.workflows, name="workflows", rich_help_panel=DEFINE)
+app.add_typer(secrets.secret, name="secret", rich_help_panel=DEFINE)
 app.add_typer(definitions.imports, name="import", rich_help_panel=DEFINE)
 app.command(rich_help_panel=OPERATE)(operations.workers)
 app.command(rich_help_panel=OPERATE)(operations.queue)

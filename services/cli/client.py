@@ -10,6 +10,7 @@ import grpc
 
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
+from flow_engine.v1.secret_pb2_grpc import SecretServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.cli.settings import ClientSettings
 
@@ -36,6 +37,7 @@ class Executor:
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
         self.operations = OperationsServiceStub(channel)
+        self.secrets = SecretServiceStub(channel)
 
 
 @contextmanager

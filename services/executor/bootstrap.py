@@ -14,7 +14,6 @@ from flow_engine.egress import EgressGuard
 from flow_engine.environment import joined
 from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId
-from flow_engine.metrics import Figure, MetricsServer
 from flow_engine.nodes.registry import NodeRegistry, load_registry
 from flow_engine.nodes.services import SharedServices
 from services.executor.access.audit import Audit
@@ -38,11 +37,19 @@ from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
 from services.executor.roster import Roster
+from services.executor.secrets.keyring import Keyring
+from services.executor.secrets.providers import (
+    EnvironmentSecrets,
+    FileSecrets,
+    SecretProvider,
+    installed_providers,
+)
+from services.executor.secrets.vault import SecretVault
 from services.executor.server import Readiness, listen, make_server
 from services.executor.servicers.access_servicer import AccessServicer
 from services.executor.servicers.execution_servicer import ExecutionServicer
-from services.executor.servicers.keda_servicer import KedaServicer
 from services.executor.servicers.operations_servicer import OperationsServicer
+from services.executor.servicers.secret_servicer import SecretResolutionServicer, SecretServicer
 from services.executor.servicers.task_servicer import TaskServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
 from services.executor.servicers.workflow_servicer import WorkflowServicer
@@ -96,7 +103,20 @@ class Executor:
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
         prefix = f"{settings.public_url}/api/workflow/callback/"
         self._callbacks = CallbackKeys(persistence, prefix, settings.callback_secret)
-        means = Means(persistence, self._leases, self._database_clock, self._services, clock, self._callbacks)
+        self._vault = vault = SecretVault(
+            self._store.kept_secrets,
+            Keyring(settings.secrets_keys, settings.data_dir, may_make=settings.sqlite),
+            secret_providers(settings),
+        )
+        means = Means(
+            persistence,
+            self._leases,
+            self._database_clock,
+            self._services,
+            clock,
+            self._callbacks,
+            vault,
+        )
         self._immediate = ImmediateExecutionStrategy(means, self._told, settings.immediate_concurrency)
         self.queue_gauge = QueueGauge(persistence, settings.queue_max_pending)
         queued = QueuedExecutionStrategy(persistence, self._told, self.queue_gauge.admit)
@@ -172,15 +192,15 @@ class Executor:
             WorkflowServicer(self._store.workflows, definitions),
             WorkerServicer(persistence, self._sessions, self._callbacks),
             OperationsServicer(self._store.operations),
+            SecretServicer(vault),
+            SecretResolutionServicer(vault, persistence, definitions),
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
             AccessInterceptor(authenticator, self.audit, live_calls),
             TaskServicer(self.tasks),
-            KedaServicer(self._store.operations, lambda: self._roster.workers),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
-        self.metrics = MetricsServer(settings.metrics, self._figures())
         self._loops = [
             self._database_clock,
             self._leases,
@@ -205,6 +225,7 @@ class Executor:
             return self.address
         await self._open_database()
         await self._callbacks.start()
+        await self._vault.start()
         await self._queue.start()
         if self._hints:
             await self._hints.start()
@@ -214,7 +235,6 @@ class Executor:
         await self._server.start()
         await self._readiness.turn()
         await self._readiness.start()
-        self.metrics.start()
         self.address = joined(self._settings.grpc_host, port)
         log.info("executor.started", address=self.address, owner=self.owner)
         return self.address
@@ -237,38 +257,8 @@ class Executor:
         await self._queue.stop()
         await self._services.close()
         await self._store.stop()
-        self.metrics.stop()
         if self.address:
             log.info("executor.stopped")
-
-    def _figures(self) -> list[Figure]:
-        """For Prometheus. Those of queue and workers are of the whole installation, a few seconds old."""
-        gauge, roster = self.queue_gauge, self._roster
-        return [
-            Figure("flow_pending", "Executions in the queue.", lambda: gauge.pending),
-            Figure(
-                "flow_oldest_pending_seconds",
-                "How long the oldest of them has been there.",
-                lambda: gauge.oldest_pending_seconds,
-            ),
-            Figure("flow_workers", "Live worker processes.", lambda: len(roster.workers)),
-            Figure("flow_slots", "Their slots.", lambda: sum(one.word.slots for one in roster.workers)),
-            Figure(
-                "flow_busy_slots",
-                "Slots that run an execution.",
-                lambda: sum(one.word.slots - one.word.free_slots for one in roster.workers),
-            ),
-            Figure(
-                "flow_executor_immediate_running",
-                "Immediate executions that run in this process.",
-                lambda: self._immediate.live,
-            ),
-            Figure(
-                "flow_executor_immediate_started_total",
-                "Immediate executions that began in this process.",
-                lambda: self._immediate.begun,
-            ),
-        ]
 
     async def _open_database(self) -> None:
         deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS
@@ -306,3 +296,10 @@ class Executor:
             run.nudge()
         else:
             self._nudger.hint()
+
+
+def secret_providers(settings: Settings) -> list[SecretProvider]:
+    """In the order in which they are asked."""
+    environment = EnvironmentSecrets(settings.secrets_environment, settings.secrets_hosts)
+    files = [FileSecrets(settings.secrets_dir, settings.secrets_hosts)] if settings.secrets_dir else []
+    return [environment, *files, *installed_providers()]

@@ -62,6 +62,9 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.TaskLeaseLost: grpc.StatusCode.FAILED_PRECONDITION,
     errors.TaskSettled: grpc.StatusCode.FAILED_PRECONDITION,
     errors.TaskEnded: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.SecretMissing: grpc.StatusCode.NOT_FOUND,
+    errors.SecretUnreadable: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.NoSecretsKey: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

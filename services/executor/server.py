@@ -11,18 +11,27 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
-from flow_engine.keda import externalscaler_pb2
-from flow_engine.keda.externalscaler_pb2_grpc import (
-    ExternalScalerServicer,
-    add_ExternalScalerServicer_to_server,
-)
 from flow_engine.looping import Looping
-from flow_engine.v1 import access_pb2, execution_pb2, operations_pb2, task_pb2, worker_pb2, workflow_pb2
+from flow_engine.v1 import (
+    access_pb2,
+    execution_pb2,
+    operations_pb2,
+    secret_pb2,
+    task_pb2,
+    worker_pb2,
+    workflow_pb2,
+)
 from flow_engine.v1.access_pb2_grpc import AccessServiceServicer, add_AccessServiceServicer_to_server
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
 from flow_engine.v1.operations_pb2_grpc import (
     OperationsServiceServicer,
     add_OperationsServiceServicer_to_server,
+)
+from flow_engine.v1.secret_pb2_grpc import (
+    SecretResolutionServiceServicer,
+    SecretServiceServicer,
+    add_SecretResolutionServiceServicer_to_server,
+    add_SecretServiceServicer_to_server,
 )
 from flow_engine.v1.task_pb2_grpc import TaskServiceServicer, add_TaskServiceServicer_to_server
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
@@ -39,9 +48,9 @@ NAMES = tuple(
         workflow_pb2,
         worker_pb2,
         operations_pb2,
+        secret_pb2,
         access_pb2,
         task_pb2,
-        externalscaler_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 )
@@ -58,10 +67,11 @@ def make_server(
     workflows: WorkflowServiceServicer,
     workers: WorkerServiceServicer,
     operations: OperationsServiceServicer,
+    secrets: SecretServiceServicer,
+    secret_resolution: SecretResolutionServiceServicer,
     access: AccessServiceServicer,
     access_interceptor: AccessInterceptor,
     tasks: TaskServiceServicer,
-    scaler: ExternalScalerServicer,
     health_servicer: health.HealthServicer,
     *,
     max_message_bytes: int,
@@ -85,9 +95,10 @@ def make_server(
     add_WorkflowServiceServicer_to_server(workflows, server)
     add_WorkerServiceServicer_to_server(workers, server)
     add_OperationsServiceServicer_to_server(operations, server)
+    add_SecretServiceServicer_to_server(secrets, server)
+    add_SecretResolutionServiceServicer_to_server(secret_resolution, server)
     add_AccessServiceServicer_to_server(access, server)
     add_TaskServiceServicer_to_server(tasks, server)
-    add_ExternalScalerServicer_to_server(scaler, server)
     add_health: Any = health_pb2_grpc.add_HealthServicer_to_server
     add_health(health_servicer, server)
     names = (*NAMES, HEALTH.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,8 +22,9 @@ from flow_engine.environment import (
     whole,
 )
 from flow_engine.exposure import read_required, read_token, refuse_exposure
-from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 from services.executor.access.oidc import ALGORITHMS, OidcSettings
+from services.executor.secrets.keyring import keys_of
+from services.executor.secrets.providers import PREFIX, hosts_of
 
 LEAST_SECRET_LENGTH = 32
 
@@ -65,7 +66,10 @@ class Settings:
     callback_secret: str = ""  # empty: one is made and kept in the database
 
     egress: EgressRules = CLOSED  # where nodes may connect
-    metrics: MetricsSettings = NO_METRICS
+    secrets_keys: tuple[str, ...] = field(default=(), repr=False)  # the first encrypts, all decrypt
+    secrets_dir: Path | None = None  # a file for each secret
+    secrets_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    secrets_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     max_message_bytes: int = 8 << 20
     max_concurrent_rpcs: int = 2_000
@@ -110,7 +114,10 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         public_url=read("FLOW_PUBLIC_URL", web_address, gateway_url(read)),
         callback_secret=environment.get("FLOW_CALLBACK_SECRET", "").strip(),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
-        metrics=metrics_settings(read, environment, "FLOW_EXECUTOR_METRICS_ADDRESS"),
+        secrets_keys=read_keys(read, environment),
+        secrets_dir=read("FLOW_SECRETS_DIR", Path, None),
+        secrets_hosts=read("FLOW_SECRETS_HOSTS", hosts_of, {}),
+        secrets_environment={name: text for name, text in environment.items() if name.startswith(PREFIX)},
         egress=egress_rules(read, joined(host, port), gateway_url(read), redis, database),
     )
     refuse_exposure(
@@ -157,6 +164,15 @@ def algorithms(text: str) -> tuple[str, ...]:
     if not names or not set(names) <= set(ALGORITHMS):
         raise ValueError(f"is not a list of {', '.join(ALGORITHMS)}")
     return names
+
+
+def read_keys(read: EnvironmentReader, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What is wrong with a key is told without it: it would be logged."""
+    try:
+        return keys_of(environment.get("FLOW_SECRETS_KEY", ""))
+    except ValueError as error:
+        read.problems.append(f"FLOW_SECRETS_KEY: {error}; `flow secret key` makes one")
+        return ()
 
 
 def gateway_url(read: EnvironmentReader) -> str:

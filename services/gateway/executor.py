@@ -22,6 +22,7 @@ from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.access_pb2_grpc import AccessServiceStub
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
+from flow_engine.v1.secret_pb2_grpc import SecretServiceStub
 from flow_engine.v1.task_pb2_grpc import TaskServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.gateway.credentials import current_sender
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from flow_engine.v1.access_pb2_grpc import AccessServiceAsyncStub
     from flow_engine.v1.execution_pb2_grpc import ExecutionServiceAsyncStub
     from flow_engine.v1.operations_pb2_grpc import OperationsServiceAsyncStub
+    from flow_engine.v1.secret_pb2_grpc import SecretServiceAsyncStub
     from flow_engine.v1.task_pb2_grpc import TaskServiceAsyncStub
     from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceAsyncStub
 
@@ -135,6 +137,7 @@ class Executor:
         self.polls: TaskServiceAsyncStub = TaskServiceStub(self._poll_channel)
         self.tasks: TaskServiceAsyncStub = TaskServiceStub(self._channel)
         self.access: AccessServiceAsyncStub = AccessServiceStub(self._channel)
+        self.secrets: SecretServiceAsyncStub = SecretServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

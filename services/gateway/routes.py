@@ -11,6 +11,7 @@ from services.gateway import (
     queue,
     runs,
     searching,
+    secrets,
     stats,
     tasks,
     workflows,
@@ -343,6 +344,32 @@ API: tuple[Route, ...] = (
         rpc="WorkflowService/DeleteWorkflow",
     ),
     Route(
+        "GET", "/api/secrets", secrets.list_secrets, "Secrets", "List secrets",
+        "Their names, and where each may be sent. No call gives a value back.",
+        answers={200: secrets.SecretList},
+        rpc="SecretService/ListSecrets",
+    ),
+    Route(
+        "POST", "/api/secrets", secrets.create_secret, "Secrets", "Keep a secret",
+        "In place of one that has its name. Workflows name it as ${ secrets.NAME }.",
+        body=secrets.NewSecretBody,
+        answers={200: secrets.SecretDocument, 201: secrets.SecretDocument}, refusals=(409,),
+        rpc="SecretService/PutSecret",
+    ),
+    Route(
+        "PUT", "/api/secrets/{name}", secrets.put_secret, "Secrets", "Keep a secret under this name",
+        "In place of one that has it.",
+        body=secrets.SecretBody,
+        answers={200: secrets.SecretDocument, 201: secrets.SecretDocument}, refusals=(409,),
+        rpc="SecretService/PutSecret",
+    ),
+    Route(
+        "DELETE", "/api/secrets/{name}", secrets.delete_secret, "Secrets", "Forget a secret",
+        "Steps that name it fail from now on.",
+        answers={204: None}, refusals=(404,),
+        rpc="SecretService/DeleteSecret",
+    ),
+    Route(
         "GET", "/api/stats", stats.get_stats, "Statistics", "Count and measure what ended",
         "Executions that ended within a range: by workflow, node type, node and error, and as a series. "
         "Counted within seconds of their end; counts stay when executions are deleted.",
@@ -480,6 +507,7 @@ PATH_PARAMS: Mapping[str, str] = {
     "tokenId": "Id of the token.",
     "nodeId": "Id of the node in the definition.",
     "token": "Of the callback.",
+    "name": "Of the secret.",
     "hash": "SHA-256 of the value's JSON text, hex.",
     "workflowId": "Id of the stored workflow.",
     "queue": "That the task.external node names.",

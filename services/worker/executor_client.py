@@ -6,14 +6,18 @@ import asyncio
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import grpc
 import structlog
 
+from flow_engine.errors import SecretUnreadable
 from flow_engine.interpreter import snapshots
+from flow_engine.secrets import Secret
+from flow_engine.v1 import secret_pb2 as secret_pb
 from flow_engine.v1 import worker_pb2 as pb
+from flow_engine.v1.secret_pb2_grpc import SecretResolutionServiceStub
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceStub
 
 log = structlog.get_logger()
@@ -59,6 +63,7 @@ class ExecutorClient:
         self.capabilities = sorted(capabilities)
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub: Any = WorkerServiceStub(self._channel)
+        self._secrets: Any = SecretResolutionServiceStub(self._channel)
         self._reports: list[PendingReport] = []
         self._sender: asyncio.Task[None] | None = None
         self._definitions: OrderedDict[str, bytes] = OrderedDict()
@@ -103,6 +108,19 @@ class ExecutorClient:
         """process_died: the process that ran them with nothing else. Raises ExecutorUnreachable."""
         request = pb.ReleaseRequest(worker_id=self.worker_id, leases=leases, process_died=process_died)
         await self._call(self._stub.Release, request)
+
+    async def secrets(self, execution_id: str, epoch: int, names: Collection[str]) -> dict[str, Secret]:
+        """Those that exist. Raises ExecutorUnreachable, SecretUnreadable."""
+        request = secret_pb.ResolveSecretsRequest(
+            worker_id=self.worker_id, execution_id=execution_id, epoch=epoch, names=sorted(names)
+        )
+        try:
+            response = await self._call(self._secrets.ResolveSecrets, request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
+                raise SecretUnreadable(", ".join(sorted(names))) from error
+            raise
+        return {found.name: Secret(found.value, tuple(found.hosts)) for found in response.secrets}
 
     async def definition(self, definition_hash: str) -> bytes:
         if definition_hash not in self._definitions:

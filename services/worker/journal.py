@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from flow_engine.errors import LeaseLost, ReportConflict, ReportGap
 from flow_engine.interpreter.events import OUTCOME_EVENTS, AnyEvent, decode_events, encode_events
 from flow_engine.interpreter.journal import Entry, GiveUp, Receipt
 from flow_engine.payload import PayloadRef, encode
+from flow_engine.secrets import Secret
 from flow_engine.v1 import worker_pb2 as pb
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
 
@@ -106,6 +107,18 @@ class RemotePayloads:
 
     async def payload(self, ref: PayloadRef) -> bytes:
         return await self._client.payload(ref.hash)
+
+
+class RemoteSecrets:
+    """The secrets of a claimed execution, from the executor, each time anew: nothing here outlives it."""
+
+    def __init__(self, client: ExecutorClient, claimed: pb.ClaimedExecution) -> None:
+        self._client = client
+        self._execution_id = claimed.execution_id
+        self._epoch = claimed.epoch
+
+    async def secrets(self, names: Collection[str]) -> Mapping[str, Secret]:
+        return await self._client.secrets(self._execution_id, self._epoch, names)
 
 
 def decoded(batches: Iterable[pb.EventBatch]) -> list[AnyEvent]:

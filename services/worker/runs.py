@@ -23,7 +23,7 @@ from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.workflow.graph import WorkflowGraph
 from services.worker.definitions import Definitions
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable, new_claim_id
-from services.worker.journal import RemoteJournal, RemotePayloads, decoded
+from services.worker.journal import RemoteJournal, RemotePayloads, RemoteSecrets, decoded
 from services.worker.solitary import SolitaryRun
 
 log = structlog.get_logger()
@@ -89,7 +89,6 @@ class Runs:
         self._slots = slots
         self._idle_ask_seconds = idle_ask_seconds
         self._runs: dict[str, Run] = {}
-        self.put_down = 0  # executions that ended here or were given up, so far
         self._rung = asyncio.Event()
         self._freed = asyncio.Event()
         self._freed.set()
@@ -192,7 +191,6 @@ class Runs:
                 runner, queued = self._runner(run, claimed, graph)
                 with tracing.span("run", queued, execution_id=run.execution_id, mode="queued"):
                     end = await runner.run()
-                self.put_down += 1
                 log.info("execution.put_down", status=end.status, **context)
         except (LeaseLost, asyncio.CancelledError):
             log.info("execution.dropped", **context)
@@ -227,6 +225,7 @@ class Runs:
             run.execution_id,
             snapshot=claimed.snapshot,
             callbacks=Callbacks(claimed.callback_url, run.execution_id, claimed.callback_key),
+            secrets=RemoteSecrets(self._client, claimed),
         )
         created = runner.state.created
         parent = "" if created is None else created.trace_parent

@@ -33,7 +33,7 @@ from flow_engine.tether import tethered
 from flow_engine.v1 import worker_pb2 as pb
 from services.worker.definitions import Definitions
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
-from services.worker.journal import RemoteJournal, RemotePayloads, decoded
+from services.worker.journal import RemoteJournal, RemotePayloads, RemoteSecrets, decoded
 from services.worker.settings import egress_from
 
 log = structlog.get_logger()
@@ -117,6 +117,7 @@ async def carry(address: str, worker_id: str, egress: EgressRules) -> None:
             claimed.execution_id,
             snapshot=claimed.snapshot,
             callbacks=Callbacks(claimed.callback_url, claimed.execution_id, claimed.callback_key),
+            secrets=RemoteSecrets(client, claimed),
         )
         obeying = asyncio.create_task(_obey(orders, runner))
         try:

@@ -86,6 +86,14 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "CompleteTask": changes("operator"),
         "FailTask": changes("operator"),
     },
+    "flow_engine.v1.SecretService": {
+        "PutSecret": changes("author"),
+        "ListSecrets": reads("author"),
+        "DeleteSecret": changes("author"),
+    },
+    "flow_engine.v1.SecretResolutionService": {
+        "ResolveSecrets": reads("worker"),
+    },
     "flow_engine.v1.OperationsService": {
         "ListWorkers": reads("viewer"),
         "GetQueue": reads("viewer"),
@@ -96,12 +104,6 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "ListTokens": reads("admin"),
         "RevokeToken": changes("admin"),
         "ListAuditEntries": reads("admin"),
-    },
-    "externalscaler.ExternalScaler": {  # KEDA
-        "IsActive": reads("viewer"),
-        "StreamIsActive": reads("viewer"),
-        "GetMetricSpec": reads("viewer"),
-        "GetMetrics": reads("viewer"),
     },
     "grpc.health.v1.Health": {"Check": Rule("anyone"), "Watch": Rule("anyone"), "List": Rule("anyone")},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": reads("signed in")},

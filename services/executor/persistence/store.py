@@ -32,6 +32,7 @@ from services.executor.persistence.contract import (
 from services.executor.persistence.control import Control
 from services.executor.persistence.database import Database, sqlite_path
 from services.executor.persistence.filelock import FileLock
+from services.executor.persistence.kept_secrets import KeptSecrets
 from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
@@ -78,6 +79,7 @@ class SqlExecutionPersistence:
         self._searching = Searching(self.database)
         self._changes = Changes(self.database, self._reading.has_tag)
         self.workflows = SqlWorkflowStore(self.database)
+        self.kept_secrets = KeptSecrets(self.database)
         self.operations = SqlOperations(self.database)
         self.statistics = SqlStatistics(self.database)
         self.tokens = SqlTokenStore(self.database)

@@ -320,6 +320,19 @@ secrets = Table(
     PrimaryKeyConstraint("namespace", "name"),
 )
 
+kept_secrets = Table(
+    "kept_secrets",
+    metadata,
+    _namespace(),
+    Column("name", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # value and hosts, encrypted
+    Column("key_id", Text, nullable=False),
+    Column("hosts", Text, nullable=False),  # JSON list of strings, for lists
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    PrimaryKeyConstraint("namespace", "name"),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -20,6 +20,7 @@ from services.executor.history import StoredPayloads
 from services.executor.leases import LeaseKeeper
 from services.executor.local_journal import EPOCH, LocalJournal
 from services.executor.persistence.contract import ExecutionPersistence, Started
+from services.executor.secrets.vault import SecretVault
 from services.executor.strategies.strategy import DurableControl, Prepared
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class Means:
     services: NodeServices
     clock: Clock
     callbacks: CallbackKeys
+    secrets: SecretVault
 
 
 class ImmediateRun:
@@ -70,6 +72,7 @@ class ImmediateRun:
             new.id,
             budget_ends_at=means.clock.monotonic() + start.budget_seconds,
             callbacks=means.callbacks.of(new.id),
+            secrets=means.secrets.of(new.namespace),
         )
         self._budget_ends = loop.call_later(start.budget_seconds, self.hand_on, "budget")
 
@@ -124,7 +127,6 @@ class ImmediateExecutionStrategy(DurableControl):
         super().__init__(means.persistence, told)
         self._means = means
         self._concurrency = concurrency
-        self.begun = 0  # so far
         self._runs: dict[ExecutionId, ImmediateRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -142,7 +144,6 @@ class ImmediateExecutionStrategy(DurableControl):
         return len(self._runs)
 
     async def execute(self, start: Prepared) -> ImmediateRun:
-        self.begun += 1
         run = self._runs[start.new.id] = ImmediateRun(start, self._means)
         task = asyncio.create_task(self._see_through(run), name=f"run {run.execution_id}")
         self._tasks.add(task)

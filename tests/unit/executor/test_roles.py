@@ -36,7 +36,10 @@ def test_roles_are_a_ladder_with_workers_beside_it() -> None:
     viewer, operator, author, worker, admin = (set(methods_of(role)) for role in ROLES)
     assert viewer < operator < author < admin
     assert worker < admin
-    assert {method.split("/")[0] for method in worker - viewer} == {"flow_engine.v1.WorkerService"}
+    assert {method.split("/")[0] for method in worker - viewer} == {
+        "flow_engine.v1.WorkerService",
+        "flow_engine.v1.SecretResolutionService",
+    }
     assert set(ROLES) == set(INCLUDES)
 
 

@@ -553,6 +553,25 @@ SCHEMAS = [
     ),
 ]
 
+SECRETS = [
+    workflow(
+        "a secret where none is taken",
+        nodes(data("a", "${ secrets.TOKEN }")),
+        ("/nodes/0/config/values/v", "SECRET_NOT_ALLOWED"),
+    ),
+    workflow(
+        "an expression that computes with a secret",
+        nodes(
+            {
+                "id": "a",
+                "type": "http.request",
+                "config": {"url": "https://a.example", "headers": {"x": "${ secrets.TOKEN + '!' }"}},
+            }
+        ),
+        ("/nodes/0/config/headers/x", "SECRET_NOT_ALLOWED"),
+    ),
+]
+
 SUBFLOWS = [
     workflow("a sub-flow of nothing", nodes(subflow()), ("/nodes/0/config", "MISSING_FIELD")),
     workflow(
@@ -607,6 +626,7 @@ CASES: list[InvalidCase] = [
     *GRAPH,
     *EXPRESSIONS,
     *SCHEMAS,
+    *SECRETS,
     *SUBFLOWS,
     *SEVERAL,
 ]

@@ -1,1 +1,0 @@
-"""Generated stubs of KEDA's interface, committed, never edited: `make proto`."""

@@ -1,0 +1,1 @@
+"""Where the secrets of workflows are kept, and to whom they are given."""
