@@ -57,7 +57,7 @@ format: setup ## Format Python and protobuf sources
 	$(BIN)/ruff format --quiet .
 	$(BIN)/buf format -w
 
-proto: setup ## Regenerate flow_engine/v1 from protos/
+proto: setup ## Regenerate the stubs in flow_engine/ from protos/
 	$(BIN)/python -m tools.proto
 
 # Resolves for every platform and Python >= 3.11 at once. Without UPGRADE=1 the pinned versions are kept where they still fit.

@@ -14,6 +14,7 @@ from flow_engine.egress import EgressGuard
 from flow_engine.environment import joined
 from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId
+from flow_engine.metrics import Figure, MetricsServer
 from flow_engine.nodes.registry import NodeRegistry, load_registry
 from flow_engine.nodes.services import SharedServices
 from services.executor.access.audit import Audit
@@ -48,6 +49,7 @@ from services.executor.secrets.vault import SecretVault
 from services.executor.server import Readiness, listen, make_server
 from services.executor.servicers.access_servicer import AccessServicer
 from services.executor.servicers.execution_servicer import ExecutionServicer
+from services.executor.servicers.keda_servicer import KedaServicer
 from services.executor.servicers.operations_servicer import OperationsServicer
 from services.executor.servicers.secret_servicer import SecretResolutionServicer, SecretServicer
 from services.executor.servicers.task_servicer import TaskServicer
@@ -197,10 +199,12 @@ class Executor:
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
             AccessInterceptor(authenticator, self.audit, live_calls),
             TaskServicer(self.tasks),
+            KedaServicer(self._store.operations, lambda: self._roster.workers),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
+        self.metrics = MetricsServer(settings.metrics, self._figures())
         self._loops = [
             self._database_clock,
             self._leases,
@@ -235,6 +239,7 @@ class Executor:
         await self._server.start()
         await self._readiness.turn()
         await self._readiness.start()
+        self.metrics.start()
         self.address = joined(self._settings.grpc_host, port)
         log.info("executor.started", address=self.address, owner=self.owner)
         return self.address
@@ -257,8 +262,38 @@ class Executor:
         await self._queue.stop()
         await self._services.close()
         await self._store.stop()
+        self.metrics.stop()
         if self.address:
             log.info("executor.stopped")
+
+    def _figures(self) -> list[Figure]:
+        """For Prometheus. Those of queue and workers are of the whole installation, a few seconds old."""
+        gauge, roster = self.queue_gauge, self._roster
+        return [
+            Figure("flow_pending", "Executions in the queue.", lambda: gauge.pending),
+            Figure(
+                "flow_oldest_pending_seconds",
+                "How long the oldest of them has been there.",
+                lambda: gauge.oldest_pending_seconds,
+            ),
+            Figure("flow_workers", "Live worker processes.", lambda: len(roster.workers)),
+            Figure("flow_slots", "Their slots.", lambda: sum(one.word.slots for one in roster.workers)),
+            Figure(
+                "flow_busy_slots",
+                "Slots that run an execution.",
+                lambda: sum(one.word.slots - one.word.free_slots for one in roster.workers),
+            ),
+            Figure(
+                "flow_executor_immediate_running",
+                "Immediate executions that run in this process.",
+                lambda: self._immediate.live,
+            ),
+            Figure(
+                "flow_executor_immediate_started_total",
+                "Immediate executions that began in this process.",
+                lambda: self._immediate.begun,
+            ),
+        ]
 
     async def _open_database(self) -> None:
         deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS

@@ -22,6 +22,10 @@ class QueueGauge(Looping):
         self._most = most
         self._pending = 0
 
+    @property
+    def pending(self) -> int:
+        return self._pending
+
     async def turn(self) -> None:
         state = await self._persistence.queue_state()
         self._pending, self.oldest_pending_seconds = state.pending, state.oldest_pending_seconds

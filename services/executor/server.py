@@ -11,6 +11,11 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from flow_engine.keda import externalscaler_pb2
+from flow_engine.keda.externalscaler_pb2_grpc import (
+    ExternalScalerServicer,
+    add_ExternalScalerServicer_to_server,
+)
 from flow_engine.looping import Looping
 from flow_engine.v1 import (
     access_pb2,
@@ -51,6 +56,7 @@ NAMES = tuple(
         secret_pb2,
         access_pb2,
         task_pb2,
+        externalscaler_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 )
@@ -72,6 +78,7 @@ def make_server(
     access: AccessServiceServicer,
     access_interceptor: AccessInterceptor,
     tasks: TaskServiceServicer,
+    scaler: ExternalScalerServicer,
     health_servicer: health.HealthServicer,
     *,
     max_message_bytes: int,
@@ -99,6 +106,7 @@ def make_server(
     add_SecretResolutionServiceServicer_to_server(secret_resolution, server)
     add_AccessServiceServicer_to_server(access, server)
     add_TaskServiceServicer_to_server(tasks, server)
+    add_ExternalScalerServicer_to_server(scaler, server)
     add_health: Any = health_pb2_grpc.add_HealthServicer_to_server
     add_health(health_servicer, server)
     names = (*NAMES, HEALTH.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

@@ -22,6 +22,7 @@ from flow_engine.environment import (
     whole,
 )
 from flow_engine.exposure import read_required, read_token, refuse_exposure
+from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 from services.executor.access.oidc import ALGORITHMS, OidcSettings
 from services.executor.secrets.keyring import keys_of
 from services.executor.secrets.providers import PREFIX, hosts_of
@@ -66,6 +67,7 @@ class Settings:
     callback_secret: str = ""  # empty: one is made and kept in the database
 
     egress: EgressRules = CLOSED  # where nodes may connect
+    metrics: MetricsSettings = NO_METRICS
     secrets_keys: tuple[str, ...] = field(default=(), repr=False)  # the first encrypts, all decrypt
     secrets_dir: Path | None = None  # a file for each secret
     secrets_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -114,6 +116,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         public_url=read("FLOW_PUBLIC_URL", web_address, gateway_url(read)),
         callback_secret=environment.get("FLOW_CALLBACK_SECRET", "").strip(),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
+        metrics=metrics_settings(read, environment, "FLOW_EXECUTOR_METRICS_ADDRESS"),
         secrets_keys=read_keys(read, environment),
         secrets_dir=read("FLOW_SECRETS_DIR", Path, None),
         secrets_hosts=read("FLOW_SECRETS_HOSTS", hosts_of, {}),

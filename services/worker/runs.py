@@ -89,6 +89,7 @@ class Runs:
         self._slots = slots
         self._idle_ask_seconds = idle_ask_seconds
         self._runs: dict[str, Run] = {}
+        self.put_down = 0  # executions that ended here or were given up, so far
         self._rung = asyncio.Event()
         self._freed = asyncio.Event()
         self._freed.set()
@@ -191,6 +192,7 @@ class Runs:
                 runner, queued = self._runner(run, claimed, graph)
                 with tracing.span("run", queued, execution_id=run.execution_id, mode="queued"):
                     end = await runner.run()
+                self.put_down += 1
                 log.info("execution.put_down", status=end.status, **context)
         except (LeaseLost, asyncio.CancelledError):
             log.info("execution.dropped", **context)

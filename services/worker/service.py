@@ -17,6 +17,7 @@ from taskiq.receiver import Receiver
 
 from flow_engine.egress import EgressGuard
 from flow_engine.looping import put_down
+from flow_engine.metrics import Figure, MetricsServer
 from flow_engine.nodes.registry import load_registry
 from flow_engine.nodes.services import SharedServices
 from flow_engine.queue import TASK_NAME
@@ -53,6 +54,19 @@ class Worker:
         self._broker = BellBroker(settings.redis_url, self.id, self._runs.room, self._stop_listening)
         self._broker.register_task(self._bell_handler(), task_name=TASK_NAME)
         self._tasks: list[asyncio.Task[None]] = []
+        runs = self._runs
+        self.metrics = MetricsServer(
+            settings.metrics,
+            [
+                Figure("flow_worker_slots", "Executions at once.", lambda: runs.slots),
+                Figure("flow_worker_busy_slots", "Slots that run one.", lambda: runs.slots - runs.free_slots),
+                Figure(
+                    "flow_worker_put_down_total",
+                    "Executions that ended here or were given up to wait.",
+                    lambda: runs.put_down,
+                ),
+            ],
+        )
 
     async def start(self) -> None:
         await self._runs.start()
@@ -60,6 +74,7 @@ class Worker:
             asyncio.create_task(self._client.hold_session(self._describe, self._runs.nudge), name="session"),
             asyncio.create_task(self._listen(), name="bells"),
         ]
+        self.metrics.start()
         log.info("worker.started", worker_id=self.id, slots=self._settings.concurrency)
 
     async def stop(self) -> None:
@@ -76,6 +91,7 @@ class Worker:
         log.info("worker.stopped", worker_id=self.id)
 
     async def _close(self) -> None:
+        self.metrics.stop()
         await put_down(*self._tasks)
         await self._broker.shutdown()
         await self._node_services.close()

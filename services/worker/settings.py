@@ -9,6 +9,7 @@ from pathlib import Path
 from flow_engine.egress import CLOSED, EgressRules
 from flow_engine.egress.rules import egress_rules
 from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, whole
+from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Settings:
     idle_ask_seconds: float = 2.0
     log_level: str = "info"
     egress: EgressRules = CLOSED  # where nodes may connect
+    metrics: MetricsSettings = NO_METRICS
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -33,6 +35,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         concurrency=read("FLOW_WORKER_CONCURRENCY", whole(1, 10_000), 16),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
+        metrics=metrics_settings(read, environment, "FLOW_WORKER_METRICS_ADDRESS"),
         egress=egress_from(read, environment),
     )
     read.refuse_if_wrong()

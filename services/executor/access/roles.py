@@ -105,6 +105,12 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "RevokeToken": changes("admin"),
         "ListAuditEntries": reads("admin"),
     },
+    "externalscaler.ExternalScaler": {  # KEDA
+        "IsActive": reads("viewer"),
+        "StreamIsActive": reads("viewer"),
+        "GetMetricSpec": reads("viewer"),
+        "GetMetrics": reads("viewer"),
+    },
     "grpc.health.v1.Health": {"Check": Rule("anyone"), "Watch": Rule("anyone"), "List": Rule("anyone")},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": reads("signed in")},
 }

@@ -127,6 +127,7 @@ class ImmediateExecutionStrategy(DurableControl):
         super().__init__(means.persistence, told)
         self._means = means
         self._concurrency = concurrency
+        self.begun = 0  # so far
         self._runs: dict[ExecutionId, ImmediateRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -144,6 +145,7 @@ class ImmediateExecutionStrategy(DurableControl):
         return len(self._runs)
 
     async def execute(self, start: Prepared) -> ImmediateRun:
+        self.begun += 1
         run = self._runs[start.new.id] = ImmediateRun(start, self._means)
         task = asyncio.create_task(self._see_through(run), name=f"run {run.execution_id}")
         self._tasks.add(task)

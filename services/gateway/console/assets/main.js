@@ -9,10 +9,15 @@ import { Dialogs, openDialog } from "./components/dialog.js";
 import { Toasts } from "./components/toasts.js";
 import { ExecutionsPage } from "./pages/executions.js";
 import { ExecutionPage } from "./pages/execution.js";
+import { InboxBadge, InboxPage } from "./pages/inbox.js";
+import { WorkflowPage } from "./pages/workflow.js";
+import { WorkflowsPage } from "./pages/workflows.js";
 import { SignIn } from "./pages/sign-in.js";
 
 const PAGES = [
   { path: "executions", title: "Executions", icon: "executions", page: ExecutionsPage, detail: ExecutionPage, key: "e" },
+  { path: "inbox", title: "Inbox", icon: "inbox", page: InboxPage, key: "i", badge: InboxBadge, whole: true },
+  { path: "workflows", title: "Workflows", icon: "workflows", page: WorkflowsPage, detail: WorkflowPage, key: "w" },
 ];
 
 function App() {
@@ -25,7 +30,7 @@ function App() {
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the page</a>
     <div class="shell">
       <${Sidebar} current=${head} />
-      <main id="main" tabIndex="-1" class=${id ? "detail" : ""}>
+      <main id="main" tabIndex="-1" class=${id || place?.whole ? "detail" : ""}>
         ${!reachable.value && html`<div class="banner lost" role="status">The gateway does not answer. What you see is the last that was known; it will catch up by itself.</div>`}
         ${Page ? html`<${Page} key=${head + (id ?? "")} id=${id} rest=${route.value.path.slice(2)} />` : html`<${NotFound} />`}
       </main>

@@ -21,21 +21,29 @@ function differs(value, source) {
   return !Number.isFinite(value) || (/^-?\d+$/.test(source) && BigInt(source) !== BigInt(value));
 }
 
-/** JSON.stringify that writes exact numbers as they were. */
+/** JSON text with exact numbers as they were; with `indent` on several lines, what is short on one. */
 export function stringify(value, indent = 0) {
-  return write(value, indent ? " ".repeat(indent) : "", "");
+  return indent ? laidOut(value, " ".repeat(indent), "") : tight(value, ",", ":");
 }
 
-function write(value, step, margin) {
+const WIDTH = 92;
+
+function tight(value, comma, colon) {
   if (value instanceof ExactNumber) return value.text;
   if (value === undefined) return "null";
   if (value === null || typeof value !== "object") return JSON.stringify(value);
-  const inner = margin + step;
-  const items = Array.isArray(value)
-    ? value.map((item) => write(item, step, inner))
-    : Object.keys(value).filter((key) => value[key] !== undefined)
-      .map((key) => `${JSON.stringify(key)}:${step ? " " : ""}${write(value[key], step, inner)}`);
-  const [open, close] = Array.isArray(value) ? "[]" : "{}";
-  if (!items.length) return open + close;
-  return step ? `${open}\n${inner}${items.join(`,\n${inner}`)}\n${margin}${close}` : open + items.join(",") + close;
+  if (Array.isArray(value)) return `[${value.map((item) => tight(item, comma, colon)).join(comma)}]`;
+  return `{${fields(value).map((key) => `${JSON.stringify(key)}${colon}${tight(value[key], comma, colon)}`).join(comma)}}`;
 }
+
+function laidOut(value, step, margin, before = 0) {
+  const short = tight(value, ", ", ": ");
+  if (value === null || typeof value !== "object" || margin.length + before + short.length <= WIDTH) return short;
+  const inner = margin + step;
+  const items = Array.isArray(value) ? value.map((item) => laidOut(item, step, inner))
+    : fields(value).map((key) => `${JSON.stringify(key)}: ${laidOut(value[key], step, inner, key.length + 4)}`);
+  const [open, close] = Array.isArray(value) ? "[]" : "{}";
+  return `${open}\n${inner}${items.join(`,\n${inner}`)}\n${margin}${close}`;
+}
+
+const fields = (value) => Object.keys(value).filter((key) => value[key] !== undefined);

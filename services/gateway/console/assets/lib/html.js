@@ -1,13 +1,13 @@
 // One door to the libraries, so that pages import from one place.
 import { Fragment, createElement, render } from "preact";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { batch, computed, effect, signal, untracked } from "@preact/signals-core";
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import htm from "htm";
 
 export const html = htm.bind(createElement);
 export {
-  Fragment, batch, computed, effect, render, signal, untracked, useCallback, useComputed, useEffect,
+  Fragment, batch, computed, effect, render, signal, untracked, useCallback, useComputed, useEffect, useImperativeHandle,
   useLayoutEffect, useMemo, useRef, useSignal, useSignalEffect, useState,
 };
 

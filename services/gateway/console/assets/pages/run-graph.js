@@ -10,7 +10,8 @@ import { Button, Icon, Skeleton } from "../components/basics.js";
 
 const WAITS = { person: "waits for a person", callback: "waits for a callback", timer: "waits for its time", retry: "will be tried again", child: "waits for a sub-flow" };
 
-export function GraphView({ feed, look }) {
+/** still: a definition without a run; look.marks then tells what is wrong with a node. */
+export function GraphView({ feed, look, still }) {
   const { run } = feed;
   const [found, setFound] = useState(null);
   const host = useRef(null);
@@ -45,7 +46,7 @@ export function GraphView({ feed, look }) {
     openBefore.current = look.open;
     const asked = performance.now();
     layoutOf(scopeOf(run.graph, look.open, "")).then(({ layout }) => {
-      if (stale) return;
+      if (stale || !host.current) return;
       canvas.current.setLayout(layout, changed);
       host.current.dataset.laidOutMs = Math.round(performance.now() - asked);
       setReady(true);
@@ -58,7 +59,7 @@ export function GraphView({ feed, look }) {
     canvas.current.select(look.selected);
     if (look.selected && ready) canvas.current.show(look.selected);
   }, [look.selected, ready]);
-  useEffect(() => { canvas.current.repaint(); }, [look, found]);
+  useEffect(() => { canvas.current.repaint(); }, still ? undefined : [look, found]);
 
   return html`<div class="graph-view">
     <${Toolbar} run=${run} look=${look} canvas=${canvas} found=${found} setFound=${setFound} />
@@ -118,7 +119,8 @@ function lookOf({ run, look, found }, id) {
   const seen = {
     status, title: node.name, subtitle: node.type, note: noteOf(step), dim: found !== null && !found.ids.includes(id),
   };
-  if (status === "waiting" && step.waiting) Object.assign(seen, { subtitle: WAITS[step.waiting.kind] ?? "waits", subtitleStrong: true });
+  if (look.marks?.has(id)) Object.assign(seen, { status: "failed", subtitle: look.marks.get(id), subtitleStrong: true });
+  else if (status === "waiting" && step.waiting) Object.assign(seen, { subtitle: WAITS[step.waiting.kind] ?? "waits", subtitleStrong: true });
   else if (status === "failed") Object.assign(seen, { subtitle: step.error?.code ?? "failed", subtitleStrong: true });
   else if (status === "completed" && waysOf(step).length) seen.subtitle = `${node.type} → ${waysOf(step).join(", ")}`;
   else if (status === "skipped" || status === "cancelled") seen.subtitle = `${node.type} · ${status}`;

@@ -1,0 +1,1 @@
+"""Generated stubs of KEDA's interface, committed, never edited: `make proto`."""
