@@ -14,7 +14,7 @@ from flow_engine.egress import EgressGuard
 from flow_engine.environment import joined
 from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId
-from flow_engine.metrics import Figure, MetricsServer
+from flow_engine.metrics import MetricsServer
 from flow_engine.nodes.registry import NodeRegistry, load_registry
 from flow_engine.nodes.services import SharedServices
 from services.executor.access.audit import Audit
@@ -29,6 +29,7 @@ from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definitions
 from services.executor.dispatcher import Dispatcher, TaskiqQueue
 from services.executor.feed import Feed
+from services.executor.figures import figures
 from services.executor.hints import RedisHints
 from services.executor.leases import LeaseKeeper
 from services.executor.manager import ExecutionManager
@@ -199,12 +200,14 @@ class Executor:
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
             AccessInterceptor(authenticator, self.audit, live_calls),
             TaskServicer(self.tasks),
-            KedaServicer(self._store.operations, lambda: self._roster.workers),
+            KedaServicer(self._store.operations, self._roster),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
             max_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
-        self.metrics = MetricsServer(settings.metrics, self._figures())
+        self.metrics = MetricsServer(
+            settings.metrics, figures(self.queue_gauge, self._roster, self._immediate)
+        )
         self._loops = [
             self._database_clock,
             self._leases,
@@ -265,35 +268,6 @@ class Executor:
         self.metrics.stop()
         if self.address:
             log.info("executor.stopped")
-
-    def _figures(self) -> list[Figure]:
-        """For Prometheus. Those of queue and workers are of the whole installation, a few seconds old."""
-        gauge, roster = self.queue_gauge, self._roster
-        return [
-            Figure("flow_pending", "Executions in the queue.", lambda: gauge.pending),
-            Figure(
-                "flow_oldest_pending_seconds",
-                "How long the oldest of them has been there.",
-                lambda: gauge.oldest_pending_seconds,
-            ),
-            Figure("flow_workers", "Live worker processes.", lambda: len(roster.workers)),
-            Figure("flow_slots", "Their slots.", lambda: sum(one.word.slots for one in roster.workers)),
-            Figure(
-                "flow_busy_slots",
-                "Slots that run an execution.",
-                lambda: sum(one.word.slots - one.word.free_slots for one in roster.workers),
-            ),
-            Figure(
-                "flow_executor_immediate_running",
-                "Immediate executions that run in this process.",
-                lambda: self._immediate.live,
-            ),
-            Figure(
-                "flow_executor_immediate_started_total",
-                "Immediate executions that began in this process.",
-                lambda: self._immediate.begun,
-            ),
-        ]
 
     async def _open_database(self) -> None:
         deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_SECONDS

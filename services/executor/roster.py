@@ -35,6 +35,15 @@ class Roster(Looping):
         self._written: frozenset[str] = frozenset()
         self.workers: Sequence[LiveWorker] = ()
 
+    @property
+    def slots(self) -> int:
+        return sum(live.word.slots for live in self.workers)
+
+    @property
+    def busy_slots(self) -> int:
+        """What a worker that drains still runs needs no worker in its place."""
+        return sum(live.word.slots - live.word.free_slots for live in self.workers if not live.draining)
+
     async def turn(self) -> None:
         words = self._sessions.words()
         ids = frozenset(word.worker_id for word in words)

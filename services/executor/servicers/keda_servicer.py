@@ -7,7 +7,7 @@ Source: https://keda.sh/docs/latest/concepts/external-scalers/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -16,7 +16,8 @@ from flow_engine.errors import InvalidRequest, Problem
 from flow_engine.ids import DEFAULT_NAMESPACE
 from flow_engine.keda import externalscaler_pb2 as pb
 from flow_engine.keda.externalscaler_pb2_grpc import ExternalScalerServicer
-from services.executor.persistence.operations import LiveWorker, SqlOperations
+from services.executor.persistence.operations import SqlOperations
+from services.executor.roster import Roster
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,17 +27,9 @@ LOOK_SECONDS = 1.0
 
 
 class KedaServicer(ExternalScalerServicer):
-    """workers: those that live, whichever executor they hold their session with."""
-
-    def __init__(
-        self,
-        store: SqlOperations,
-        workers: Callable[[], Sequence[LiveWorker]],
-        look_seconds: float = LOOK_SECONDS,
-    ) -> None:
+    def __init__(self, store: SqlOperations, roster: Roster) -> None:
         self._store = store
-        self._workers = workers
-        self._look_seconds = look_seconds
+        self._roster = roster
 
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:  # noqa: N802
         return pb.IsActiveResponse(result=await self._load() > 0)
@@ -51,7 +44,7 @@ class KedaServicer(ExternalScalerServicer):
             if active is not told:
                 told = active
                 yield pb.IsActiveResponse(result=active)
-            await asyncio.sleep(self._look_seconds)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def GetMetricSpec(  # noqa: N802
         self, request: pb.ScaledObjectRef, context: Context
@@ -70,12 +63,7 @@ class KedaServicer(ExternalScalerServicer):
 
     async def _load(self) -> int:
         overview = await self._store.queue(DEFAULT_NAMESPACE, every_namespace=True)
-        return overview.ready + sum(busy_slots(worker) for worker in self._workers())
-
-
-def busy_slots(worker: LiveWorker) -> int:
-    """What a worker that drains still runs needs no worker in its place."""
-    return 0 if worker.draining else worker.word.slots - worker.word.free_slots
+        return overview.ready + self._roster.busy_slots
 
 
 def slots_per_worker(request: pb.ScaledObjectRef) -> int:
