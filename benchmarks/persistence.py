@@ -83,7 +83,7 @@ async def rate_of_reports(store: SqlExecutionPersistence, ids: list[ExecutionId]
         execution_id = free.pop()
         numbers[execution_id] += 1
         number = numbers[execution_id]
-        reply = await store.report(Report(execution_id, 1, number, 2 * number - 1, step, 2))
+        reply = await store.report(Report(execution_id, 1, "executor:1", number, 2 * number - 1, step, 2))
         assert reply.outcome is ReportOutcome.OK
         free.append(execution_id)
 

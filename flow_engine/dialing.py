@@ -45,6 +45,9 @@ class Dial:
         )
 
 
+PLAIN = Dial()
+
+
 def read_dial(environment: Mapping[str, str], read: EnvironmentReader, *, send_token: bool = True) -> Dial:
     """Wrong variables become problems of `read`. send_token: whether FLOW_TOKEN is this service's to send."""
     host, port = read("FLOW_GRPC_ADDRESS", address, ("127.0.0.1", 50051))

@@ -33,7 +33,8 @@ def read_required(environment: Mapping[str, str], read: EnvironmentReader) -> bo
     return read("FLOW_AUTH", authentication, implied)
 
 
-IMPLYING = ("FLOW_TOKEN", "FLOW_OIDC_ISSUER", "FLOW_GRPC_TLS_CLIENT_CA")
+IMPLYING = ("FLOW_TOKEN", "FLOW_OIDC_ISSUER", "FLOW_GRPC_TLS_CLIENT_CA", "FLOW_GRPC_TLS_CLIENT_CERT")
+"""The last one: a gateway must not lend its own certificate to callers without credentials."""
 
 
 def refuse_exposure(

@@ -26,39 +26,39 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66low_engine/v1/access.proto\x12\x0e\x66low_engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rWhoAmIRequest\"\xc5\x01\n\x0eWhoAmIResponse\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12(\n\x04role\x18\x03 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12\x18\n\x07methods\x18\x04 \x03(\tR\x07methods\x12\x37\n\x17\x61uthentication_required\x18\x05 \x01(\x08R\x16\x61uthenticationRequired\"\xad\x02\n\x05Token\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12(\n\x04role\x18\x03 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12=\n\x0c\x63reated_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x1d\n\ncreated_by\x18\x05 \x01(\tR\tcreatedBy\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\x7f\n\x12\x43reateTokenRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12(\n\x04role\x18\x02 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12+\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03ttl\"Z\n\x13\x43reateTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x15.flow_engine.v1.TokenR\x05token\x12\x16\n\x06secret\x18\x02 \x01(\tR\x06secret\"\x13\n\x11ListTokensRequest\"C\n\x12ListTokensResponse\x12-\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.flow_engine.v1.TokenR\x06tokens\"/\n\x12RevokeTokenRequest\x12\x19\n\x08token_id\x18\x01 \x01(\tR\x07tokenId\"B\n\x13RevokeTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x15.flow_engine.v1.TokenR\x05token\"\xb4\x02\n\nAuditEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x18\n\x07subject\x18\x03 \x01(\tR\x07subject\x12(\n\x04role\x18\x04 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12\x16\n\x06\x61\x63tion\x18\x05 \x01(\tR\x06\x61\x63tion\x12\x16\n\x06target\x18\x06 \x01(\tR\x06target\x12\x18\n\x07outcome\x18\x07 \x01(\tR\x07outcome\x12\x12\n\x04peer\x18\x08 \x01(\tR\x04peer\x12%\n\x0e\x63lient_address\x18\t \x01(\tR\rclientAddress\x12\x1d\n\nrequest_id\x18\n \x01(\tR\trequestId\"\x97\x02\n\x17ListAuditEntriesRequest\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x16\n\x06\x61\x63tion\x18\x02 \x01(\tR\x06\x61\x63tion\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\x39\n\nafter_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tafterTime\x12;\n\x0b\x62\x65\x66ore_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nbeforeTime\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"x\n\x18ListAuditEntriesResponse\x12\x34\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.flow_engine.v1.AuditEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*r\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x0f\n\x0bROLE_AUTHOR\x10\x03\x12\x0f\n\x0bROLE_WORKER\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05\x32\xc4\x03\n\rAccessService\x12G\n\x06WhoAmI\x12\x1d.flow_engine.v1.WhoAmIRequest\x1a\x1e.flow_engine.v1.WhoAmIResponse\x12V\n\x0b\x43reateToken\x12\".flow_engine.v1.CreateTokenRequest\x1a#.flow_engine.v1.CreateTokenResponse\x12S\n\nListTokens\x12!.flow_engine.v1.ListTokensRequest\x1a\".flow_engine.v1.ListTokensResponse\x12V\n\x0bRevokeToken\x12\".flow_engine.v1.RevokeTokenRequest\x1a#.flow_engine.v1.RevokeTokenResponse\x12\x65\n\x10ListAuditEntries\x12\'.flow_engine.v1.ListAuditEntriesRequest\x1a(.flow_engine.v1.ListAuditEntriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66low_engine/v1/access.proto\x12\x0e\x66low_engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rWhoAmIRequest\"\xc5\x01\n\x0eWhoAmIResponse\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12(\n\x04role\x18\x03 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12\x18\n\x07methods\x18\x04 \x03(\tR\x07methods\x12\x37\n\x17\x61uthentication_required\x18\x05 \x01(\x08R\x16\x61uthenticationRequired\"\xad\x02\n\x05Token\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12(\n\x04role\x18\x03 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12=\n\x0c\x63reated_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12\x1d\n\ncreated_by\x18\x05 \x01(\tR\tcreatedBy\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12;\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\x9d\x01\n\x12\x43reateTokenRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12(\n\x04role\x18\x02 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12+\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x03ttl\x12\x1c\n\tnamespace\x18\x04 \x01(\tR\tnamespace\"Z\n\x13\x43reateTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x15.flow_engine.v1.TokenR\x05token\x12\x16\n\x06secret\x18\x02 \x01(\tR\x06secret\"\x13\n\x11ListTokensRequest\"C\n\x12ListTokensResponse\x12-\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.flow_engine.v1.TokenR\x06tokens\"/\n\x12RevokeTokenRequest\x12\x19\n\x08token_id\x18\x01 \x01(\tR\x07tokenId\"B\n\x13RevokeTokenResponse\x12+\n\x05token\x18\x01 \x01(\x0b\x32\x15.flow_engine.v1.TokenR\x05token\"\xb4\x02\n\nAuditEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x18\n\x07subject\x18\x03 \x01(\tR\x07subject\x12(\n\x04role\x18\x04 \x01(\x0e\x32\x14.flow_engine.v1.RoleR\x04role\x12\x16\n\x06\x61\x63tion\x18\x05 \x01(\tR\x06\x61\x63tion\x12\x16\n\x06target\x18\x06 \x01(\tR\x06target\x12\x18\n\x07outcome\x18\x07 \x01(\tR\x07outcome\x12\x12\n\x04peer\x18\x08 \x01(\tR\x04peer\x12%\n\x0e\x63lient_address\x18\t \x01(\tR\rclientAddress\x12\x1d\n\nrequest_id\x18\n \x01(\tR\trequestId\"\x97\x02\n\x17ListAuditEntriesRequest\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x16\n\x06\x61\x63tion\x18\x02 \x01(\tR\x06\x61\x63tion\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\x39\n\nafter_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tafterTime\x12;\n\x0b\x62\x65\x66ore_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nbeforeTime\x12\x1b\n\tpage_size\x18\x06 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"x\n\x18ListAuditEntriesResponse\x12\x34\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.flow_engine.v1.AuditEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*r\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x12\x0f\n\x0bROLE_AUTHOR\x10\x03\x12\x0f\n\x0bROLE_WORKER\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05\x32\xc4\x03\n\rAccessService\x12G\n\x06WhoAmI\x12\x1d.flow_engine.v1.WhoAmIRequest\x1a\x1e.flow_engine.v1.WhoAmIResponse\x12V\n\x0b\x43reateToken\x12\".flow_engine.v1.CreateTokenRequest\x1a#.flow_engine.v1.CreateTokenResponse\x12S\n\nListTokens\x12!.flow_engine.v1.ListTokensRequest\x1a\".flow_engine.v1.ListTokensResponse\x12V\n\x0bRevokeToken\x12\".flow_engine.v1.RevokeTokenRequest\x1a#.flow_engine.v1.RevokeTokenResponse\x12\x65\n\x10ListAuditEntries\x12\'.flow_engine.v1.ListAuditEntriesRequest\x1a(.flow_engine.v1.ListAuditEntriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow_engine.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1776
-  _globals['_ROLE']._serialized_end=1890
+  _globals['_ROLE']._serialized_start=1807
+  _globals['_ROLE']._serialized_end=1921
   _globals['_WHOAMIREQUEST']._serialized_start=112
   _globals['_WHOAMIREQUEST']._serialized_end=127
   _globals['_WHOAMIRESPONSE']._serialized_start=130
   _globals['_WHOAMIRESPONSE']._serialized_end=327
   _globals['_TOKEN']._serialized_start=330
   _globals['_TOKEN']._serialized_end=631
-  _globals['_CREATETOKENREQUEST']._serialized_start=633
-  _globals['_CREATETOKENREQUEST']._serialized_end=760
-  _globals['_CREATETOKENRESPONSE']._serialized_start=762
-  _globals['_CREATETOKENRESPONSE']._serialized_end=852
-  _globals['_LISTTOKENSREQUEST']._serialized_start=854
-  _globals['_LISTTOKENSREQUEST']._serialized_end=873
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=875
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=942
-  _globals['_REVOKETOKENREQUEST']._serialized_start=944
-  _globals['_REVOKETOKENREQUEST']._serialized_end=991
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=993
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1059
-  _globals['_AUDITENTRY']._serialized_start=1062
-  _globals['_AUDITENTRY']._serialized_end=1370
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1373
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1652
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1654
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1774
-  _globals['_ACCESSSERVICE']._serialized_start=1893
-  _globals['_ACCESSSERVICE']._serialized_end=2345
+  _globals['_CREATETOKENREQUEST']._serialized_start=634
+  _globals['_CREATETOKENREQUEST']._serialized_end=791
+  _globals['_CREATETOKENRESPONSE']._serialized_start=793
+  _globals['_CREATETOKENRESPONSE']._serialized_end=883
+  _globals['_LISTTOKENSREQUEST']._serialized_start=885
+  _globals['_LISTTOKENSREQUEST']._serialized_end=904
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=906
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=973
+  _globals['_REVOKETOKENREQUEST']._serialized_start=975
+  _globals['_REVOKETOKENREQUEST']._serialized_end=1022
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=1024
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1090
+  _globals['_AUDITENTRY']._serialized_start=1093
+  _globals['_AUDITENTRY']._serialized_end=1401
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1404
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1683
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1685
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1805
+  _globals['_ACCESSSERVICE']._serialized_start=1924
+  _globals['_ACCESSSERVICE']._serialized_end=2376
 # @@protoc_insertion_point(module_scope)

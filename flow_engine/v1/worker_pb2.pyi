@@ -221,10 +221,14 @@ class ReleaseResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class GetDefinitionRequest(_message.Message):
-    __slots__ = ("definition_hash",)
+    __slots__ = ("definition_hash", "execution_id", "worker_id")
     DEFINITION_HASH_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     definition_hash: str
-    def __init__(self, definition_hash: _Optional[str] = ...) -> None: ...
+    execution_id: str
+    worker_id: str
+    def __init__(self, definition_hash: _Optional[str] = ..., execution_id: _Optional[str] = ..., worker_id: _Optional[str] = ...) -> None: ...
 
 class GetDefinitionResponse(_message.Message):
     __slots__ = ("definition_json",)
@@ -233,12 +237,16 @@ class GetDefinitionResponse(_message.Message):
     def __init__(self, definition_json: _Optional[bytes] = ...) -> None: ...
 
 class GetPayloadRequest(_message.Message):
-    __slots__ = ("hash", "offset")
+    __slots__ = ("hash", "offset", "execution_id", "worker_id")
     HASH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     hash: str
     offset: int
-    def __init__(self, hash: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+    execution_id: str
+    worker_id: str
+    def __init__(self, hash: _Optional[str] = ..., offset: _Optional[int] = ..., execution_id: _Optional[str] = ..., worker_id: _Optional[str] = ...) -> None: ...
 
 class GetPayloadResponse(_message.Message):
     __slots__ = ("value_json", "total_bytes")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from services.cli.commands import (
+    access,
     catalogue,
+    certificates,
     definitions,
     executions,
     figures,
@@ -57,6 +59,10 @@ app.add_typer(secrets.secret, name="secret", rich_help_panel=DEFINE)
 app.add_typer(definitions.imports, name="import", rich_help_panel=DEFINE)
 app.command(rich_help_panel=OPERATE)(operations.workers)
 app.command(rich_help_panel=OPERATE)(operations.queue)
+app.command(rich_help_panel=OPERATE)(access.audit)
+app.command(rich_help_panel=OPERATE)(access.whoami)
+app.add_typer(access.token, name="token", rich_help_panel=OPERATE)
+app.add_typer(certificates.certs, name="certs", rich_help_panel=OPERATE)
 app.command(rich_help_panel=SERVE)(serving.up)
 app.command(rich_help_panel=SERVE)(serving.executor)
 app.command(rich_help_panel=SERVE)(serving.worker)

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from flow_engine.v1.access_pb2_grpc import AccessServiceStub
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
 from flow_engine.v1.secret_pb2_grpc import SecretServiceStub
@@ -36,6 +37,7 @@ class Executor:
         self.address = settings.grpc_address
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
+        self.access = AccessServiceStub(channel)
         self.operations = OperationsServiceStub(channel)
         self.secrets = SecretServiceStub(channel)
 
@@ -43,9 +45,9 @@ class Executor:
 @contextmanager
 def connected(settings: ClientSettings) -> Iterator[Executor]:
     """An executor to call; nothing is sent before the first call."""
-    with grpc.insecure_channel(settings.grpc_address, options=CHANNEL_OPTIONS) as channel:
-        if settings.token:
-            channel = grpc.intercept_channel(channel, TokenInterceptor(settings.token))
+    with settings.dial.channel(CHANNEL_OPTIONS) as channel:
+        if settings.dial.token:
+            channel = grpc.intercept_channel(channel, TokenInterceptor(settings.dial.token))
         yield Executor(channel, settings)
 
 

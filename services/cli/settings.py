@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_engine.dialing import Dial, read_dial
 from flow_engine.environment import (
     EnvironmentReader,
     WrongSettings,
@@ -52,14 +53,24 @@ class Address:
 class ClientSettings:
     """What every client command needs."""
 
-    grpc_address: str
-    token: str  # empty: none is sent
+    dial: Dial
+
+    @property
+    def grpc_address(self) -> str:
+        return self.dial.address
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> ClientSettings:
+        """Raises BadConfiguration naming the variables that are wrong."""
         text = environment.get("FLOW_GRPC_ADDRESS") or DEFAULT_GRPC_ADDRESS
-        address = Address.parse(text, "FLOW_GRPC_ADDRESS").connectable
-        return cls(str(address), environment.get("FLOW_TOKEN", ""))
+        Address.parse(text, "FLOW_GRPC_ADDRESS")
+        read = EnvironmentReader(environment)
+        dial = read_dial(environment, read)
+        try:
+            read.refuse_if_wrong()
+        except WrongSettings as wrong:
+            raise BadConfiguration(str(wrong)) from wrong
+        return cls(dial)
 
 
 @dataclass(frozen=True, slots=True)

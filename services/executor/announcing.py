@@ -155,6 +155,9 @@ class AnnouncingPersistence:
     async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
         return await self._inner.get(execution_id, namespace)
 
+    async def lease_of(self, execution_id: ExecutionId) -> tuple[str, str]:
+        return await self._inner.lease_of(execution_id)
+
     async def namespace_of(self, execution_id: ExecutionId) -> str:
         return await self._inner.namespace_of(execution_id)
 

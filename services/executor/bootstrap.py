@@ -198,7 +198,12 @@ class Executor:
             SecretServicer(vault),
             SecretResolutionServicer(vault, persistence, definitions),
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
-            AccessInterceptor(authenticator, self.audit, live_calls),
+            AccessInterceptor(
+                authenticator,
+                self.audit,
+                live_calls,
+                certificates=bool(settings.tls and settings.tls.client_authority),
+            ),
             TaskServicer(self.tasks),
             KedaServicer(self._store.operations, self._roster),
             health_servicer,
@@ -238,7 +243,7 @@ class Executor:
             await self._hints.start()
         for loop in self._loops:
             await loop.start()
-        port = listen(self._server, self._settings.grpc_address)
+        port = listen(self._server, self._settings.grpc_address, self._settings.tls)
         await self._server.start()
         await self._readiness.turn()
         await self._readiness.start()

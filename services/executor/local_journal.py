@@ -137,6 +137,7 @@ class LocalJournal:
         return Report(
             execution_id=self.execution_id,
             epoch=EPOCH,
+            owner=self._leases.owner,
             report_no=self._report_no + 1,
             seen_sequence=self._seen,
             events_json=encode_events(entry.events),

@@ -44,6 +44,7 @@ from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_Workfl
 from services.executor.access.interceptor import AccessInterceptor
 from services.executor.errors import ErrorInterceptor
 from services.executor.persistence.contract import ExecutionPersistence
+from services.executor.settings import ServerTls
 from services.executor.tracing import TracingInterceptor
 
 NAMES = tuple(
@@ -114,15 +115,25 @@ def make_server(
     return server
 
 
-def listen(server: grpc.aio.Server, address: str) -> int:
+def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None = None) -> int:
     """The port, chosen by the system where the address names 0. Raises AddressInUse."""
     try:
-        port = server.add_insecure_port(address)
+        port = (
+            server.add_secure_port(address, credentials_of(tls)) if tls else server.add_insecure_port(address)
+        )
     except RuntimeError as error:
         raise AddressInUse(f"cannot listen on {address}: {error}") from None
     if not port:
         raise AddressInUse(f"cannot listen on {address}")
     return port
+
+
+def credentials_of(tls: ServerTls) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.key, tls.certificate)],
+        root_certificates=tls.client_authority or None,
+        require_client_auth=bool(tls.client_authority),
+    )
 
 
 class Readiness(Looping):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flow_engine.dialing import pem
 from flow_engine.egress import CLOSED, EgressRules
 from flow_engine.egress.rules import egress_rules
 from flow_engine.environment import (
@@ -46,6 +47,7 @@ class Settings:
     authentication_required: bool = False
     token: str = ""  # one more token, an administrator's of the default namespace
     oidc: OidcSettings | None = None
+    tls: ServerTls | None = None
 
     lease_seconds: float = 30.0
     immediate_lease_seconds: float = 10.0
@@ -105,6 +107,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         authentication_required=read_required(environment, read),
         token=read_token(environment, read),
         oidc=read_oidc(environment, read),
+        tls=read_tls(read),
         lease_seconds=read("FLOW_LEASE_SECONDS", number(1, 3600), 30.0),
         immediate_lease_seconds=read("FLOW_IMMEDIATE_LEASE_SECONDS", number(1, 3600), 10.0),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),
@@ -128,13 +131,31 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         "FLOW_GRPC_ADDRESS",
         settings.grpc_host,
         authenticated=settings.authentication_required,
-        tls=False,
+        tls=settings.tls is not None,
         insecure=settings.insecure,
     )
     if 0 < len(settings.callback_secret) < LEAST_SECRET_LENGTH:  # not told: it would be logged
         read.problems.append(f"FLOW_CALLBACK_SECRET: has fewer than {LEAST_SECRET_LENGTH} characters")
     read.refuse_if_wrong()
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """PEM. client_authority: who signs the certificates that clients must have; empty: they need none."""
+
+    certificate: bytes
+    key: bytes
+    client_authority: bytes = b""
+
+
+def read_tls(read: EnvironmentReader) -> ServerTls | None:
+    certificate = read("FLOW_GRPC_TLS_CERT", pem, b"")
+    key = read("FLOW_GRPC_TLS_KEY", pem, b"")
+    authority = read("FLOW_GRPC_TLS_CLIENT_CA", pem, b"")
+    if bool(certificate) != bool(key) or (authority and not certificate):
+        read.problems.append("FLOW_GRPC_TLS_CERT, FLOW_GRPC_TLS_KEY: set both, or no setting of TLS")
+    return ServerTls(certificate, key, authority) if certificate and key else None
 
 
 def read_oidc(environment: Mapping[str, str], read: EnvironmentReader) -> OidcSettings | None:

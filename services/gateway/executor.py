@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
@@ -122,18 +122,18 @@ class Executor:
     """Asks the executor, and repeats what may be repeated while it does not answer."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._target = settings.grpc_address
+        self._dial = replace(settings.dial, address=settings.grpc_address)
         self._patience_seconds = settings.patience_seconds
         self._per_connection = settings.streams_per_connection
         self._clock = clock
         self.patient = True  # false once the gateway stops: nothing is repeated any more
-        self._channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+        self._channel = self._dial.aio_channel(CHANNEL_OPTIONS)
         self._stream_channels: list[_StreamChannel] = []
         self.executions: ExecutionServiceAsyncStub = ExecutionServiceStub(self._channel)
         self.workflows: WorkflowServiceAsyncStub = WorkflowServiceStub(self._channel)
         self.operations: OperationsServiceAsyncStub = OperationsServiceStub(self._channel)
         # Long polls have a channel of their own: however many there are, calls find a stream id.
-        self._poll_channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+        self._poll_channel = self._dial.aio_channel(CHANNEL_OPTIONS)
         self.polls: TaskServiceAsyncStub = TaskServiceStub(self._poll_channel)
         self.tasks: TaskServiceAsyncStub = TaskServiceStub(self._channel)
         self.access: AccessServiceAsyncStub = AccessServiceStub(self._channel)
@@ -239,7 +239,7 @@ class Executor:
         """Start a stream on the first connection that has room for one more."""
         lent = next((c for c in self._stream_channels if c.streams < self._per_connection), None)
         if lent is None:
-            channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+            channel = self._dial.aio_channel(CHANNEL_OPTIONS)
             lent = _StreamChannel(channel, ExecutionServiceStub(channel))
             self._stream_channels.append(lent)
         lent.streams += 1

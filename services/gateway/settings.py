@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flow_engine.dialing import PLAIN, Dial, read_dial
 from flow_engine.environment import (
     EnvironmentReader,
     address,
@@ -28,6 +29,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()  # beside the names of the loopback; "*" is any
     insecure: bool = False
     authentication_required: bool = False
+    dial: Dial = PLAIN  # its address is `grpc_address`
     log_level: str = "info"
     body_limit_bytes: int = 8 << 20
     immediate_budget_ms: int = 30_000  # as the executor has it; bounds how long a start is waited for
@@ -60,6 +62,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         allowed_hosts=read("FLOW_ALLOWED_HOSTS", names, ()),
         insecure=read("FLOW_INSECURE", switch, False),
         authentication_required=read_required(environment, read),
+        dial=read_dial(environment, read, send_token=False),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
         body_limit_bytes=read("FLOW_HTTP_BODY_BYTES", whole(1, 1 << 30), 8 << 20),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),

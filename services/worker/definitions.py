@@ -19,11 +19,13 @@ class Definitions:
         self._registry = registry
         self._graphs: OrderedDict[str, WorkflowGraph] = OrderedDict()
 
-    async def graph(self, definition_hash: str) -> WorkflowGraph:
-        """Raises InvalidWorkflow when this process lacks a node type, ExecutorUnreachable."""
+    async def graph(self, definition_hash: str, execution_id: str) -> WorkflowGraph:
+        """execution_id: a claimed one that needs it.
+
+        Raises InvalidWorkflow when this process lacks a node type, ExecutorUnreachable."""
         graph = self._graphs.get(definition_hash)
         if graph is None:
-            document = decode(await self._client.definition(definition_hash))
+            document = decode(await self._client.definition(definition_hash, execution_id))
             graph = self._graphs[definition_hash] = compile_workflow(document, self._registry)
             if len(self._graphs) > CACHED:
                 self._graphs.popitem(last=False)

@@ -7,11 +7,13 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import structlog
 
+from flow_engine.dialing import Dial
 from flow_engine.errors import SecretUnreadable
 from flow_engine.interpreter import snapshots
 from flow_engine.secrets import Secret
@@ -57,11 +59,15 @@ class ExecutorUnreachable(Exception):
 class ExecutorClient:
     """One channel to the executor, shared by all runs of a worker process."""
 
-    def __init__(self, address: str, worker_id: str, capabilities: Sequence[str]) -> None:
+    def __init__(
+        self, address: str, worker_id: str, capabilities: Sequence[str], dial: Dial | None = None
+    ) -> None:
+        dial = replace(dial or Dial(), address=address)
         self.address = address
+        self._metadata = dial.metadata
         self.worker_id = worker_id
         self.capabilities = sorted(capabilities)
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = dial.aio_channel(CHANNEL_OPTIONS)
         self._stub: Any = WorkerServiceStub(self._channel)
         self._secrets: Any = SecretResolutionServiceStub(self._channel)
         self._reports: list[PendingReport] = []
@@ -122,20 +128,26 @@ class ExecutorClient:
             raise
         return {found.name: Secret(found.value, tuple(found.hosts)) for found in response.secrets}
 
-    async def definition(self, definition_hash: str) -> bytes:
+    async def definition(self, definition_hash: str, execution_id: str) -> bytes:
         if definition_hash not in self._definitions:
-            response = await self._call(
-                self._stub.GetDefinition, pb.GetDefinitionRequest(definition_hash=definition_hash)
+            request = pb.GetDefinitionRequest(
+                definition_hash=definition_hash, execution_id=execution_id, worker_id=self.worker_id
             )
+            response = await self._call(self._stub.GetDefinition, request)
             _remember(self._definitions, definition_hash, response.definition_json)
         return self._definitions[definition_hash]
 
-    async def payload(self, payload_hash: str) -> bytes:
+    async def payload(self, payload_hash: str, execution_id: str) -> bytes:
         """A value's JSON text, fetched in pages of what one message holds."""
         if payload_hash not in self._payloads:
             text = b""
             while True:
-                request = pb.GetPayloadRequest(hash=payload_hash, offset=len(text))
+                request = pb.GetPayloadRequest(
+                    hash=payload_hash,
+                    offset=len(text),
+                    execution_id=execution_id,
+                    worker_id=self.worker_id,
+                )
                 page = await self._call(self._stub.GetPayload, request)
                 text += page.value_json
                 if len(text) >= page.total_bytes or not page.value_json:
@@ -149,7 +161,7 @@ class ExecutorClient:
         """Keep a session with the executor open until cancelled, whatever happens to it."""
         pause = 0.1
         while True:
-            call = self._stub.Session()
+            call = self._stub.Session(metadata=self._metadata)
             saying = asyncio.create_task(self._say(call, describe))
             try:
                 async for message in call:
@@ -204,10 +216,9 @@ class ExecutorClient:
             if not answered.done():
                 answered.set_result(reply)
 
-    @staticmethod
-    async def _call(method: Any, request: Any) -> Any:
+    async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, timeout=CALL_SECONDS)
+            return await method(request, timeout=CALL_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in TRANSIENT:
                 raise ExecutorUnreachable(error.details() or error.code().name) from error

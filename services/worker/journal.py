@@ -100,13 +100,14 @@ class RemoteJournal:
 
 
 class RemotePayloads:
-    """Values by content hash, from the executor."""
+    """Values of a claimed execution by content hash, from the executor."""
 
-    def __init__(self, client: ExecutorClient) -> None:
+    def __init__(self, client: ExecutorClient, execution_id: str) -> None:
         self._client = client
+        self._execution_id = execution_id
 
     async def payload(self, ref: PayloadRef) -> bytes:
-        return await self._client.payload(ref.hash)
+        return await self._client.payload(ref.hash, self._execution_id)
 
 
 class RemoteSecrets:

@@ -85,7 +85,6 @@ class Runs:
         self._client = client
         self._definitions = definitions
         self._services = services
-        self._payloads = RemotePayloads(client)
         self._slots = slots
         self._idle_ask_seconds = idle_ask_seconds
         self._runs: dict[str, Run] = {}
@@ -188,7 +187,7 @@ class Runs:
             if claimed.quarantined:
                 await self._carry_alone(run, claimed)
             else:
-                graph = await self._definitions.graph(claimed.definition_hash)
+                graph = await self._definitions.graph(claimed.definition_hash, claimed.execution_id)
                 runner, queued = self._runner(run, claimed, graph)
                 with tracing.span("run", queued, execution_id=run.execution_id, mode="queued"):
                     end = await runner.run()
@@ -222,7 +221,7 @@ class Runs:
             graph,
             history,
             run.journal,
-            self._payloads,
+            RemotePayloads(self._client, claimed.execution_id),
             self._services,
             run.execution_id,
             snapshot=claimed.snapshot,

@@ -42,7 +42,7 @@ class Worker:
         self._settings = settings
         self._node_services = SharedServices(EgressGuard(settings.egress))
         registry = load_registry()
-        self._client = ExecutorClient(settings.executor_address, self.id, registry.names())
+        self._client = ExecutorClient(settings.executor_address, self.id, registry.names(), settings.dial)
         self._runs = Runs(
             self._client,
             Definitions(self._client, registry),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_engine.dialing import PLAIN, Dial, read_dial
 from flow_engine.egress import CLOSED, EgressRules
 from flow_engine.egress.rules import egress_rules
 from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, whole
@@ -24,6 +25,7 @@ class Settings:
     log_level: str = "info"
     egress: EgressRules = CLOSED  # where nodes may connect
     metrics: MetricsSettings = NO_METRICS
+    dial: Dial = PLAIN  # its address is `executor_address`
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -37,6 +39,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
         metrics=metrics_settings(read, environment, "FLOW_WORKER_METRICS_ADDRESS"),
         egress=egress_from(read, environment),
+        dial=read_dial(environment, read),
     )
     read.refuse_if_wrong()
     return settings

@@ -22,6 +22,7 @@ from contextlib import suppress
 import structlog
 
 from flow_engine.callbacks import Callbacks
+from flow_engine.dialing import Dial, read_dial
 from flow_engine.egress import EgressGuard, EgressRules
 from flow_engine.environment import EnvironmentReader
 from flow_engine.errors import FlowEngineError, LeaseLost
@@ -97,7 +98,7 @@ class _UntilKilled:
         pass
 
 
-async def carry(address: str, worker_id: str, egress: EgressRules) -> None:
+async def carry(address: str, worker_id: str, egress: EgressRules, dial: Dial) -> None:
     """The child's side: one execution, from claim to end."""
     orders = asyncio.StreamReader(limit=64 << 20)
     await asyncio.get_running_loop().connect_read_pipe(
@@ -105,14 +106,14 @@ async def carry(address: str, worker_id: str, egress: EgressRules) -> None:
     )
     claimed = pb.ClaimedExecution.FromString(base64.b64decode(await orders.readline()))
     registry = load_registry()
-    client = ExecutorClient(address, worker_id, registry.names())
+    client = ExecutorClient(address, worker_id, registry.names(), dial)
     services = SharedServices(EgressGuard(egress))
     try:
         runner = Runner(
-            await Definitions(client, registry).graph(claimed.definition_hash),
+            await Definitions(client, registry).graph(claimed.definition_hash, claimed.execution_id),
             decoded(claimed.batches),
             RemoteJournal(client, claimed, _UntilKilled()),
-            RemotePayloads(client),
+            RemotePayloads(client, claimed.execution_id),
             services,
             claimed.execution_id,
             snapshot=claimed.snapshot,
@@ -145,4 +146,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
     configure_logs(os.environ.get("FLOW_LOG_LEVEL") or "info")
     _, executor, worker = sys.argv
-    asyncio.run(carry(executor, worker, egress_from(EnvironmentReader(os.environ), os.environ)))
+    read = EnvironmentReader(os.environ)
+    asyncio.run(carry(executor, worker, egress_from(read, os.environ), read_dial(os.environ, read)))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from flow_engine.dialing import read_dial
+from flow_engine.environment import EnvironmentReader
 
 POLL_SECONDS = 0.05
 
@@ -20,7 +25,8 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
 
 async def executor_serves(address: str) -> bool:
     """grpc.health.v1, for the server as a whole."""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    dial = replace(read_dial(os.environ, EnvironmentReader(os.environ)), address=address)
+    async with dial.aio_channel([("grpc.enable_http_proxy", 0)]) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its type stubs lack the methods
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)

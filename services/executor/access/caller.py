@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from flow_engine.ids import DEFAULT_NAMESPACE
+from flow_engine.ids import DEFAULT_NAMESPACE, content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,15 @@ class Caller:
     role: str
 
     @property
-    def local(self) -> bool:
-        """Nobody asked who it is."""
-        return self == LOCAL
+    def operates_all(self) -> bool:
+        """Whether it operates the whole installation: an administrator of the namespace default."""
+        return self.role == "admin" and self.namespace == DEFAULT_NAMESPACE
+
+    def owner(self, worker_id: str) -> str:
+        """What a worker's leases are held by: nobody with another credential holds them, whatever it says."""
+        if self == LOCAL:
+            return worker_id
+        return f"{worker_id}@{content_hash(f'{self.namespace} {self.subject}'.encode())[:16]}"
 
 
 LOCAL = Caller("local", DEFAULT_NAMESPACE, "admin")

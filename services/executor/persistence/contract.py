@@ -74,6 +74,7 @@ class Report:
 
     execution_id: ExecutionId
     epoch: int
+    owner: str  # of the lease
     report_no: int  # from 1 in each epoch
     seen_sequence: int
     events_json: bytes  # JSON array without sequences
@@ -363,6 +364,10 @@ class ExecutionPersistence(Protocol):
 
     async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
         """Raises ExecutionNotFound."""
+        ...
+
+    async def lease_of(self, execution_id: ExecutionId) -> tuple[str, str]:
+        """(namespace, owner); the owner is empty when nobody runs it. Raises ExecutionNotFound."""
         ...
 
     async def namespace_of(self, execution_id: ExecutionId) -> str:

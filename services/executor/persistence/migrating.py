@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from flow_engine.errors import Unavailable
 from services.executor.persistence.database import engine_url, sqlite_path
+from services.executor.persistence.filelock import FileLock
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 ADVISORY_LOCK = 0x666C6F77  # "flow"
@@ -39,6 +40,25 @@ def migrate(url: str) -> str:
         _refuse_unknown(_current(connection))
         command.upgrade(config, "head")
         return needed_revision()
+
+
+def prepare(url: str) -> None:
+    """Make sure of the schema beside a running executor: a database that has none yet is migrated on SQLite.
+
+    Raises DatabaseInUse, SchemaMismatch, InvalidDatabaseUrl, Unavailable.
+    """
+    try:
+        check_schema(url)
+    except SchemaMismatch:
+        parsed = engine_url(url)
+        if parsed.drivername != "sqlite":
+            raise
+        lock = FileLock(sqlite_path(parsed))
+        lock.acquire()
+        try:
+            migrate(url)
+        finally:
+            lock.release()
 
 
 def check_schema(url: str) -> None:

@@ -50,6 +50,13 @@ class Reading:
             raise ExecutionNotFound(execution_id)
         return record(rows[0])
 
+    async def lease_of(self, execution_id: str) -> tuple[str, str]:
+        statement = select(_e.namespace, _e.lease_owner).where(_e.id == execution_id)
+        rows = await self._database.read(statement)
+        if not rows:
+            raise ExecutionNotFound(execution_id)
+        return rows[0].namespace, rows[0].lease_owner
+
     async def namespace_of(self, execution_id: str) -> str:
         rows = await self._database.read(select(_e.namespace).where(_e.id == execution_id))
         if not rows:

@@ -52,7 +52,7 @@ def is_repetition(draft: Draft, report: Report) -> bool:
 def refusal(draft: Draft, report: Report) -> ReportOutcome | None:
     """Why a report is not accepted, repetitions left aside. A refused report does not use up its number."""
     row, entry = draft.row, report.entry or Entry(())
-    if row.epoch != report.epoch or row.status != "running":
+    if row.epoch != report.epoch or row.status != "running" or row.lease_owner != report.owner:
         return ReportOutcome.LEASE_LOST
     if report.report_no != row.report_no + 1:
         return ReportOutcome.REPORT_GAP

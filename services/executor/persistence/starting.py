@@ -37,15 +37,16 @@ def begin(
         )
         draft.set(seen_sequence=draft.row.last_sequence)
         if run.first is not None:
-            accept(draft, first_report(new, run.first))
+            accept(draft, first_report(new, run.first, run.owner))
     return draft, _fixed(new)
 
 
-def first_report(new: NewExecution, entry: Entry) -> Report:
+def first_report(new: NewExecution, entry: Entry, owner: str) -> Report:
     """Report 1, committed together with the start."""
     return Report(
         execution_id=new.id,
         epoch=1,
+        owner=owner,
         report_no=1,
         seen_sequence=events_at_start(new),
         events_json=encode_events(entry.events),

@@ -200,6 +200,9 @@ class SqlExecutionPersistence:
     async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
         return await self._reading.get(execution_id, namespace)
 
+    async def lease_of(self, execution_id: ExecutionId) -> tuple[str, str]:
+        return await self._reading.lease_of(execution_id)
+
     async def namespace_of(self, execution_id: ExecutionId) -> str:
         return await self._reading.namespace_of(execution_id)
 

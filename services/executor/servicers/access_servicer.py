@@ -8,12 +8,13 @@ from typing import Any
 import grpc
 import msgspec
 
+from flow_engine.errors import PermissionDenied
 from flow_engine.v1 import access_pb2 as pb
 from flow_engine.v1.access_pb2_grpc import AccessServiceServicer
 from services.executor.access.authenticator import Authenticator
 from services.executor.access.caller import current_caller, current_namespace
 from services.executor.access.roles import methods_of
-from services.executor.access.tokens import DEFAULT_TTL, Token, check_new
+from services.executor.access.tokens import DEFAULT_TTL, Token, check_namespace, check_new
 from services.executor.persistence.tokens import AuditEntry, AuditFilter, SqlAuditLog, SqlTokenStore
 from services.executor.servicers import messages
 from services.executor.servicers.execution_servicer import page_size, read_token, write_token
@@ -53,7 +54,11 @@ class AccessServicer(AccessServiceServicer):
         role = ROLE_NAME.get(request.role, "")
         check_new(request.name, role, ttl)
         caller = current_caller()
-        made, text = await self._tokens.create(request.name, role, ttl, caller.subject, caller.namespace)
+        namespace = request.namespace or caller.namespace
+        check_namespace(namespace)
+        if namespace != caller.namespace and not caller.operates_all:
+            raise PermissionDenied("only administrators of the namespace default make tokens of another one")
+        made, text = await self._tokens.create(request.name, role, ttl, caller.subject, namespace)
         return pb.CreateTokenResponse(token=token(made), secret=text)
 
     async def ListTokens(  # noqa: N802

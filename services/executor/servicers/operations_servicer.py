@@ -7,10 +7,9 @@ from typing import Any
 
 import grpc
 
-from flow_engine.ids import DEFAULT_NAMESPACE
 from flow_engine.v1 import operations_pb2 as pb
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceServicer
-from services.executor.access.caller import LOCAL, Caller, current_caller, current_namespace
+from services.executor.access.caller import current_caller, current_namespace
 from services.executor.persistence.operations import Depth, Leased, LiveWorker, QueueOverview, SqlOperations
 from services.executor.servicers.messages import duration, timestamp
 
@@ -40,14 +39,9 @@ class OperationsServicer(OperationsServiceServicer):
 
     async def GetQueue(self, request: pb.GetQueueRequest, context: Context) -> pb.GetQueueResponse:  # noqa: N802
         caller = current_caller()
-        overview = await self._store.queue(caller.namespace, every_namespace=sees_all(caller))
+        overview = await self._store.queue(caller.namespace, every_namespace=caller.operates_all)
         workers = await self._store.live_workers()
         return queue_message(overview, [live for live in workers if not live.draining])
-
-
-def sees_all(caller: Caller) -> bool:
-    """Whether it operates the whole installation: depths of the queues of others are its business."""
-    return caller.role == LOCAL.role and caller.namespace == DEFAULT_NAMESPACE
 
 
 def worker_info(live: LiveWorker, running: int, executions: Sequence[Leased]) -> pb.WorkerInfo:

@@ -55,7 +55,9 @@ class SecretResolutionServicer(SecretResolutionServiceServicer):
     ) -> pb.ResolveSecretsResponse:
         """Only to the holder of the lease, and only what the definition names."""
         worker_id = worker_id_of(request)
-        record = await self._persistence.get(ExecutionId(request.execution_id), current_namespace())
+        execution_id = ExecutionId(request.execution_id)
+        namespace, _ = await self._persistence.lease_of(execution_id)  # a worker may serve several
+        record = await self._persistence.get(execution_id, namespace)
         if (record.lease_owner, record.epoch) != (worker_id, request.epoch):
             raise LeaseLost(request.execution_id)
         definition = await self._definitions.stored(record.definition_hash, record.namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -11,13 +12,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from flow_engine.callbacks import Callbacks
-from flow_engine.errors import InvalidRequest, Problem
+from flow_engine.errors import InvalidRequest, LeaseLost, Problem
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.payload import decode
 from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer
-from services.executor.access.caller import current_namespace
+from services.executor.access.caller import current_caller, current_namespace
 from services.executor.callbacks import CallbackKeys
 from services.executor.persistence.contract import (
     Claim,
@@ -35,6 +36,7 @@ from services.executor.sessions import Session, Sessions
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_CLAIMS = 100
+WORKER_ID = re.compile(r"worker:[A-Za-z0-9._-]{1,100}")
 PORTION_BYTES = 4 << 20
 
 
@@ -71,7 +73,7 @@ class WorkerServicer(WorkerServiceServicer):
             claim_id=request.claim_id,
             free_slots=min(request.free_slots, MAX_CLAIMS),
             capabilities=tuple(request.capabilities),
-            namespace=current_namespace(),
+            namespace="" if current_caller().operates_all else current_namespace(),
             snapshot_format=request.snapshot_format,
         )
         claimed = await self._persistence.claim_next(claim)
@@ -84,6 +86,7 @@ class WorkerServicer(WorkerServiceServicer):
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:  # noqa: N802
         """Side by side, so that they share commits; those of one execution one after another."""
+        owner = worker_id_of(request)
         by_execution: dict[str, list[int]] = defaultdict(list)
         for index, report in enumerate(request.reports):
             by_execution[report.execution_id].append(index)
@@ -91,7 +94,9 @@ class WorkerServicer(WorkerServiceServicer):
 
         async def deliver(indexes: Sequence[int]) -> None:
             for index in indexes:
-                replies[index] = reply(await self._persistence.report(report_of(request.reports[index])))
+                replies[index] = reply(
+                    await self._persistence.report(report_of(request.reports[index], owner))
+                )
 
         await asyncio.gather(*map(deliver, by_execution.values()))
         return pb.ReportResponse(replies=[replies[index] for index in range(len(request.reports))])
@@ -111,16 +116,28 @@ class WorkerServicer(WorkerServiceServicer):
     async def GetDefinition(  # noqa: N802
         self, request: pb.GetDefinitionRequest, context: Context
     ) -> pb.GetDefinitionResponse:
+        namespace = await self._namespace_of(request)
         return pb.GetDefinitionResponse(
-            definition_json=await self._persistence.definition(request.definition_hash, current_namespace())
+            definition_json=await self._persistence.definition(request.definition_hash, namespace)
         )
 
     async def GetPayload(  # noqa: N802
         self, request: pb.GetPayloadRequest, context: Context
     ) -> pb.GetPayloadResponse:
-        value = await self._persistence.payload(request.hash, current_namespace())
+        value = await self._persistence.payload(request.hash, await self._namespace_of(request))
         portion = value[request.offset : request.offset + PORTION_BYTES]
         return pb.GetPayloadResponse(value_json=portion, total_bytes=len(value))
+
+    async def _namespace_of(self, request: pb.GetDefinitionRequest | pb.GetPayloadRequest) -> str:
+        """Of the execution that it is for, which must be one that this worker has claimed.
+
+        Raises LeaseLost.
+        """
+        execution_id = ExecutionId(request.execution_id)
+        namespace, owner = await self._persistence.lease_of(execution_id)
+        if owner != worker_id_of(request):
+            raise LeaseLost(execution_id)
+        return namespace
 
 
 async def hear(session: Session, requests: AsyncIterator[pb.SessionRequest]) -> None:
@@ -145,10 +162,12 @@ def word_of(request: pb.SessionRequest) -> WorkerWord:
 
 
 def worker_id_of(request: Any) -> str:
+    """By which its leases are held: what it calls itself, and the credential that it calls with."""
     worker_id: str = request.worker_id
-    if not worker_id.startswith("worker:"):
-        raise InvalidRequest([Problem("/workerId", "INVALID_VALUE", "a worker's id begins with worker:")])
-    return worker_id
+    if not WORKER_ID.fullmatch(worker_id):
+        message = "a worker's id is worker: and up to 100 of A-Z a-z 0-9 . _ -"
+        raise InvalidRequest([Problem("/workerId", "INVALID_VALUE", message)])
+    return current_caller().owner(worker_id)
 
 
 def leases_of(request: pb.RenewLeasesRequest | pb.ReleaseRequest) -> list[tuple[ExecutionId, int]]:
@@ -180,11 +199,12 @@ def claimed_execution(value: ClaimedExecution, callbacks: Callbacks) -> pb.Claim
     )
 
 
-def report_of(value: pb.ExecutionReport) -> Report:
+def report_of(value: pb.ExecutionReport, owner: str) -> Report:
     give_up = give_up_of(value.give_up) if value.HasField("give_up") else None
     return Report(
         execution_id=ExecutionId(value.execution_id),
         epoch=value.epoch,
+        owner=owner,
         report_no=value.report_no,
         seen_sequence=value.seen_sequence,
         events_json=value.events_json or b"[]",

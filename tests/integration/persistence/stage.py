@@ -248,6 +248,7 @@ class Runner:
         return Report(
             execution_id=self.id,
             epoch=self.epoch,
+            owner=self.owner,
             report_no=self.report_no + 1,
             seen_sequence=self.seen,
             events_json=encode_events(events),

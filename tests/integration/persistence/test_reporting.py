@@ -382,6 +382,6 @@ async def _answer(stage: Stage, runner: Runner) -> None:
 def test_reports_are_told_apart_by_their_bodies() -> None:
     from services.executor.persistence.reports import body_hash
 
-    report = Report("x", 1, 1, 1, b"[]", 0)  # type: ignore[arg-type]
+    report = Report("x", 1, "worker:1", 1, 1, b"[]", 0)  # type: ignore[arg-type]
     assert body_hash(report) == body_hash(replace(report))
     assert body_hash(report) != body_hash(replace(report, entry=Entry((), give_up=GiveUp("pending"))))
