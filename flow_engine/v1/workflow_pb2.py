@@ -25,35 +25,71 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66low_engine/v1/workflow.proto\x12\x0e\x66low_engine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x02\n\x08Workflow\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07version\x18\x03 \x01(\x05R\x07version\x12\'\n\x0f\x64\x65\x66inition_json\x18\x04 \x01(\tR\x0e\x64\x65\x66initionJson\x12\'\n\x0f\x64\x65\x66inition_hash\x18\x05 \x01(\tR\x0e\x64\x65\x66initionHash\x12=\n\x0c\x63reated_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12=\n\x0cupdated_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bupdatedTime\"<\n\x15\x43reateWorkflowRequest\x12#\n\rworkflow_json\x18\x01 \x01(\tR\x0cworkflowJson\"N\n\x16\x43reateWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"\x88\x01\n\x15UpdateWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12#\n\rworkflow_json\x18\x02 \x01(\tR\x0cworkflowJson\x12)\n\x10\x65xpected_version\x18\x03 \x01(\x05R\x0f\x65xpectedVersion\"N\n\x16UpdateWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"O\n\x12GetWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\"K\n\x13GetWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"R\n\x14ListWorkflowsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"w\n\x15ListWorkflowsResponse\x12\x36\n\tworkflows\x18\x01 \x03(\x0b\x32\x18.flow_engine.v1.WorkflowR\tworkflows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"8\n\x15\x44\x65leteWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\"\x18\n\x16\x44\x65leteWorkflowResponse2\xea\x03\n\x0fWorkflowService\x12_\n\x0e\x43reateWorkflow\x12%.flow_engine.v1.CreateWorkflowRequest\x1a&.flow_engine.v1.CreateWorkflowResponse\x12_\n\x0eUpdateWorkflow\x12%.flow_engine.v1.UpdateWorkflowRequest\x1a&.flow_engine.v1.UpdateWorkflowResponse\x12V\n\x0bGetWorkflow\x12\".flow_engine.v1.GetWorkflowRequest\x1a#.flow_engine.v1.GetWorkflowResponse\x12\\\n\rListWorkflows\x12$.flow_engine.v1.ListWorkflowsRequest\x1a%.flow_engine.v1.ListWorkflowsResponse\x12_\n\x0e\x44\x65leteWorkflow\x12%.flow_engine.v1.DeleteWorkflowRequest\x1a&.flow_engine.v1.DeleteWorkflowResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66low_engine/v1/workflow.proto\x12\x0e\x66low_engine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n\x08Workflow\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07version\x18\x03 \x01(\x05R\x07version\x12\'\n\x0f\x64\x65\x66inition_json\x18\x04 \x01(\tR\x0e\x64\x65\x66initionJson\x12\'\n\x0f\x64\x65\x66inition_hash\x18\x05 \x01(\tR\x0e\x64\x65\x66initionHash\x12=\n\x0c\x63reated_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x63reatedTime\x12=\n\x0cupdated_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bupdatedTime\x12<\n\x06labels\x18\x08 \x03(\x0b\x32$.flow_engine.v1.Workflow.LabelsEntryR\x06labels\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xc2\x01\n\x15\x43reateWorkflowRequest\x12#\n\rworkflow_json\x18\x01 \x01(\tR\x0cworkflowJson\x12I\n\x06labels\x18\x02 \x03(\x0b\x32\x31.flow_engine.v1.CreateWorkflowRequest.LabelsEntryR\x06labels\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"N\n\x16\x43reateWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"\x88\x01\n\x15UpdateWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12#\n\rworkflow_json\x18\x02 \x01(\tR\x0cworkflowJson\x12)\n\x10\x65xpected_version\x18\x03 \x01(\x05R\x0f\x65xpectedVersion\"N\n\x16UpdateWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"O\n\x12GetWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\"K\n\x13GetWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"\xd7\x01\n\x14ListWorkflowsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12H\n\x06labels\x18\x03 \x03(\x0b\x32\x30.flow_engine.v1.ListWorkflowsRequest.LabelsEntryR\x06labels\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"w\n\x15ListWorkflowsResponse\x12\x36\n\tworkflows\x18\x01 \x03(\x0b\x32\x18.flow_engine.v1.WorkflowR\tworkflows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"z\n\x1bListWorkflowVersionsRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"|\n\x1cListWorkflowVersionsResponse\x12\x34\n\x08versions\x18\x01 \x03(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08versions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc8\x01\n\x14LabelWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12?\n\x03set\x18\x02 \x03(\x0b\x32-.flow_engine.v1.LabelWorkflowRequest.SetEntryR\x03set\x12\x16\n\x06remove\x18\x03 \x03(\tR\x06remove\x1a\x36\n\x08SetEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"M\n\x15LabelWorkflowResponse\x12\x34\n\x08workflow\x18\x01 \x01(\x0b\x32\x18.flow_engine.v1.WorkflowR\x08workflow\"\x8d\x01\n\tFieldDiff\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x18.flow_engine.v1.DiffKindR\x04kind\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x1f\n\x0b\x62\x65\x66ore_json\x18\x03 \x01(\tR\nbeforeJson\x12\x1d\n\nafter_json\x18\x04 \x01(\tR\tafterJson\"\xb7\x01\n\x08NodeDiff\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x18.flow_engine.v1.DiffKindR\x04kind\x12\x17\n\x07node_id\x18\x02 \x01(\tR\x06nodeId\x12\x1b\n\tnode_type\x18\x03 \x01(\tR\x08nodeType\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path\x12\x33\n\x07\x63hanges\x18\x05 \x03(\x0b\x32\x19.flow_engine.v1.FieldDiffR\x07\x63hanges\"\xd6\x01\n\x08\x45\x64geDiff\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x18.flow_engine.v1.DiffKindR\x04kind\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12#\n\rsource_handle\x18\x03 \x01(\tR\x0csourceHandle\x12\x16\n\x06target\x18\x04 \x01(\tR\x06target\x12\x12\n\x04path\x18\x05 \x01(\tR\x04path\x12\x33\n\x07\x63hanges\x18\x06 \x03(\x0b\x32\x19.flow_engine.v1.FieldDiffR\x07\x63hanges\"\x9d\x01\n\x13\x44iffWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12!\n\x0c\x66rom_version\x18\x02 \x01(\x05R\x0b\x66romVersion\x12\x1d\n\nto_version\x18\x03 \x01(\x05R\ttoVersion\x12#\n\rworkflow_json\x18\x04 \x01(\tR\x0cworkflowJson\"\x83\x02\n\x14\x44iffWorkflowResponse\x12!\n\x0c\x66rom_version\x18\x01 \x01(\x05R\x0b\x66romVersion\x12\x1d\n\nto_version\x18\x02 \x01(\x05R\ttoVersion\x12\x12\n\x04same\x18\x03 \x01(\x08R\x04same\x12.\n\x05nodes\x18\x04 \x03(\x0b\x32\x18.flow_engine.v1.NodeDiffR\x05nodes\x12.\n\x05\x65\x64ges\x18\x05 \x03(\x0b\x32\x18.flow_engine.v1.EdgeDiffR\x05\x65\x64ges\x12\x35\n\x08settings\x18\x06 \x03(\x0b\x32\x19.flow_engine.v1.FieldDiffR\x08settings\"8\n\x15\x44\x65leteWorkflowRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\"\x18\n\x16\x44\x65leteWorkflowResponse*h\n\x08\x44iffKind\x12\x19\n\x15\x44IFF_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IFF_KIND_ADDED\x10\x01\x12\x15\n\x11\x44IFF_KIND_REMOVED\x10\x02\x12\x15\n\x11\x44IFF_KIND_CHANGED\x10\x03\x32\x96\x06\n\x0fWorkflowService\x12_\n\x0e\x43reateWorkflow\x12%.flow_engine.v1.CreateWorkflowRequest\x1a&.flow_engine.v1.CreateWorkflowResponse\x12_\n\x0eUpdateWorkflow\x12%.flow_engine.v1.UpdateWorkflowRequest\x1a&.flow_engine.v1.UpdateWorkflowResponse\x12V\n\x0bGetWorkflow\x12\".flow_engine.v1.GetWorkflowRequest\x1a#.flow_engine.v1.GetWorkflowResponse\x12\\\n\rListWorkflows\x12$.flow_engine.v1.ListWorkflowsRequest\x1a%.flow_engine.v1.ListWorkflowsResponse\x12q\n\x14ListWorkflowVersions\x12+.flow_engine.v1.ListWorkflowVersionsRequest\x1a,.flow_engine.v1.ListWorkflowVersionsResponse\x12\\\n\rLabelWorkflow\x12$.flow_engine.v1.LabelWorkflowRequest\x1a%.flow_engine.v1.LabelWorkflowResponse\x12Y\n\x0c\x44iffWorkflow\x12#.flow_engine.v1.DiffWorkflowRequest\x1a$.flow_engine.v1.DiffWorkflowResponse\x12_\n\x0e\x44\x65leteWorkflow\x12%.flow_engine.v1.DeleteWorkflowRequest\x1a&.flow_engine.v1.DeleteWorkflowResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow_engine.v1.workflow_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_WORKFLOW_LABELSENTRY']._loaded_options = None
+  _globals['_WORKFLOW_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEWORKFLOWREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_CREATEWORKFLOWREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTWORKFLOWSREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTWORKFLOWSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LABELWORKFLOWREQUEST_SETENTRY']._loaded_options = None
+  _globals['_LABELWORKFLOWREQUEST_SETENTRY']._serialized_options = b'8\001'
+  _globals['_DIFFKIND']._serialized_start=3064
+  _globals['_DIFFKIND']._serialized_end=3168
   _globals['_WORKFLOW']._serialized_start=83
-  _globals['_WORKFLOW']._serialized_end=363
-  _globals['_CREATEWORKFLOWREQUEST']._serialized_start=365
-  _globals['_CREATEWORKFLOWREQUEST']._serialized_end=425
-  _globals['_CREATEWORKFLOWRESPONSE']._serialized_start=427
-  _globals['_CREATEWORKFLOWRESPONSE']._serialized_end=505
-  _globals['_UPDATEWORKFLOWREQUEST']._serialized_start=508
-  _globals['_UPDATEWORKFLOWREQUEST']._serialized_end=644
-  _globals['_UPDATEWORKFLOWRESPONSE']._serialized_start=646
-  _globals['_UPDATEWORKFLOWRESPONSE']._serialized_end=724
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=726
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=805
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=807
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=882
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=884
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=966
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=968
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=1087
-  _globals['_DELETEWORKFLOWREQUEST']._serialized_start=1089
-  _globals['_DELETEWORKFLOWREQUEST']._serialized_end=1145
-  _globals['_DELETEWORKFLOWRESPONSE']._serialized_start=1147
-  _globals['_DELETEWORKFLOWRESPONSE']._serialized_end=1171
-  _globals['_WORKFLOWSERVICE']._serialized_start=1174
-  _globals['_WORKFLOWSERVICE']._serialized_end=1664
+  _globals['_WORKFLOW']._serialized_end=484
+  _globals['_WORKFLOW_LABELSENTRY']._serialized_start=427
+  _globals['_WORKFLOW_LABELSENTRY']._serialized_end=484
+  _globals['_CREATEWORKFLOWREQUEST']._serialized_start=487
+  _globals['_CREATEWORKFLOWREQUEST']._serialized_end=681
+  _globals['_CREATEWORKFLOWREQUEST_LABELSENTRY']._serialized_start=427
+  _globals['_CREATEWORKFLOWREQUEST_LABELSENTRY']._serialized_end=484
+  _globals['_CREATEWORKFLOWRESPONSE']._serialized_start=683
+  _globals['_CREATEWORKFLOWRESPONSE']._serialized_end=761
+  _globals['_UPDATEWORKFLOWREQUEST']._serialized_start=764
+  _globals['_UPDATEWORKFLOWREQUEST']._serialized_end=900
+  _globals['_UPDATEWORKFLOWRESPONSE']._serialized_start=902
+  _globals['_UPDATEWORKFLOWRESPONSE']._serialized_end=980
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=982
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=1061
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=1063
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=1138
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=1141
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=1356
+  _globals['_LISTWORKFLOWSREQUEST_LABELSENTRY']._serialized_start=427
+  _globals['_LISTWORKFLOWSREQUEST_LABELSENTRY']._serialized_end=484
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=1358
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=1477
+  _globals['_LISTWORKFLOWVERSIONSREQUEST']._serialized_start=1479
+  _globals['_LISTWORKFLOWVERSIONSREQUEST']._serialized_end=1601
+  _globals['_LISTWORKFLOWVERSIONSRESPONSE']._serialized_start=1603
+  _globals['_LISTWORKFLOWVERSIONSRESPONSE']._serialized_end=1727
+  _globals['_LABELWORKFLOWREQUEST']._serialized_start=1730
+  _globals['_LABELWORKFLOWREQUEST']._serialized_end=1930
+  _globals['_LABELWORKFLOWREQUEST_SETENTRY']._serialized_start=1876
+  _globals['_LABELWORKFLOWREQUEST_SETENTRY']._serialized_end=1930
+  _globals['_LABELWORKFLOWRESPONSE']._serialized_start=1932
+  _globals['_LABELWORKFLOWRESPONSE']._serialized_end=2009
+  _globals['_FIELDDIFF']._serialized_start=2012
+  _globals['_FIELDDIFF']._serialized_end=2153
+  _globals['_NODEDIFF']._serialized_start=2156
+  _globals['_NODEDIFF']._serialized_end=2339
+  _globals['_EDGEDIFF']._serialized_start=2342
+  _globals['_EDGEDIFF']._serialized_end=2556
+  _globals['_DIFFWORKFLOWREQUEST']._serialized_start=2559
+  _globals['_DIFFWORKFLOWREQUEST']._serialized_end=2716
+  _globals['_DIFFWORKFLOWRESPONSE']._serialized_start=2719
+  _globals['_DIFFWORKFLOWRESPONSE']._serialized_end=2978
+  _globals['_DELETEWORKFLOWREQUEST']._serialized_start=2980
+  _globals['_DELETEWORKFLOWREQUEST']._serialized_end=3036
+  _globals['_DELETEWORKFLOWRESPONSE']._serialized_start=3038
+  _globals['_DELETEWORKFLOWRESPONSE']._serialized_end=3062
+  _globals['_WORKFLOWSERVICE']._serialized_start=3171
+  _globals['_WORKFLOWSERVICE']._serialized_end=3961
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,21 @@ class WorkflowServiceStub:
                 request_serializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowsRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowsResponse.FromString,
                 _registered_method=True)
+        self.ListWorkflowVersions = channel.unary_unary(
+                '/flow_engine.v1.WorkflowService/ListWorkflowVersions',
+                request_serializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowVersionsRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowVersionsResponse.FromString,
+                _registered_method=True)
+        self.LabelWorkflow = channel.unary_unary(
+                '/flow_engine.v1.WorkflowService/LabelWorkflow',
+                request_serializer=flow__engine_dot_v1_dot_workflow__pb2.LabelWorkflowRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_workflow__pb2.LabelWorkflowResponse.FromString,
+                _registered_method=True)
+        self.DiffWorkflow = channel.unary_unary(
+                '/flow_engine.v1.WorkflowService/DiffWorkflow',
+                request_serializer=flow__engine_dot_v1_dot_workflow__pb2.DiffWorkflowRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_workflow__pb2.DiffWorkflowResponse.FromString,
+                _registered_method=True)
         self.DeleteWorkflow = channel.unary_unary(
                 '/flow_engine.v1.WorkflowService/DeleteWorkflow',
                 request_serializer=flow__engine_dot_v1_dot_workflow__pb2.DeleteWorkflowRequest.SerializeToString,
@@ -92,6 +107,28 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWorkflowVersions(self, request, context):
+        """Pages through the versions of one workflow, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LabelWorkflow(self, request, context):
+        """Sets and removes labels. They belong to the workflow, not to a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffWorkflow(self, request, context):
+        """Says what two versions differ in, or the latest one and a definition that
+        is not stored. What an editor keeps for itself does not count.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteWorkflow(self, request, context):
         """Takes a workflow out of sight. Executions of it go on and stay readable.
         """
@@ -121,6 +158,21 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.ListWorkflows,
                     request_deserializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowsRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowsResponse.SerializeToString,
+            ),
+            'ListWorkflowVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWorkflowVersions,
+                    request_deserializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowVersionsRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowVersionsResponse.SerializeToString,
+            ),
+            'LabelWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelWorkflow,
+                    request_deserializer=flow__engine_dot_v1_dot_workflow__pb2.LabelWorkflowRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_workflow__pb2.LabelWorkflowResponse.SerializeToString,
+            ),
+            'DiffWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffWorkflow,
+                    request_deserializer=flow__engine_dot_v1_dot_workflow__pb2.DiffWorkflowRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_workflow__pb2.DiffWorkflowResponse.SerializeToString,
             ),
             'DeleteWorkflow': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteWorkflow,
@@ -237,6 +289,87 @@ class WorkflowService:
             '/flow_engine.v1.WorkflowService/ListWorkflows',
             flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowsRequest.SerializeToString,
             flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWorkflowVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.WorkflowService/ListWorkflowVersions',
+            flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowVersionsRequest.SerializeToString,
+            flow__engine_dot_v1_dot_workflow__pb2.ListWorkflowVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.WorkflowService/LabelWorkflow',
+            flow__engine_dot_v1_dot_workflow__pb2.LabelWorkflowRequest.SerializeToString,
+            flow__engine_dot_v1_dot_workflow__pb2.LabelWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.WorkflowService/DiffWorkflow',
+            flow__engine_dot_v1_dot_workflow__pb2.DiffWorkflowRequest.SerializeToString,
+            flow__engine_dot_v1_dot_workflow__pb2.DiffWorkflowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,14 @@ class WorkflowServiceStub:
     """Stores a new version. The same definition again changes nothing."""
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.GetWorkflowRequest, _workflow_pb2.GetWorkflowResponse]
     ListWorkflows: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListWorkflowsRequest, _workflow_pb2.ListWorkflowsResponse]
+    ListWorkflowVersions: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.ListWorkflowVersionsRequest, _workflow_pb2.ListWorkflowVersionsResponse]
+    """Pages through the versions of one workflow, newest first."""
+    LabelWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.LabelWorkflowRequest, _workflow_pb2.LabelWorkflowResponse]
+    """Sets and removes labels. They belong to the workflow, not to a version."""
+    DiffWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DiffWorkflowRequest, _workflow_pb2.DiffWorkflowResponse]
+    """Says what two versions differ in, or the latest one and a definition that
+    is not stored. What an editor keeps for itself does not count.
+    """
     DeleteWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_pb2.DeleteWorkflowRequest, _workflow_pb2.DeleteWorkflowResponse]
     """Takes a workflow out of sight. Executions of it go on and stay readable."""
 
@@ -53,6 +61,14 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     """Stores a new version. The same definition again changes nothing."""
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.GetWorkflowRequest, _workflow_pb2.GetWorkflowResponse]  # type: ignore[assignment]
     ListWorkflows: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListWorkflowsRequest, _workflow_pb2.ListWorkflowsResponse]  # type: ignore[assignment]
+    ListWorkflowVersions: _aio.UnaryUnaryMultiCallable[_workflow_pb2.ListWorkflowVersionsRequest, _workflow_pb2.ListWorkflowVersionsResponse]  # type: ignore[assignment]
+    """Pages through the versions of one workflow, newest first."""
+    LabelWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.LabelWorkflowRequest, _workflow_pb2.LabelWorkflowResponse]  # type: ignore[assignment]
+    """Sets and removes labels. They belong to the workflow, not to a version."""
+    DiffWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DiffWorkflowRequest, _workflow_pb2.DiffWorkflowResponse]  # type: ignore[assignment]
+    """Says what two versions differ in, or the latest one and a definition that
+    is not stored. What an editor keeps for itself does not count.
+    """
     DeleteWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_pb2.DeleteWorkflowRequest, _workflow_pb2.DeleteWorkflowResponse]  # type: ignore[assignment]
     """Takes a workflow out of sight. Executions of it go on and stay readable."""
 
@@ -88,6 +104,32 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_pb2.ListWorkflowsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_pb2.ListWorkflowsResponse, _abc.Awaitable[_workflow_pb2.ListWorkflowsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListWorkflowVersions(
+        self,
+        request: _workflow_pb2.ListWorkflowVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.ListWorkflowVersionsResponse, _abc.Awaitable[_workflow_pb2.ListWorkflowVersionsResponse]]:
+        """Pages through the versions of one workflow, newest first."""
+
+    @_abc_1.abstractmethod
+    def LabelWorkflow(
+        self,
+        request: _workflow_pb2.LabelWorkflowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.LabelWorkflowResponse, _abc.Awaitable[_workflow_pb2.LabelWorkflowResponse]]:
+        """Sets and removes labels. They belong to the workflow, not to a version."""
+
+    @_abc_1.abstractmethod
+    def DiffWorkflow(
+        self,
+        request: _workflow_pb2.DiffWorkflowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_pb2.DiffWorkflowResponse, _abc.Awaitable[_workflow_pb2.DiffWorkflowResponse]]:
+        """Says what two versions differ in, or the latest one and a definition that
+        is not stored. What an editor keeps for itself does not count.
+        """
 
     @_abc_1.abstractmethod
     def DeleteWorkflow(

@@ -163,11 +163,45 @@ def node_type_report(node_type: pb.NodeType) -> Iterator[RenderableType]:
 
 
 def workflow_table(workflows: Iterable[wf.Workflow]) -> Table:
-    table = _table("ID", "NAME", "VERSION", "UPDATED")
+    table = _table("ID", "NAME", "VERSION", "UPDATED", "LABELS")
     for workflow in workflows:
         updated = local(moment(workflow.updated_time))
-        table.add_row(workflow.id, Text(workflow.name), str(workflow.version), updated)
+        labels = " ".join(f"{name}={value}" for name, value in sorted(workflow.labels.items()))
+        table.add_row(workflow.id, Text(workflow.name), str(workflow.version), updated, Text(labels))
     return table
+
+
+def version_table(versions: Iterable[wf.Workflow]) -> Table:
+    table = _table("VERSION", "NAME", "STORED", "HASH")
+    for version in versions:
+        stored = local(moment(version.updated_time))
+        table.add_row(str(version.version), Text(version.name), stored, version.definition_hash[:12])
+    return table
+
+
+SIGNS = {wf.DIFF_KIND_ADDED: "+", wf.DIFF_KIND_REMOVED: "-", wf.DIFF_KIND_CHANGED: "~"}
+
+
+def diff_lines(answer: wf.DiffWorkflowResponse) -> Iterator[str]:
+    """One line a difference; values of changed fields are indented below their node or edge."""
+    for node in answer.nodes:
+        yield f"{SIGNS[node.kind]} node {node.node_id}  {node.node_type}".rstrip()
+        yield from (f"    {line}" for line in field_lines(node.changes))
+    for edge in answer.edges:
+        handle = f"[{edge.source_handle}] " if edge.source_handle else ""
+        yield f"{SIGNS[edge.kind]} edge {edge.source} {handle}→ {edge.target}"
+        yield from (f"    {line}" for line in field_lines(edge.changes))
+    yield from field_lines(answer.settings)
+
+
+def field_lines(fields: Iterable[wf.FieldDiff]) -> Iterator[str]:
+    for field in fields:
+        values = [_short(text) for text in (field.before_json, field.after_json) if text]
+        yield f"{SIGNS[field.kind]} {field.path}  {' → '.join(values)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:117]}…"
 
 
 def _colored(status: str) -> Text:

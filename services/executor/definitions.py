@@ -72,6 +72,10 @@ class Definitions:
         self._by_text: Recent[Definition] = Recent(cache_size)
         self._by_hash: Recent[Definition] = Recent(cache_size)
 
+    @property
+    def types(self) -> NodeTypes:
+        return self._types
+
     async def compile(
         self, text: bytes, namespace: str, *, workflow_id: str = "", version: int = 0
     ) -> Definition:

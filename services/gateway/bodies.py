@@ -53,7 +53,9 @@ class RunRequest(Body, frozen=True, kw_only=True):
 
     workflow: Annotated[Raw, Meta(description="The definition.")] | UnsetType = UNSET
     workflow_id: Annotated[Name, Meta(description="Of a stored definition.")] | None = None
-    workflow_version: Annotated[int, Meta(ge=1, le=2**31 - 1, description="Latest by default.")] | None = None
+    workflow_version: (
+        Annotated[int, Meta(ge=1, le=2**31 - 1, description="Latest by default.")] | Literal["latest"] | None
+    ) = None
     input: Annotated[Raw, Meta(description="Any JSON value; {} by default.")] | UnsetType = UNSET
     mode: Literal["auto", "immediate", "queued"] | None = None
     options: Options | None = None
@@ -136,6 +138,12 @@ class FailRequest(Body, frozen=True, kw_only=True):
     retryable: Annotated[bool, Meta(description="true by default.")] | None = None
     retry_after: Annotated[Span, Meta(description="Milliseconds; no attempt before that.")] | None = None
     details: Annotated[Raw, Meta(description="Any JSON.")] | UnsetType = UNSET
+
+
+class LabelRequest(Body, frozen=True, kw_only=True):
+    """Labels to set; null removes one. Others stay."""
+
+    labels: dict[str, str | None]
 
 
 class WorkflowEnvelope(Body, frozen=True, kw_only=True):

@@ -216,5 +216,12 @@ def text(most: int = 512) -> Callable[[str], str]:
     return parse
 
 
+def pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError("expected name=value")
+    return name, value
+
+
 def _too_large(limit: int) -> Refused:
     return Refused("TOO_LARGE", f"the body is larger than {limit} bytes; FLOW_HTTP_BODY_BYTES sets the limit")

@@ -331,7 +331,64 @@ class WorkflowDocument(Document, frozen=True, kw_only=True):
     definition_hash: str
     created_at: Instant | UnsetType = UNSET
     updated_at: Instant | UnsetType = UNSET
+    labels: dict[str, str]
     definition: AnyJson | UnsetType = UNSET
+
+
+class WorkflowVersionDocument(Document, frozen=True, kw_only=True):
+    version: int
+    name: str
+    definition_hash: str
+    created_at: Instant | UnsetType = UNSET
+
+
+class WorkflowVersionPage(Document, frozen=True, kw_only=True):
+    """Newest first."""
+
+    versions: list[WorkflowVersionDocument]
+    next_page_token: str | UnsetType = UNSET
+
+
+DiffWord = Annotated[str, Meta(extra_json_schema={"enum": ["added", "removed", "changed"]})]
+
+
+class FieldDiffDocument(Document, frozen=True, kw_only=True):
+    """One value that differs."""
+
+    kind: DiffWord
+    path: Annotated[str, Meta(description="JSON Pointer within the node, the edge or the definition.")]
+    before: AnyJson | UnsetType = UNSET
+    after: AnyJson | UnsetType = UNSET
+
+
+class NodeDiffDocument(Document, frozen=True, kw_only=True):
+    kind: DiffWord
+    node_id: str
+    node_type: str
+    path: Annotated[str, Meta(description="JSON Pointer; of a removed node into the first definition.")]
+    changes: list[FieldDiffDocument] | UnsetType = UNSET
+
+
+class EdgeDiffDocument(Document, frozen=True, kw_only=True):
+    """Edges are the same when their ends and their handle are."""
+
+    kind: DiffWord
+    source: str
+    source_handle: str | UnsetType = UNSET
+    target: str
+    path: str
+    changes: list[FieldDiffDocument] | UnsetType = UNSET
+
+
+class WorkflowDiffDocument(Document, frozen=True, kw_only=True):
+    """What two definitions differ in."""
+
+    from_version: int
+    to_version: int | UnsetType = UNSET
+    same: Annotated[bool, Meta(description="Whether they mean the same.")]
+    nodes: list[NodeDiffDocument]
+    edges: list[EdgeDiffDocument]
+    settings: list[FieldDiffDocument]
 
 
 class WorkflowPage(Document, frozen=True, kw_only=True):
@@ -485,8 +542,70 @@ def workflow_document(workflow: wf.Workflow) -> WorkflowDocument:
         definition_hash=workflow.definition_hash,
         created_at=instant_of(workflow, "created_time"),
         updated_at=instant_of(workflow, "updated_time"),
+        labels=dict(sorted(workflow.labels.items())),
         definition=_json(workflow.definition_json),
     )
+
+
+def version_page(answer: wf.ListWorkflowVersionsResponse) -> WorkflowVersionPage:
+    return WorkflowVersionPage(
+        versions=[
+            WorkflowVersionDocument(
+                version=version.version,
+                name=version.name,
+                definition_hash=version.definition_hash,
+                created_at=instant_of(version, "updated_time"),
+            )
+            for version in answer.versions
+        ],
+        next_page_token=answer.next_page_token or UNSET,
+    )
+
+
+def diff_document(answer: wf.DiffWorkflowResponse) -> WorkflowDiffDocument:
+    return WorkflowDiffDocument(
+        from_version=answer.from_version,
+        to_version=answer.to_version or UNSET,
+        same=answer.same,
+        nodes=[
+            NodeDiffDocument(
+                kind=diff_word(node.kind),
+                node_id=node.node_id,
+                node_type=node.node_type,
+                path=node.path,
+                changes=_field_diffs(node.changes) or UNSET,
+            )
+            for node in answer.nodes
+        ],
+        edges=[
+            EdgeDiffDocument(
+                kind=diff_word(edge.kind),
+                source=edge.source,
+                source_handle=edge.source_handle or UNSET,
+                target=edge.target,
+                path=edge.path,
+                changes=_field_diffs(edge.changes) or UNSET,
+            )
+            for edge in answer.edges
+        ],
+        settings=_field_diffs(answer.settings),
+    )
+
+
+def _field_diffs(fields: Iterable[wf.FieldDiff]) -> list[FieldDiffDocument]:
+    return [
+        FieldDiffDocument(
+            kind=diff_word(field.kind),
+            path=field.path,
+            before=_json(field.before_json),
+            after=_json(field.after_json),
+        )
+        for field in fields
+    ]
+
+
+def diff_word(kind: wf.DiffKind) -> str:
+    return _word(wf.DiffKind.Name(kind), "DIFF_KIND_")
 
 
 def event_page(answer: pb.ListEventsResponse) -> EventPage:

@@ -32,13 +32,25 @@ from services.gateway.bodies import (
     ControlRequest,
     FailRequest,
     HeartbeatRequest,
+    LabelRequest,
     PauseRequest,
     PollRequest,
     ResumeRequest,
     RetryRequest,
     RunRequest,
 )
-from services.gateway.call import PUBLIC, SIGNED_IN, Param, Route, boolean, instant, one_of, text, whole
+from services.gateway.call import (
+    PUBLIC,
+    SIGNED_IN,
+    Param,
+    Route,
+    boolean,
+    instant,
+    one_of,
+    pair,
+    text,
+    whole,
+)
 from services.gateway.console import ASSETS, Console
 from services.gateway.documents import (
     AnalysisDocument,
@@ -53,8 +65,10 @@ from services.gateway.documents import (
     StepPage,
     TaskDocument,
     ValidationDocument,
+    WorkflowDiffDocument,
     WorkflowDocument,
     WorkflowPage,
+    WorkflowVersionPage,
 )
 from services.gateway.queue_documents import QueueDocument, WorkerList
 
@@ -92,6 +106,9 @@ PAGE_TOKEN = _text("pageToken", "nextPageToken of the page before.")
 AFTER_SEQUENCE = _whole("afterSequence", "Begin after this event; 0 by default.", 0, executions.MOST_SEQUENCE)
 LAST_EVENT_ID = _header(
     "Last-Event-ID", "The same as afterSequence; goes before it. Browsers send it by themselves."
+)
+LABEL = Param(
+    "label", "With this label: team=payments; repeated for several.", pair, {"type": "string"}, repeated=True
 )
 SNAPSHOT = _flag(
     "snapshot", "Put the present state first, as a frame of type snapshot, and go on from there."
@@ -310,7 +327,7 @@ API: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/workflows", workflows.list_workflows, "Definitions", "List stored workflows",
-        params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN),
+        params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN, LABEL),
         answers={200: WorkflowPage},
         rpc="WorkflowService/ListWorkflows",
     ),
@@ -335,6 +352,39 @@ API: tuple[Route, ...] = (
         ),
         body="definition", answers={200: WorkflowDocument}, refusals=(404, 409),
         rpc="WorkflowService/UpdateWorkflow",
+    ),
+    Route(
+        "PATCH", "/api/workflows/{workflowId}", workflows.label_workflow, "Definitions",
+        "Set and remove labels of a stored workflow",
+        "Labels belong to the workflow, whatever its version. null removes one; others stay.",
+        body=LabelRequest, answers={200: WorkflowDocument}, refusals=(404,),
+        rpc="WorkflowService/LabelWorkflow",
+    ),
+    Route(
+        "GET", "/api/workflows/{workflowId}/versions", workflows.list_workflow_versions, "Definitions",
+        "List the versions of a stored workflow, newest first",
+        params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN),
+        answers={200: WorkflowVersionPage}, refusals=(404,),
+        rpc="WorkflowService/ListWorkflowVersions",
+    ),
+    Route(
+        "GET", "/api/workflows/{workflowId}/diff", workflows.diff_workflow, "Definitions",
+        "What two versions differ in",
+        "Nodes by id, edges by their ends, everything else by its path. What an editor keeps for itself, "
+        "such as positions, does not count.",
+        params=(
+            _whole("from", "The version before `to` by default.", 1, 2**31 - 1),
+            _whole("to", "The latest by default.", 1, 2**31 - 1),
+        ),
+        answers={200: WorkflowDiffDocument}, refusals=(404,),
+        rpc="WorkflowService/DiffWorkflow",
+    ),
+    Route(
+        "POST", "/api/workflows/{workflowId}/diff", workflows.diff_definition, "Definitions",
+        "What a version and a definition that is not stored differ in",
+        params=(_whole("from", "The latest by default.", 1, 2**31 - 1),),
+        body="definition", answers={200: WorkflowDiffDocument}, refusals=(404,),
+        rpc="WorkflowService/DiffWorkflow",
     ),
     Route(
         "DELETE", "/api/workflows/{workflowId}", workflows.delete_workflow, "Definitions",

@@ -58,12 +58,16 @@ def start_spec(request: RunRequest, request_id: str) -> pb.StartSpec:
     return pb.StartSpec(
         workflow_json=json_text(workflow) if workflow is not None else "",
         workflow_id=request.workflow_id or "",
-        workflow_version=request.workflow_version or 0,
+        workflow_version=version_number(request.workflow_version),
         input_json="" if isinstance(value, UnsetType) else json_text(value),
         mode=MODES[request.mode],
         options=execution_options(request.options) if request.options is not None else None,
         request_id=request_id,
     )
+
+
+def version_number(version: int | str | None) -> int:
+    return version if isinstance(version, int) else 0
 
 
 def execution_options(options: Options) -> pb.ExecutionOptions:

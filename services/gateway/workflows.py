@@ -12,13 +12,15 @@ from starlette.responses import Response
 from flow_engine.errors import Problem
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import workflow_pb2 as wf
-from services.gateway.bodies import definition_text
+from services.gateway.bodies import LabelRequest, definition_text
 from services.gateway.call import Answer, Call, document
 from services.gateway.documents import (
     NodeTypeList,
     WorkflowPage,
+    diff_document,
     node_type_document,
     validation_document,
+    version_page,
     workflow_document,
 )
 from services.gateway.errors import invalid
@@ -41,7 +43,9 @@ async def list_workflows(call: Call) -> Answer:
     """Page through stored workflows."""
     executor = call.services.executor
     request = wf.ListWorkflowsRequest(
-        page_size=call.query.get("limit", 0), page_token=call.query.get("pageToken", "")
+        page_size=call.query.get("limit", 0),
+        page_token=call.query.get("pageToken", ""),
+        labels=dict(call.query.get("label", ())),
     )
     answer = await executor.ask(executor.workflows.ListWorkflows, request, call.request_id)
     return document(
@@ -80,6 +84,58 @@ async def update_workflow(call: Call) -> Answer:
     async with executor.naming_all_problems(request.workflow_json, call.request_id):
         answer = await executor.ask(executor.workflows.UpdateWorkflow, request, call.request_id, repeat=False)
     return _stored(answer.workflow)
+
+
+async def list_workflow_versions(call: Call) -> Answer:
+    """Page through the versions of a workflow, newest first."""
+    executor = call.services.executor
+    request = wf.ListWorkflowVersionsRequest(
+        workflow_id=call.path["workflowId"],
+        page_size=call.query.get("limit", 0),
+        page_token=call.query.get("pageToken", ""),
+    )
+    answer = await executor.ask(executor.workflows.ListWorkflowVersions, request, call.request_id)
+    return document(version_page(answer))
+
+
+async def label_workflow(call: Call) -> Answer:
+    """Set and remove labels."""
+    body = await call.decoded(LabelRequest)
+    executor = call.services.executor
+    request = wf.LabelWorkflowRequest(
+        workflow_id=call.path["workflowId"],
+        set={name: value for name, value in body.labels.items() if value is not None},
+        remove=[name for name, value in body.labels.items() if value is None],
+    )
+    answer = await executor.ask(executor.workflows.LabelWorkflow, request, call.request_id)
+    return _stored(answer.workflow)
+
+
+async def diff_workflow(call: Call) -> Answer:
+    """What two stored versions differ in."""
+    request = wf.DiffWorkflowRequest(
+        workflow_id=call.path["workflowId"],
+        from_version=call.query.get("from", 0),
+        to_version=call.query.get("to", 0),
+    )
+    return await _diff(call, request)
+
+
+async def diff_definition(call: Call) -> Answer:
+    """What a stored version and a definition that is not stored differ in."""
+    request = wf.DiffWorkflowRequest(
+        workflow_id=call.path["workflowId"],
+        from_version=call.query.get("from", 0),
+        workflow_json=definition_text(await call.body()),
+    )
+    async with call.services.executor.naming_all_problems(request.workflow_json, call.request_id):
+        return await _diff(call, request)
+
+
+async def _diff(call: Call, request: wf.DiffWorkflowRequest) -> Answer:
+    executor = call.services.executor
+    answer = await executor.ask(executor.workflows.DiffWorkflow, request, call.request_id)
+    return document(diff_document(answer))
 
 
 async def delete_workflow(call: Call) -> Answer:

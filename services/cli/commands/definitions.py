@@ -114,14 +114,20 @@ def import_wfcommons(
 
 
 @workflows.command("create")
-def create_workflow(file: DefinitionArgument, as_json: AsJson = False) -> None:
+def create_workflow(
+    file: DefinitionArgument,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Store a definition under its id."""
     from flow_engine.v1 import workflow_pb2 as wf
     from services.cli.client import CALL_SECONDS, connected
 
     text, _ = read_definition(file)
     with connected(ClientSettings.read()) as executor:
-        request = wf.CreateWorkflowRequest(workflow_json=text)
+        request = wf.CreateWorkflowRequest(workflow_json=text, labels=read_labels(label or []))
         answer = executor.workflows.CreateWorkflow(request, timeout=CALL_SECONDS)
     _tell(answer.workflow, as_json)
 
@@ -172,6 +178,9 @@ def get_workflow(
 def list_workflows(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="The most to print.")] = 50,
     page_token: Annotated[str, typer.Option(help="Where the page before this one ended.")] = "",
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="With this label; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List stored workflows."""
@@ -181,7 +190,9 @@ def list_workflows(
     from services.cli.client import CALL_SECONDS, connected
 
     with connected(ClientSettings.read()) as executor:
-        request = wf.ListWorkflowsRequest(page_size=limit, page_token=page_token)
+        request = wf.ListWorkflowsRequest(
+            page_size=limit, page_token=page_token, labels=read_labels(label or [])
+        )
         answer = executor.workflows.ListWorkflows(request, timeout=CALL_SECONDS)
     if as_json:
         from services.gateway.documents import WorkflowPage, workflow_document
@@ -198,6 +209,103 @@ def list_workflows(
     console().print(workflow_table(answer.workflows))
     if answer.next_page_token:
         note(f"there are more: --page-token {answer.next_page_token}")
+
+
+@workflows.command("versions")
+def list_versions(
+    workflow_id: WorkflowIdArgument,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="The most to print.")] = 50,
+    page_token: Annotated[str, typer.Option(help="Where the page before this one ended.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of a stored workflow, newest first."""
+    from flow_engine.v1 import workflow_pb2 as wf
+    from services.cli.client import CALL_SECONDS, connected
+
+    with connected(ClientSettings.read()) as executor:
+        request = wf.ListWorkflowVersionsRequest(
+            workflow_id=workflow_id, page_size=limit, page_token=page_token
+        )
+        answer = executor.workflows.ListWorkflowVersions(request, timeout=CALL_SECONDS)
+    if as_json:
+        from services.gateway.documents import version_page
+
+        print_json(version_page(answer))
+        return
+    from services.cli.output import console
+    from services.cli.reports import version_table
+
+    console().print(version_table(answer.versions))
+    if answer.next_page_token:
+        note(f"there are more: --page-token {answer.next_page_token}")
+
+
+@workflows.command("label")
+def label_workflow(
+    workflow_id: WorkflowIdArgument,
+    labels: Annotated[list[str], typer.Argument(metavar="NAME=VALUE | NAME-", help="Set, or remove.")],
+    as_json: AsJson = False,
+) -> None:
+    """Set and remove labels: flow workflows label orders team=payments draft-"""
+    from flow_engine.v1 import workflow_pb2 as wf
+    from services.cli.client import CALL_SECONDS, connected
+
+    removed = [label[:-1] for label in labels if label.endswith("-") and "=" not in label]
+    changed = read_labels([label for label in labels if not label.endswith("-") or "=" in label])
+    with connected(ClientSettings.read()) as executor:
+        request = wf.LabelWorkflowRequest(workflow_id=workflow_id, set=changed, remove=removed)
+        workflow = executor.workflows.LabelWorkflow(request, timeout=CALL_SECONDS).workflow
+    if as_json:
+        _tell(workflow, as_json)
+        return
+    print(f"{workflow.id}  {' '.join(f'{name}={value}' for name, value in sorted(workflow.labels.items()))}")
+
+
+def diff(
+    workflow_id: WorkflowIdArgument,
+    from_version: Annotated[
+        int, typer.Option("--from", min=0, help="0: the version before the other one.")
+    ] = 0,
+    to_version: Annotated[int, typer.Option("--to", min=0, help="0 is the latest.")] = 0,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Compare with this definition instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what two versions of a stored workflow differ in, or a version and a file.
+
+    What an editor keeps for itself, such as positions, does not count.
+    """
+    from flow_engine.v1 import workflow_pb2 as wf
+    from services.cli.client import CALL_SECONDS, connected
+
+    if file is not None and to_version:
+        raise BadUse("--file and --to exclude each other")
+    text = "" if file is None else read_definition(file)[0]
+    with connected(ClientSettings.read()) as executor:
+        request = wf.DiffWorkflowRequest(
+            workflow_id=workflow_id, from_version=from_version, to_version=to_version, workflow_json=text
+        )
+        answer = executor.workflows.DiffWorkflow(request, timeout=CALL_SECONDS)
+    if as_json:
+        from services.gateway.documents import diff_document
+
+        print_json(diff_document(answer))
+        return
+    from services.cli.reports import diff_lines
+
+    other = f"version {answer.to_version}" if answer.to_version else str(file)
+    note(f"{workflow_id}: version {answer.from_version} → {other}" + ("  no difference" * answer.same))
+    for line in diff_lines(answer):
+        print(line)
+
+
+def read_labels(texts: list[str]) -> dict[str, str]:
+    """`["team=payments"]` → `{"team": "payments"}`. Raises BadUse."""
+    for text in texts:
+        if "=" not in text.strip("="):
+            raise BadUse(f"a label is given as name=value, not {text!r}")
+    return dict(text.split("=", 1) for text in texts)
 
 
 @workflows.command("delete")

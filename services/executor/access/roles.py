@@ -69,6 +69,9 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
         "DeleteWorkflow": changes("author"),
         "GetWorkflow": reads("viewer"),
         "ListWorkflows": reads("viewer"),
+        "ListWorkflowVersions": reads("viewer"),
+        "LabelWorkflow": changes("author"),
+        "DiffWorkflow": reads("viewer"),
     },
     "flow_engine.v1.WorkerService": {  # what they do is in the histories
         "Session": reads("worker"),

@@ -7,8 +7,8 @@ database's clock. Implementations raise `Unavailable` when the database does not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -421,6 +421,7 @@ class StoredWorkflow:
     definition_hash: str
     created_at: datetime  # of version 1
     updated_at: datetime  # of this version
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the workflow, whatever the version
 
 
 class WorkflowStore(Protocol):
@@ -433,6 +434,7 @@ class WorkflowStore(Protocol):
         definition_hash: str,
         definition: bytes,
         namespace: str = DEFAULT_NAMESPACE,
+        labels: Mapping[str, str] | None = None,
     ) -> StoredWorkflow:
         """Raises WorkflowExists."""
         ...
@@ -456,9 +458,28 @@ class WorkflowStore(Protocol):
         ...
 
     async def list_workflows(
-        self, limit: int, after: str = "", namespace: str = DEFAULT_NAMESPACE
+        self,
+        limit: int,
+        after: str = "",
+        namespace: str = DEFAULT_NAMESPACE,
+        labels: Mapping[str, str] | None = None,
     ) -> list[StoredWorkflow]:
-        """By id; without definitions."""
+        """By id; without definitions. labels: only those that have all of these."""
+        ...
+
+    async def list_versions(
+        self, workflow_id: str, limit: int, before: int = 0, namespace: str = DEFAULT_NAMESPACE
+    ) -> list[StoredWorkflow]:
+        """Newest first, without definitions; before: a version, 0 for none. Raises WorkflowNotFound."""
+        ...
+
+    async def label_workflow(
+        self,
+        workflow_id: str,
+        change: Callable[[dict[str, str]], Mapping[str, str]],
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> StoredWorkflow:
+        """Replace the labels by what `change` makes of them. Raises WorkflowNotFound, and what it raises."""
         ...
 
     async def delete_workflow(self, workflow_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:

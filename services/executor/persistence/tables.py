@@ -411,6 +411,7 @@ workflows = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("deleted_at", Instant),
+    Column("labels", Text, nullable=False, server_default="{}"),  # JSON object of strings
     PrimaryKeyConstraint("namespace", "id"),
     CheckConstraint("version >= 1", name="version"),
 )

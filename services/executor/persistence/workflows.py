@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import and_, insert, literal, select, update
+from sqlalchemy import and_, cast, func, insert, literal, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 
+from flow_engine import payload
 from flow_engine.errors import VersionConflict, WorkflowExists, WorkflowNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE
 from services.executor.persistence.contract import StoredWorkflow
@@ -32,6 +35,7 @@ class SqlWorkflowStore:
         definition_hash: str,
         definition: bytes,
         namespace: str = DEFAULT_NAMESPACE,
+        labels: Mapping[str, str] | None = None,
     ) -> StoredWorkflow:
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
@@ -39,7 +43,13 @@ class SqlWorkflowStore:
             if existing is not None and existing.deleted_at is None:
                 raise WorkflowExists(workflow_id)
             version = 1 if existing is None else existing.version + 1
-            changing = {"name": name, "version": version, "updated_at": now, "deleted_at": None}
+            changing = {
+                "name": name,
+                "version": version,
+                "updated_at": now,
+                "deleted_at": None,
+                "labels": _text(labels or {}),
+            }
             if existing is None:
                 row = {"namespace": namespace, "id": workflow_id, "created_at": now, **changing}
                 await transaction.execute(insert(workflows).values(row))
@@ -116,6 +126,7 @@ class SqlWorkflowStore:
                 _v.definition_hash,
                 _w.created_at,
                 _v.created_at.label("updated_at"),
+                _w.labels,
             )
             .select_from(
                 workflows.join(
@@ -133,8 +144,13 @@ class SqlWorkflowStore:
         return _stored(rows[0])
 
     async def list_workflows(
-        self, limit: int, after: str = "", namespace: str = DEFAULT_NAMESPACE
+        self,
+        limit: int,
+        after: str = "",
+        namespace: str = DEFAULT_NAMESPACE,
+        labels: Mapping[str, str] | None = None,
     ) -> list[StoredWorkflow]:
+        wanted = [self._has_label(name, value) for name, value in (labels or {}).items()]
         statement = (
             select(
                 _w.id,
@@ -144,6 +160,7 @@ class SqlWorkflowStore:
                 _v.definition_hash,
                 _w.created_at,
                 _w.updated_at,
+                _w.labels,
             )
             .select_from(
                 workflows.join(
@@ -151,11 +168,57 @@ class SqlWorkflowStore:
                     and_(_v.namespace == _w.namespace, _v.workflow_id == _w.id, _v.version == _w.version),
                 )
             )
-            .where(_w.namespace == namespace, _w.deleted_at.is_(None), _w.id > after)
+            .where(_w.namespace == namespace, _w.deleted_at.is_(None), _w.id > after, *wanted)
             .order_by(_w.id)
             .limit(limit)
         )
         return [_stored(row) for row in await self._database.read(statement)]
+
+    async def list_versions(
+        self, workflow_id: str, limit: int, before: int = 0, namespace: str = DEFAULT_NAMESPACE
+    ) -> list[StoredWorkflow]:
+        newest = await self.get_workflow(workflow_id, 0, namespace)
+        statement = (
+            select(
+                _v.workflow_id.label("id"),
+                _v.name,
+                _v.version,
+                literal(b"").label("definition"),
+                _v.definition_hash,
+                literal(newest.created_at).label("created_at"),
+                _v.created_at.label("updated_at"),
+                literal(_text(newest.labels)).label("labels"),
+            )
+            .where(_v.namespace == namespace, _v.workflow_id == workflow_id)
+            .where(_v.version < before if before else true())
+            .order_by(_v.version.desc())
+            .limit(limit)
+        )
+        return [_stored(row) for row in await self._database.read(statement)]
+
+    async def label_workflow(
+        self,
+        workflow_id: str,
+        change: Callable[[dict[str, str]], Mapping[str, str]],
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> StoredWorkflow:
+        async def work(transaction: Transaction) -> None:
+            existing = await self._locked(transaction, workflow_id, namespace)
+            if existing is None or existing.deleted_at is not None:
+                raise WorkflowNotFound(workflow_id)
+            labels = _text(change(payload.decode(existing.labels)))
+            await transaction.execute(
+                update(workflows).where(_is(workflow_id, namespace)).values(labels=labels)
+            )
+
+        await self._database.write(work, repeatable=False)
+        return await self.get_workflow(workflow_id, 0, namespace)
+
+    def _has_label(self, name: str, value: str) -> sqlalchemy.ColumnElement[bool]:
+        if not self._database.is_sqlite:
+            return cast(_w.labels, JSONB).contains(cast(literal(_text({name: value})), JSONB))
+        each = func.json_each(_w.labels).table_valued("key", "value")
+        return select(1).select_from(each).where(each.c.key == name, each.c.value == value).exists()
 
     async def _locked(
         self, transaction: Transaction, workflow_id: str, namespace: str
@@ -192,6 +255,10 @@ class SqlWorkflowStore:
         )
 
 
+def _text(labels: Mapping[str, str]) -> str:
+    return payload.encode(labels).decode()
+
+
 def _is(workflow_id: str, namespace: str) -> sqlalchemy.ColumnElement[bool]:
     return and_(_w.namespace == namespace, _w.id == workflow_id)
 
@@ -205,4 +272,5 @@ def _stored(row: sqlalchemy.Row[Any]) -> StoredWorkflow:
         definition_hash=row.definition_hash,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        labels=payload.decode(row.labels),
     )

@@ -15,6 +15,8 @@ from flow_engine.interpreter.events import Failure, frames
 from flow_engine.interpreter.steps import Step
 from flow_engine.payload import JsonValue, encode
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import workflow_pb2 as wf
+from flow_engine.workflow.diff import EdgeDiff, FieldChange, NodeDiff
 from services.executor.bulk import Controlled
 from services.executor.feed import cursor_of
 from services.executor.persistence.contract import TERMINAL, Change, ExecutionRecord, StoredBatch
@@ -291,6 +293,43 @@ def node_type(value: Mapping[str, JsonValue]) -> pb.NodeType:
         container=value["container"],
         typical_duration=duration(value["typicalMs"]),
         example_json=encode({"type": value["type"], "config": value["example"]}).decode(),
+    )
+
+
+DIFF_KIND = {
+    "added": wf.DIFF_KIND_ADDED,
+    "removed": wf.DIFF_KIND_REMOVED,
+    "changed": wf.DIFF_KIND_CHANGED,
+}
+
+
+def node_diff(value: NodeDiff) -> wf.NodeDiff:
+    return wf.NodeDiff(
+        kind=DIFF_KIND[value.kind],
+        node_id=value.node_id,
+        node_type=value.node_type,
+        path=value.path,
+        changes=map(field_diff, value.changes),
+    )
+
+
+def edge_diff(value: EdgeDiff) -> wf.EdgeDiff:
+    return wf.EdgeDiff(
+        kind=DIFF_KIND[value.kind],
+        source=value.source,
+        source_handle=value.handle,
+        target=value.target,
+        path=value.path,
+        changes=map(field_diff, value.changes),
+    )
+
+
+def field_diff(value: FieldChange) -> wf.FieldDiff:
+    return wf.FieldDiff(
+        kind=DIFF_KIND[value.kind],
+        path=value.path,
+        before_json=(value.before or b"").decode(),
+        after_json=(value.after or b"").decode(),
     )
 
 

@@ -261,6 +261,23 @@ class CannedExecutor(execution_pb2_grpc.ExecutionServiceServicer, workflow_pb2_g
         self._called(request, context)
         return wf.ListWorkflowsResponse(workflows=[stored("")])
 
+    def ListWorkflowVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return wf.ListWorkflowVersionsResponse(versions=[stored("", 2), stored("")])
+
+    def LabelWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        return wf.LabelWorkflowResponse(workflow=wf.Workflow(id="w", version=1, labels=request.set))
+
+    def DiffWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._called(request, context)
+        changed = wf.FieldDiff(
+            kind=wf.DIFF_KIND_CHANGED, path="/config/url", before_json='"a"', after_json='"b"'
+        )
+        node = wf.NodeDiff(kind=wf.DIFF_KIND_CHANGED, node_id="call", path="/nodes/0", changes=[changed])
+        edge = wf.EdgeDiff(kind=wf.DIFF_KIND_ADDED, source="call", source_handle="error", target="tell")
+        return wf.DiffWorkflowResponse(from_version=1, to_version=2, nodes=[node], edges=[edge])
+
     def DeleteWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._called(request, context)
         return wf.DeleteWorkflowResponse()

@@ -469,3 +469,19 @@ def test_a_search_is_counted_and_exported(flow: Flow, canned: CannedExecutor) ->
     table = flow("export", "--format", "csv").out.splitlines()
     assert table[0].startswith("executionId,workflowId")
     assert RUN_ID in table[1]
+
+
+def test_versions_labels_and_differences_of_stored_workflows(flow: Flow, canned: CannedExecutor) -> None:
+    assert [line.split()[0] for line in flow("workflows", "versions", "w").out.splitlines()[1:]] == ["2", "1"]
+
+    labelled = flow("workflows", "label", "w", "team=payments", "draft-")
+    assert labelled.out.strip() == "w  team=payments"
+    assert list(canned.requests[-1].remove) == ["draft"]
+    assert flow("workflows", "label", "w", "team").code == ExitCode.BAD_USE
+
+    differences = flow("diff", "w", "--from", "1").out.splitlines()
+    assert differences == ["~ node call", '    ~ /config/url  "a" → "b"', "+ edge call [error] → tell"]
+    as_json = json.loads(flow("diff", "w", "--json").out)
+    assert as_json["nodes"][0]["changes"] == [
+        {"kind": "changed", "path": "/config/url", "before": "a", "after": "b"}
+    ]

@@ -82,3 +82,30 @@ async def test_of_many_updates_from_one_version_one_wins(
     )
     assert sum(not isinstance(answer, VersionConflict) for answer in answers) == 1
     assert (await stage.store.workflows.get_workflow("w")).version == 2
+
+
+async def test_labels_belong_to_the_workflow_and_lists_find_them(stage: Stage) -> None:
+    store = stage.store.workflows
+    first = await store.create_workflow("w", "W", "hash1", b"one", labels={"team": 'pay"ments', "tier": "1"})
+    await store.create_workflow("v", "V", "hash1", b"one", labels={"team": "x"})
+    assert dict(first.labels) == {"team": 'pay"ments', "tier": "1"}
+    await store.update_workflow("w", "W", "hash2", b"two")
+    changed = await store.label_workflow("w", lambda labels: {**labels, "tier": "2"})
+    assert (changed.version, changed.labels["tier"]) == (2, "2")
+    assert (await store.get_workflow("w", 1)).labels == changed.labels
+    assert [w.id for w in await store.list_workflows(9, labels={"team": 'pay"ments', "tier": "2"})] == ["w"]
+    assert await store.list_workflows(9, labels={"tier": "1"}) == []
+    with pytest.raises(WorkflowNotFound):
+        await store.label_workflow("nobody", dict)
+
+
+async def test_versions_are_listed_newest_first(stage: Stage) -> None:
+    store = stage.store.workflows
+    await store.create_workflow("w", "W", "hash0", b"0")
+    for n in range(1, 4):
+        await store.update_workflow("w", f"W{n}", f"hash{n}", b"%d" % n)
+    listed = await store.list_versions("w", 3)
+    assert [(version.version, version.name) for version in listed] == [(4, "W3"), (3, "W2"), (2, "W1")]
+    assert [version.version for version in await store.list_versions("w", 3, before=2)] == [1]
+    with pytest.raises(WorkflowNotFound):
+        await store.list_versions("nobody", 3)

@@ -352,6 +352,16 @@ class Engine(
     async def ListWorkflows(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, wf.ListWorkflowsResponse())
 
+    async def ListWorkflowVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, wf.ListWorkflowVersionsResponse())
+
+    async def LabelWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        stored = wf.Workflow(id=request.workflow_id, version=1, labels=request.set)
+        return await self._canned(request, context, wf.LabelWorkflowResponse(workflow=stored))
+
+    async def DiffWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._canned(request, context, wf.DiffWorkflowResponse(from_version=1, same=True))
+
     async def DeleteWorkflow(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._canned(request, context, wf.DeleteWorkflowResponse())
 
