@@ -11,7 +11,7 @@ from tests.infra.witness import Server
 
 
 class Gate:
-    """`/name` waits for `open("name")`; what was opened stays open. `/name?…` is the same gate."""
+    """`/name` waits for `open("name")`; what was opened stays open. It answers as the examples' shop does."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Gate:
                 came, opened = gate._of(name)
                 came.set()
                 opened.wait(60)
-                answer = json.dumps({"gate": name}).encode()
+                answer = json.dumps({"gate": name, "nodes": [{"type": "http.request"}]}).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))

@@ -12,18 +12,24 @@ import { ExecutionPage } from "./pages/execution.js";
 import { InboxBadge, InboxPage } from "./pages/inbox.js";
 import { WorkflowPage } from "./pages/workflow.js";
 import { WorkflowsPage } from "./pages/workflows.js";
+import { NodeTypesPage } from "./pages/node-types.js";
+import { StatsPage } from "./pages/stats.js";
+import { WorkersPage } from "./pages/workers.js";
 import { SignIn } from "./pages/sign-in.js";
 
 const PAGES = [
   { path: "executions", title: "Executions", icon: "executions", page: ExecutionsPage, detail: ExecutionPage, key: "e" },
   { path: "inbox", title: "Inbox", icon: "inbox", page: InboxPage, key: "i", badge: InboxBadge, whole: true },
   { path: "workflows", title: "Workflows", icon: "workflows", page: WorkflowsPage, detail: WorkflowPage, key: "w" },
+  { path: "nodes", title: "Node types", icon: "nodes", page: NodeTypesPage, detail: NodeTypesPage, key: "n", whole: true, same: true },
+  { path: "stats", title: "Stats", icon: "stats", page: StatsPage, key: "s" },
+  { path: "workers", title: "Workers", icon: "workers", page: WorkersPage, key: "q" },
 ];
 
 function App() {
   const [head = "executions", id] = route.value.path;
   const place = PAGES.find((page) => page.path === head);
-  useEffect(() => { if (!id) document.title = `${place?.title ?? "Not found"} · Flow`; }, [head, id]);
+  useEffect(() => { if (!id || place?.same) document.title = `${place?.title ?? "Not found"} · Flow`; }, [head, id]);
   if (mustSignIn.value) return html`<${SignIn} /><${Toasts} />`;
   const Page = id && place?.detail ? place.detail : place?.page;
   return html`
@@ -32,7 +38,7 @@ function App() {
       <${Sidebar} current=${head} />
       <main id="main" tabIndex="-1" class=${id || place?.whole ? "detail" : ""}>
         ${!reachable.value && html`<div class="banner lost" role="status">The gateway does not answer. What you see is the last that was known; it will catch up by itself.</div>`}
-        ${Page ? html`<${Page} key=${head + (id ?? "")} id=${id} rest=${route.value.path.slice(2)} />` : html`<${NotFound} />`}
+        ${Page ? html`<${Page} key=${place.same ? head : head + (id ?? "")} id=${id} rest=${route.value.path.slice(2)} />` : html`<${NotFound} />`}
       </main>
     </div>
     <${Dialogs} /><${Toasts} />`;

@@ -1,5 +1,5 @@
 // The small things every page is made of.
-import { html, names } from "../lib/html.js";
+import { html, names, useEffect, useRef, useState } from "../lib/html.js";
 import { GLYPHS } from "../model/status.js";
 
 export function Glyph({ status }) {
@@ -75,6 +75,27 @@ export function Tabs({ tabs, current, choose, label }) {
   return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move}>${tabs.map(([key, text, count]) => html`
     <button type="button" role="tab" key=${key} data-tab=${key} aria-selected=${String(key === current)} tabIndex=${key === current ? 0 : -1}
       onClick=${() => choose(key)}>${text}${count !== undefined && html` <span class="count">${count}</span>`}</button>`)}</div>`;
+}
+
+/** A field whose text is taken over when its writer pauses. What is being written is never overwritten. */
+export function FilterField({ value, take, label, icon, ...rest }) {
+  const [text, setText] = useState(value);
+  const timer = useRef(0);
+  useEffect(() => { setText(value); }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const later = (event) => {
+    const written = event.target.value;
+    setText(written);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => take(written.trim()), 400);
+  };
+  const now = (event) => {
+    if (event.key !== "Enter") return;
+    clearTimeout(timer.current);
+    take(event.target.value.trim());
+  };
+  return html`<label class=${icon ? "input-icon" : ""}>${icon && html`<${Icon} name=${icon} />`}<span class="hidden">${label}</span>
+    <input value=${text} spellcheck="false" onInput=${later} onKeyDown=${now} ...${rest} /></label>`;
 }
 
 export const short = (id) => (id.length > 18 ? `…${id.slice(-8)}` : id);

@@ -4,6 +4,7 @@ import { GLYPHS } from "../model/status.js";
 const FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
 const glyphs = Object.fromEntries(Object.entries(GLYPHS).map(([word, path]) => [word, new Path2D(path)]));
 const CELL = 9;
+const LOUD = new Set(["running", "waiting", "paused", "failed"]);
 
 export const CARD = { width: 184, height: 48 };
 export const CLOSED = { width: 190, height: 60 };
@@ -53,7 +54,8 @@ function outline(context, box, by, radius) {
 }
 
 function paintBlock(context, box, look, colours) {
-  context.fillStyle = look.status === "pending" || look.status === "skipped" ? colours.edge : colours.ink;
+  // From afar, what is over and well steps back.
+  context.fillStyle = LOUD.has(look.status) ? colours.ink : colours.edge;
   context.beginPath();
   context.roundRect(box.x, box.y, box.width, box.height, 8);
   context.fill();
@@ -174,7 +176,7 @@ function paintCells(context, look, palette, x, y, width, height, current = -1) {
   }
 }
 
-const colourOf = (palette, status) => (!status || status === "pending" ? palette.line : palette[status].ink);
+const colourOf = (palette, status) => (!status || status === "pending" ? palette.line : LOUD.has(status) ? palette[status].ink : palette[status].edge);
 
 /** The upper edge of an open container: name, iteration, cells, and what can be pressed. */
 function paintHeader(context, box, look, palette, k) {

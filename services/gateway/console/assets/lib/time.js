@@ -36,6 +36,7 @@ export function relative(instant, reference) {
 /** "12 ms", "1.24 s", "2 min 5 s", "3 h 12 min" */
 export function span(milliseconds) {
   if (milliseconds === undefined || milliseconds === null || Number.isNaN(milliseconds)) return "";
+  if (milliseconds > 0 && milliseconds < 1) return "<1 ms";
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(1)} s`;

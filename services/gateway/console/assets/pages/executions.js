@@ -5,7 +5,7 @@ import { usePolled } from "../lib/live.js";
 import { Link, go, refine, route } from "../lib/router.js";
 import { Duration, Time } from "../lib/time.js";
 import { STATUSES, controlsFor } from "../model/status.js";
-import { Button, Empty, Glyph, Icon, Skeleton, Status, Trouble, short } from "../components/basics.js";
+import { Button, Empty, FilterField, Glyph, Skeleton, Status, Trouble, short } from "../components/basics.js";
 import { confirm } from "../components/dialog.js";
 import { say } from "../components/toasts.js";
 
@@ -74,16 +74,14 @@ function Filters({ filter }) {
     const all = filter.status.includes(status) ? filter.status.filter((one) => one !== status) : [...filter.status, status];
     refine({ status: all.join(",") });
   };
-  const field = (name) => (event) => refine({ [name]: event.target.value.trim() });
   const any = filter.status.length || filter.workflowId || filter.tag.length || filter.mode || filter.createdAfter;
   return html`<div class="filters" role="search" aria-label="Filter executions">
     <div class="chips" role="group" aria-label="Status">${STATUSES.map((status) => html`
       <button type="button" key=${status} class="chip" aria-pressed=${String(filter.status.includes(status))} onClick=${() => toggle(status)}>
         <${Glyph} status=${status} />${status}</button>`)}</div>
-    <label class="input-icon"><${Icon} name="search" /><span class="hidden">Workflow id</span>
-      <input data-search placeholder="workflow id" value=${filter.workflowId} onChange=${field("workflow")} spellcheck="false" /></label>
-    <label><span class="hidden">Tag</span><input class="narrow" placeholder="tag" value=${filter.tag.join(",")} onChange=${field("tag")} spellcheck="false" /></label>
-    <label><span class="hidden">Mode</span><select value=${filter.mode} onChange=${field("mode")}>
+    <${FilterField} label="Workflow id" icon="search" data-search placeholder="workflow id" value=${filter.workflowId} take=${(text) => refine({ workflow: text })} />
+    <${FilterField} label="Tag" class="narrow" placeholder="tag" value=${filter.tag.join(",")} take=${(text) => refine({ tag: text })} />
+    <label><span class="hidden">Mode</span><select value=${filter.mode} onChange=${(event) => refine({ mode: event.target.value })}>
       <option value="">any mode</option><option value="immediate">immediate</option><option value="queued">queued</option></select></label>
     <label><span class="hidden">Created</span><select value=${sinceWord(filter.createdAfter)} onChange=${(event) => refine({ after: since(event.target.value) })}>
       <option value="">any time</option><option value="1">last hour</option><option value="24">last 24 hours</option><option value="168">last 7 days</option>
