@@ -254,6 +254,30 @@ class TokenNotFound(FlowEngineError):
         super().__init__(f"there is no token {token_id!r}", tokenId=token_id)
 
 
+class SlotsTaken(Busy):
+    """The definition lets nothing start while all slots of its concurrency key are taken."""
+
+    reason = "CONCURRENCY_LIMIT"
+
+    def __init__(self, key: str, limit: int) -> None:
+        taken = "the only slot is" if limit == 1 else f"all {limit:,} slots are"
+        super().__init__(f"{taken} taken for concurrency key {key!r}")
+        self.details |= {"key": key, "limit": limit}
+
+
+class RateExceeded(Busy):
+    """The definition lets no more start in this period."""
+
+    reason = "RATE_LIMIT"
+
+    def __init__(self, key: str, limit: int, period_ms: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"{limit:,} executions of rate limit key {key!r} have begun within {period_ms:,} ms",
+            retry_after_seconds,
+        )
+        self.details |= {"key": key, "limit": limit, "periodMs": period_ms}
+
+
 class Unavailable(FlowEngineError):
     """Something the engine needs does not answer; the same call may succeed later."""
 

@@ -108,7 +108,7 @@ class ExecutionClaimed(Event, frozen=True, kw_only=True, tag="execution.claimed"
 class ExecutionPromoted(Event, frozen=True, kw_only=True, tag="execution.promoted"):
     """An immediate run goes on in the queue."""
 
-    reason: str  # budget, waiting, predicted, shutdown, executorLost
+    reason: str  # budget, waiting, predicted, shutdown, executorLost, concurrency, rateLimit, requeued
 
 
 class ExecutionPauseRequested(Event, frozen=True, kw_only=True, tag="execution.pauseRequested"):

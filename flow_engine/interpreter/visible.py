@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from flow_engine.ids import Iteration
+from flow_engine.interpreter.events import ExecutionCreated
 from flow_engine.interpreter.state import ExecutionState, LoopState, StepState, Stored
 from flow_engine.interpreter.values import Values
 from flow_engine.payload import JsonValue
@@ -31,13 +32,7 @@ async def expression_scope(
     scope: dict[str, Any] = {
         "input": await input_value(state, values, place),
         "vars": state.graph.vars_of(place.flow),
-        "execution": {
-            "id": execution_id,
-            "workflowId": created.workflow_id,
-            "rootId": created.root_id,
-            "createdAt": created.time.isoformat().replace("+00:00", "Z"),
-            "tags": list(created.tags),
-        },
+        "execution": about(created, execution_id),
     }
     if place.path:
         scope.update(await _loop_variables(state, values, place))
@@ -46,6 +41,17 @@ async def expression_scope(
         for node in _visible_nodes(state, place, reads)
     }
     return scope
+
+
+def about(created: ExecutionCreated, execution_id: str) -> dict[str, JsonValue]:
+    """The variable `execution`."""
+    return {
+        "id": execution_id,
+        "workflowId": created.workflow_id,
+        "rootId": created.root_id,
+        "createdAt": created.time.isoformat().replace("+00:00", "Z"),
+        "tags": list(created.tags),
+    }
 
 
 @dataclass(frozen=True, slots=True)

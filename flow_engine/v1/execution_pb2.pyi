@@ -189,20 +189,28 @@ class Progress(_message.Message):
     def __init__(self, completed_steps: _Optional[int] = ..., total_steps: _Optional[int] = ..., percent: _Optional[float] = ...) -> None: ...
 
 class WaitingReason(_message.Message):
-    __slots__ = ("kind", "explanation", "until_time", "node_ids", "queue_position", "queue_oldest_age")
+    __slots__ = ("kind", "explanation", "until_time", "node_ids", "queue_position", "queue_oldest_age", "key", "limit", "period", "missing_capabilities")
     KIND_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
     NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
     QUEUE_OLDEST_AGE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    MISSING_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     kind: str
     explanation: str
     until_time: _timestamp_pb2.Timestamp
     node_ids: _containers.RepeatedScalarFieldContainer[str]
     queue_position: int
     queue_oldest_age: _duration_pb2.Duration
-    def __init__(self, kind: _Optional[str] = ..., explanation: _Optional[str] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., node_ids: _Optional[_Iterable[str]] = ..., queue_position: _Optional[int] = ..., queue_oldest_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    key: str
+    limit: int
+    period: _duration_pb2.Duration
+    missing_capabilities: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[str] = ..., explanation: _Optional[str] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., node_ids: _Optional[_Iterable[str]] = ..., queue_position: _Optional[int] = ..., queue_oldest_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., missing_capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Execution(_message.Message):
     __slots__ = ("id", "workflow_id", "workflow_name", "status", "mode", "pending_control", "created_time", "started_time", "completed_time", "complexity", "output_json", "error", "steps", "steps_next_page_token", "tags", "priority", "retry_of", "root_id", "last_sequence", "progress", "waiting_reason", "deadline_time", "definition_hash", "input_json", "workflow_version", "definition_json", "epoch")

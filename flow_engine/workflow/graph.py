@@ -78,6 +78,26 @@ class Subflow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcurrencyPolicy:
+    """At most `limit` executions with the same key hold a slot at once."""
+
+    key: Template
+    limit: int
+    on_limit: str  # queue, reject, cancel_oldest
+    keeps_slot: bool  # over waits too, until the execution's end
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """At most `limit` executions with the same key begin within any period."""
+
+    key: Template
+    limit: int
+    period_ms: int
+    on_limit: str  # queue, reject
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowGraph:
     """A whole definition. Immutable: cached by `definition_hash` and shared by runs."""
 
@@ -95,6 +115,8 @@ class WorkflowGraph:
     input_schema: Mapping[str, Any] | None
     tags: tuple[str, ...] = ()
     on_conflict: str = "allow"  # or reject, use_existing, cancel_existing
+    concurrency: ConcurrencyPolicy | None = None
+    rate_limit: RatePolicy | None = None
     subflows: Mapping[str, Subflow] = field(default_factory=dict)  # by the id of their container
 
     @property

@@ -94,12 +94,34 @@ class EdgeDefinition(Definition):
     )
 
 
-class ConcurrencyDefinition(Definition):
-    """At most `limit` executions with the same `key` run at once."""
+KeyText = Annotated[
+    str, Field(min_length=1, description="May hold expressions over `input`, `vars` and `execution`.")
+]
 
-    key: str = Field(min_length=1, description="May hold expressions over `input`.")
+
+class ConcurrencyDefinition(Definition):
+    """At most `limit` executions of this workflow with the same `key` hold a slot at once."""
+
+    key: KeyText
     limit: int = Field(1, ge=1, le=100_000)
-    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = Field(
+        "queue", description="What a start does while no slot is free."
+    )
+    hold: Literal["running", "live"] = Field(
+        "running",
+        description="How long a slot is held: while a runner has the execution, or over waits to its end.",
+    )
+
+
+class RateLimitDefinition(Definition):
+    """At most `limit` executions of this workflow with the same `key` begin within any `periodMs`."""
+
+    key: KeyText
+    limit: int = Field(ge=1, le=100_000)
+    period_ms: int = Field(ge=1, le=31 * 86_400_000)
+    on_limit: Literal["queue", "reject"] = Field(
+        "queue", description="What a start does when so many have begun."
+    )
 
 
 class WorkflowSettings(Definition):
@@ -122,6 +144,7 @@ class WorkflowSettings(Definition):
         None, description="What a start does while another execution of this id is live."
     )
     concurrency: ConcurrencyDefinition | None = None
+    rate_limit: RateLimitDefinition | None = None
     tags: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
         default_factory=list, max_length=64
     )

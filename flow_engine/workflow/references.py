@@ -16,6 +16,7 @@ from flow_engine.workflow.secrets import SECRETS, outside_problem
 from flow_engine.workflow.structure import Structure
 
 EVERYWHERE: Final = frozenset(("input", "nodes", "vars", "execution"))
+AT_START: Final = frozenset(("input", "vars", "execution"))
 IN_LOOPS: Final = frozenset(("item", "index", "iteration", "previous", "loops"))
 NODE_FIELDS: Final = ("output", "status", "error")
 

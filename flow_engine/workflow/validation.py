@@ -24,8 +24,10 @@ from flow_engine.workflow.definition import canonical
 from flow_engine.workflow.findings import Enough, Findings, quoted
 from flow_engine.workflow.graph import (
     ERROR_HANDLE,
+    ConcurrencyPolicy,
     GraphEdge,
     GraphNode,
+    RatePolicy,
     RetryPolicy,
     ScopeGraph,
     Subflow,
@@ -33,9 +35,15 @@ from flow_engine.workflow.graph import (
 )
 from flow_engine.workflow.json_schemas import schema_problems, value_problems
 from flow_engine.workflow.limits import DEFAULT_LIMITS, WorkflowLimits
-from flow_engine.workflow.model import RetryDefinition, WorkflowSettings
+from flow_engine.workflow.model import (
+    ConcurrencyDefinition,
+    RateLimitDefinition,
+    RetryDefinition,
+    WorkflowSettings,
+)
 from flow_engine.workflow.reading import Draft, NodeTypes, read
 from flow_engine.workflow.references import (
+    AT_START,
     EVERYWHERE,
     Viewpoint,
     callbacks_read,
@@ -135,6 +143,8 @@ class _Check:
         self.vars: Mapping[str, JsonValue] = {}
         self.configs: dict[int, CompiledConfig] = {}
         self.output: Template | None = None
+        self.concurrency_key: Template | None = None
+        self.rate_key: Template | None = None
         with suppress(Enough):
             self._check(nest.types, limits)
 
@@ -162,8 +172,9 @@ class _Check:
                 self.configs[draft.index] = self._config(draft, draft.config)
         self.output = self._template(settings.output, "/output", EVERYWHERE)
         if settings.concurrency is not None:
-            names = frozenset(("input", "vars", "execution"))
-            self._template(settings.concurrency.key, "/concurrency/key", names)
+            self.concurrency_key = self._template(settings.concurrency.key, "/concurrency/key", AT_START)
+        if settings.rate_limit is not None:
+            self.rate_key = self._template(settings.rate_limit.key, "/rateLimit/key", AT_START)
 
     def _enter(self, draft: Draft, config: Mapping[str, JsonValue]) -> None:
         """Check the workflow that a sub-flow runs."""
@@ -295,6 +306,8 @@ class _Check:
             tags=tuple(settings.tags),
             on_conflict=settings.on_conflict or "allow",
             subflows=MappingProxyType(subflows),
+            concurrency=_concurrency(settings.concurrency, self.concurrency_key),
+            rate_limit=_rate_limit(settings.rate_limit, self.rate_key),
         )
 
     def _unfold(self, container: GraphNode, nodes: list[GraphNode], subflows: dict[str, Subflow]) -> None:
@@ -389,6 +402,18 @@ def _seen_from_outside(inner: _Check, place: str, config: Mapping[str, JsonValue
         replace(one, path=f"{place}/workflowId", message=f"{which}, at {quoted(one.path)}: {one.message}")
         for one in problems
     ]
+
+
+def _concurrency(definition: ConcurrencyDefinition | None, key: Template | None) -> ConcurrencyPolicy | None:
+    if definition is None or key is None:
+        return None
+    return ConcurrencyPolicy(key, definition.limit, definition.on_limit, definition.hold == "live")
+
+
+def _rate_limit(definition: RateLimitDefinition | None, key: Template | None) -> RatePolicy | None:
+    if definition is None or key is None:
+        return None
+    return RatePolicy(key, definition.limit, definition.period_ms, definition.on_limit)
 
 
 def _policy(retry: RetryDefinition | None) -> RetryPolicy | None:

@@ -59,7 +59,7 @@ class AnnouncingPersistence:
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
         started = await self._inner.create(new, run)
         if started.created:
-            self._committed((started.execution_id, *started.replaced), run is None)
+            self._committed((started.execution_id, *started.replaced), run is None or started.queued)
         return started
 
     async def find_start(

@@ -22,6 +22,7 @@ from services.executor.access.authenticator import Authenticator
 from services.executor.access.interceptor import AccessInterceptor
 from services.executor.access.live_calls import LiveCalls
 from services.executor.access.oidc import JwtVerifier, Keys
+from services.executor.admission import Admission
 from services.executor.analyzer import ComplexityAnalyzer, Thresholds
 from services.executor.announcing import AnnouncingPersistence
 from services.executor.callbacks import CallbackKeys
@@ -38,6 +39,7 @@ from services.executor.nudger import Nudger
 from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
+from services.executor.queue_view import QueueView
 from services.executor.roster import Roster
 from services.executor.secrets.keyring import Keyring
 from services.executor.secrets.providers import (
@@ -144,6 +146,8 @@ class Executor:
             patience_seconds=settings.lease_seconds / 3,
         )
         self._store.database.offered = self.tasks.offered
+        self._admission = Admission(self._store.admission, self._dispatcher.hint, clock)
+        self._store.database.opened = self._admission.opened
         self._watches = Watches(
             persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
         )
@@ -173,9 +177,8 @@ class Executor:
             self._watches,
             self._feed,
             self._database_clock,
-            self.queue_gauge,
+            QueueView(persistence, self._store.admission, self.queue_gauge, self._roster, self._workers),
             self._callbacks,
-            workers=self._workers,
             told=self._told,
         )
         self.authenticator = authenticator = Authenticator(
@@ -222,6 +225,7 @@ class Executor:
             self._nudger,
             self._watches,
             self._roster,
+            self._admission,
             self.counting,
             live_calls,
             self.audit,

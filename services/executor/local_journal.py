@@ -70,7 +70,10 @@ class LocalJournal:
         return self._new.id
 
     async def begin(self) -> None:
-        """Create the execution now, without waiting for the first entry."""
+        """Create the execution now, without waiting for the first entry.
+
+        Raises LeaseLost when it is another's, or its key keeps it in the queue.
+        """
         async with self._one_at_a_time:
             if self._lease is None:
                 await self._create(None)
@@ -101,7 +104,7 @@ class LocalJournal:
             raise
         if not self.accepted.done():
             self.accepted.set_result(started)
-        if not started.created:
+        if not started.created or started.queued:
             raise LeaseLost(self.execution_id)
         self._lease = self._leases.hold(self.execution_id, EPOCH, asked_at, self._lost)
         self.last_sequence = 1

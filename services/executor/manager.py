@@ -50,12 +50,12 @@ from services.executor.persistence.contract import (
     StoredBatch,
 )
 from services.executor.progress import Progress, progress_of
-from services.executor.queue_gauge import QueueGauge
-from services.executor.starts import StartRequest, Starts
+from services.executor.queue_view import QueueView
+from services.executor.starts import StartRequest, Starts, limits
 from services.executor.strategies.immediate import ImmediateExecutionStrategy
 from services.executor.strategies.queued import QueuedExecutionStrategy
 from services.executor.strategies.strategy import ExecutionStrategy, Prepared, Run
-from services.executor.waiting import Queue, WaitingReason, waiting_reason
+from services.executor.waiting import WaitingReason, waiting_reason
 from services.executor.watch import News, Watches
 
 
@@ -79,7 +79,7 @@ class View:
 
 
 class ExecutionManager:
-    """workers: how many are alive. told: called when others wrote to the history of a running execution."""
+    """told: called when others wrote to the history of a running execution."""
 
     def __init__(
         self,
@@ -92,9 +92,8 @@ class ExecutionManager:
         watches: Watches,
         feed: Feed,
         database_clock: DatabaseClock,
-        queue: QueueGauge,
+        queue: QueueView,
         callbacks: CallbackKeys,
-        workers: Callable[[], int],
         told: Callable[[ExecutionId], None],
     ) -> None:
         self._persistence = persistence
@@ -108,7 +107,6 @@ class ExecutionManager:
         self._database_clock = database_clock
         self._queue = queue
         self._callbacks = callbacks
-        self._workers = workers
         self._told = told
         self._closed = False
 
@@ -327,12 +325,11 @@ class ExecutionManager:
     async def _waiting(self, record: ExecutionRecord) -> WaitingReason | None:
         if record.status != "pending":
             return waiting_reason(record, None)
-        position = await self._persistence.queue_position(record.id, record.namespace)
-        return waiting_reason(record, Queue(position, self._workers(), self._queue.oldest_pending_seconds))
+        return waiting_reason(record, await self._queue.of(record))
 
     def reason(self, record: ExecutionRecord) -> WaitingReason | None:
         """Why it does not run, as far as its row tells: without its place in the queue."""
-        return waiting_reason(record, Queue(None, self._workers()))
+        return waiting_reason(record, self._queue.glance(record) if record.status == "pending" else None)
 
     async def input_text(self, record: ExecutionRecord) -> str:
         created = await created_event(self._persistence, record)
@@ -455,24 +452,25 @@ def again(
     span = None if created.deadline_at is None else created.deadline_at - created.time
     policy = definition.graph.on_conflict
     execution_id = new_execution_id()
+    anew = ExecutionCreated(
+        time=now,
+        definition_hash=record.definition_hash,
+        mode="queued",
+        requested_mode=record.requested_mode,
+        root_id=record.root_id,
+        workflow_id=record.workflow_id,
+        workflow_name=record.workflow_name,
+        priority=record.priority,
+        tags=record.tags,
+        max_retries=created.max_retries,
+        deadline_at=None if span is None else now + span,
+        retry_of=record.id,
+        trace_parent=tracing.current_traceparent(),
+        **placed(value, "input"),
+    )
     return NewExecution(
         id=execution_id,
-        created=ExecutionCreated(
-            time=now,
-            definition_hash=record.definition_hash,
-            mode="queued",
-            requested_mode=record.requested_mode,
-            root_id=record.root_id,
-            workflow_id=record.workflow_id,
-            workflow_name=record.workflow_name,
-            priority=record.priority,
-            tags=record.tags,
-            max_retries=created.max_retries,
-            deadline_at=None if span is None else now + span,
-            retry_of=record.id,
-            trace_parent=tracing.current_traceparent(),
-            **placed(value, "input"),
-        ),
+        created=anew,
         definition_hash=record.definition_hash,
         definition=definition.text,
         input=value,
@@ -484,4 +482,5 @@ def again(
         # Who retries one execution must not be answered with another one.
         on_conflict="reject" if policy == "use_existing" else policy,
         namespace=record.namespace,
+        **limits(definition.graph, anew, value, execution_id),
     )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flow_engine import tracing
 from flow_engine.errors import Busy, InvalidInput, InvalidRequest, Problem
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, placed
+from flow_engine.interpreter.visible import about
 from flow_engine.payload import Payload, encode
 from flow_engine.workflow.graph import WorkflowGraph
+from flow_engine.workflow.queue_keys import concurrency_key, rate_key
+from flow_engine.workflow.requirements import requirements
 from flow_engine.workflow.validation import check_input
 from services.executor.analyzer import ComplexityAnalysis, ComplexityAnalyzer
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definition, Definitions
 from services.executor.inputs import parse_input
-from services.executor.persistence.contract import NewExecution, WorkflowStore
+from services.executor.persistence.contract import NewExecution, RatePolicy, SlotPolicy, WorkflowStore
 from services.executor.strategies.immediate import ImmediateExecutionStrategy
 from services.executor.strategies.strategy import Prepared
 
@@ -83,9 +87,10 @@ class Starts:
         resolved = await self._resolve(request)
         decision = self._decide(resolved)
         budget_ms = request.immediate_budget_ms or self._immediate_budget_ms
-        # What others of its workflow decide must be known before anything runs.
-        at_once = at_once or resolved.graph.on_conflict != "allow"
-        return Prepared(self._new(resolved, decision), resolved.graph, budget_ms / 1000, at_once)
+        new = self._new(resolved, decision)
+        # What others of its workflow or key decide must be known before anything runs.
+        at_once = at_once or new.on_conflict != "allow" or new.slot is not None or new.rate is not None
+        return Prepared(new, resolved.graph, budget_ms / 1000, at_once)
 
     async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
         """The decision, as if it were started now. The input may be left out; it only sharpens estimates."""
@@ -161,8 +166,23 @@ class Starts:
             request_hash=request.request_hash,
             workflow_version=resolved.version,
             on_conflict=graph.on_conflict,
+            **limits(graph, created, resolved.input, id_),
             namespace=request.namespace,
         )
+
+
+def limits(
+    graph: WorkflowGraph, created: ExecutionCreated, value: Payload, execution_id: str
+) -> dict[str, Any]:
+    """What limits an execution and what it needs, as fields of NewExecution. Raises InvalidInput."""
+    scope = {"input": value.value, "vars": graph.vars, "execution": about(created, execution_id)}
+    slot, rate = graph.concurrency, graph.rate_limit
+    return {
+        "slot": slot
+        and SlotPolicy(concurrency_key(graph, scope), slot.limit, slot.on_limit, slot.keeps_slot),
+        "rate": rate and RatePolicy(rate_key(graph, scope), rate.limit, rate.period_ms, rate.on_limit),
+        "needs": requirements(graph),
+    }
 
 
 def option_problems(request: StartRequest) -> list[Problem]:

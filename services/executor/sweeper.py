@@ -67,4 +67,4 @@ class Sweeper(Looping):
         if free:
             state = await self._persistence.queue_state()
             if state.oldest_pending_seconds > self.interval_seconds:
-                await self._dispatcher.ring_idle(min(state.pending, 2 * free))
+                await self._dispatcher.ring_idle(min(state.ready, 2 * free))

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flow_engine.payload import JsonValue
+from flow_engine.workflow.queue_keys import shown
+from services.executor.persistence.admission import Standing
 from services.executor.persistence.contract import ExecutionRecord
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    kind: str  # queued, noWorker, person, timer, callback, task, retry, paused
+    kind: str  # queued, noWorker, concurrency, rateLimit, person, timer, callback, retry, paused
     explanation: str
     until: datetime | None = None
     node_ids: tuple[str, ...] = ()
     queue_position: int = 0
     queue_oldest_seconds: float | None = None
+    key: str = ""
+    limit: int = 0
+    period_ms: int = 0
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +31,17 @@ class Queue:
     """What is known of the queue when the question is asked."""
 
     position: int | None  # of this execution, from 1; 0: it has just left; None: nobody counted
-    workers: int  # alive
+    workers: int  # alive, and taking work
     oldest_seconds: float | None = None
+    missing: tuple[str, ...] = ()  # what each of them lacks to run it, told of the one that lacks least
+    standing: Standing | None = None  # of the key that it waits for; None: nobody counted
 
 
 def waiting_reason(record: ExecutionRecord, queue: Queue | None) -> WaitingReason | None:
     """None while it runs and when it has ended. queue: needed when pending."""
     match record.status:
         case "pending":
-            return pending_reason(queue or Queue(None, 1))
+            return pending_reason(record, queue or Queue(None, 1))
         case "paused":
             return WaitingReason("paused", "It is paused until somebody resumes it.")
         case "waiting":
@@ -41,15 +49,51 @@ def waiting_reason(record: ExecutionRecord, queue: Queue | None) -> WaitingReaso
     return None
 
 
-def pending_reason(queue: Queue) -> WaitingReason:
+def pending_reason(record: ExecutionRecord, queue: Queue) -> WaitingReason:
+    """Without a worker nothing else matters; then what its keys allow; then its place."""
     kind, explanation = "queued", queued_text(queue)
     if not queue.workers:
         kind, explanation = "noWorker", "No worker is alive; start one with `flow worker`."
+    elif queue.missing:
+        kind = "noWorker"
+        explanation = f"No worker that is alive can run {', '.join(queue.missing)}; start one that can."
+    elif record.rate_wanted:
+        return rate_reason(record, queue.standing)
+    elif record.slot_wanted:
+        return slot_reason(record, queue.standing)
     return WaitingReason(
         kind,
         explanation,
         queue_position=queue.position or 0,
         queue_oldest_seconds=queue.oldest_seconds,
+        missing=queue.missing,
+    )
+
+
+def slot_reason(record: ExecutionRecord, standing: Standing | None) -> WaitingReason:
+    key, limit = shown(record.slot_wanted), record.slot_limit
+    slots = "the only slot" if limit == 1 else f"one of {limit:,} slots"
+    explanation = f"It waits for {slots} of concurrency key {key!r}."
+    if standing is not None:
+        explanation = f"{explanation[:-1]}: {standing.taken:,} taken, number {standing.ahead:,} in its line."
+    position = standing.ahead if standing else 0
+    return WaitingReason("concurrency", explanation, queue_position=position, key=key, limit=limit)
+
+
+def rate_reason(record: ExecutionRecord, standing: Standing | None) -> WaitingReason:
+    key, limit, period_ms = shown(record.rate_wanted), record.rate_limit, record.rate_period_ms
+    rate = f"{limit:,} in {period_ms / 1000:,g} s"
+    explanation = f"It waits for the rate of key {key!r}: at most {rate} begin."
+    if standing is not None:
+        explanation = f"{explanation[:-1]}; number {standing.ahead:,} in its line."
+    return WaitingReason(
+        "rateLimit",
+        explanation,
+        until=standing.due_at if standing else None,
+        queue_position=standing.ahead if standing else 0,
+        key=key,
+        limit=limit,
+        period_ms=period_ms,
     )
 
 

@@ -152,6 +152,12 @@ class WaitingReasonDocument(Document, frozen=True, kw_only=True):
     until: Instant | UnsetType = UNSET
     node_ids: list[str]
     queue_position: Annotated[int, Meta(description="From 1.")] | UnsetType = UNSET
+    key: Annotated[str, Meta(description="Of concurrency or rateLimit.")] | UnsetType = UNSET
+    limit: Annotated[int, Meta(description="How many the key allows.")] | UnsetType = UNSET
+    period_ms: Milliseconds | UnsetType = UNSET
+    missing_capabilities: (
+        Annotated[list[str], Meta(description="What the workers that are alive lack to run it.")] | UnsetType
+    ) = UNSET
     queue_oldest_ms: Annotated[int, Meta(description="How long the oldest has been queued.")] | UnsetType = (
         UNSET
     )
@@ -732,4 +738,8 @@ def _waiting(reason: pb.WaitingReason) -> WaitingReasonDocument:
         queue_oldest_ms=milliseconds_of(reason.queue_oldest_age)
         if reason.HasField("queue_oldest_age")
         else UNSET,
+        key=reason.key or UNSET,
+        limit=reason.limit or UNSET,
+        period_ms=milliseconds_of(reason.period) if reason.HasField("period") else UNSET,
+        missing_capabilities=list(reason.missing_capabilities) or UNSET,
     )

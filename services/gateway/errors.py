@@ -53,6 +53,8 @@ HTTP_STATUS: Mapping[str, int] = {
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "BUSY": 429,
     "QUEUE_FULL": 429,
+    "CONCURRENCY_LIMIT": 429,
+    "RATE_LIMIT": 429,
     "INTERNAL": 500,
     "NOT_IMPLEMENTED": 501,
     "UNAVAILABLE": 503,
@@ -101,7 +103,9 @@ CODE_OF_STATUS: Mapping[int, str] = {
     504: "DEADLINE_EXCEEDED",
 }
 
-INTEGER_DETAILS = frozenset({"expectedVersion", "actualVersion", "retryAfterSeconds", "problems"})
+INTEGER_DETAILS = frozenset(
+    {"expectedVersion", "actualVersion", "retryAfterSeconds", "problems", "limit", "periodMs"}
+)
 
 
 class Refused(Exception):

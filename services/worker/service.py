@@ -22,6 +22,7 @@ from flow_engine.nodes.registry import load_registry
 from flow_engine.nodes.services import SharedServices
 from flow_engine.queue import TASK_NAME
 from flow_engine.v1 import worker_pb2 as pb
+from flow_engine.workflow.requirements import capabilities
 from services.worker.broker import BellBroker
 from services.worker.definitions import Definitions
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
@@ -42,7 +43,8 @@ class Worker:
         self._settings = settings
         self._node_services = SharedServices(EgressGuard(settings.egress))
         registry = load_registry()
-        self._client = ExecutorClient(settings.executor_address, self.id, registry.names(), settings.dial)
+        able = capabilities(registry.names())
+        self._client = ExecutorClient(settings.executor_address, self.id, able, settings.dial)
         self._runs = Runs(
             self._client,
             Definitions(self._client, registry),

@@ -11,6 +11,7 @@ from sqlalchemy import and_, delete, or_, select
 
 from flow_engine.errors import FlowEngineError, IdempotencyConflict, Unavailable
 from flow_engine.ids import ExecutionId
+from services.executor.persistence.admission import Admittance, admittance, asks_at_once
 from services.executor.persistence.conflicts import verdict
 from services.executor.persistence.contract import (
     ImmediateRun,
@@ -56,8 +57,8 @@ class Appending:
         )
 
     async def create(self, new: NewExecution, run: ImmediateRun | None) -> Started:
-        # A start with a policy waits for others of its workflow: nobody in a batch shall wait for it.
-        alone = new.on_conflict != "allow"
+        # A start with a policy waits for others of its workflow or key: nobody in a batch shall wait for it.
+        alone = new.on_conflict != "allow" or asks_at_once(new, immediate=run is not None)
         answer = await (self._start_alone(new, run) if alone else self._group.submit(Start(new, run)))
         assert isinstance(answer, Started)
         return answer
@@ -137,11 +138,14 @@ class Appending:
         with_policy = [s for s in starts if s.new.id not in answers and s.new.on_conflict != "allow"]
         adopted, replaced = await self._conflicts(transaction, with_policy, answers)
         fresh = [start for start in starts if start.new.id not in answers]
+        admittances = await self._admittances(transaction, fresh, answers)
+        fresh = [start for start in fresh if start.new.id not in answers]
         drafts: list[tuple[Draft, dict[str, Any]]] = []
         for start in fresh:
             owner = start.run.owner if start.run else ""
             try:
-                drafts.append(begin(start.new, start.run, now, self._lease(owner)))
+                admitted = admittances.get(start.new.id)
+                drafts.append(begin(start.new, start.run, now, self._lease(owner), admitted))
             except FlowEngineError as error:
                 answers[start.new.id] = error
         begun = {draft.row.id: draft for draft, _ in drafts}
@@ -153,7 +157,13 @@ class Appending:
         await transaction.write([draft for draft, _ in drafts])
         return answers | {
             start.new.id: _started(
-                begun[start.new.id], start, created=True, replaced=replaced.get(start.new.id, ())
+                begun[start.new.id],
+                start,
+                created=True,
+                replaced=(
+                    *replaced.get(start.new.id, ()),
+                    *(admittances[start.new.id].replaced if start.new.id in admittances else ()),
+                ),
             )
             for start in fresh
         }
@@ -225,6 +235,20 @@ class Appending:
                 answers[start.new.id] = Started(found.existing, created=False)
                 adopted.append((start.new, found.existing))
         return adopted, replaced
+
+    async def _admittances(
+        self, transaction: Transaction, starts: Sequence[Start], answers: dict[str, Started | Exception]
+    ) -> dict[str, Admittance]:
+        """Of the starts whose limits must be known now. Answers those that are refused."""
+        found: dict[str, Admittance] = {}
+        for start in starts:
+            if not asks_at_once(start.new, immediate=start.run is not None):
+                continue
+            try:
+                found[start.new.id] = await admittance(transaction, start.new)
+            except FlowEngineError as error:
+                answers[start.new.id] = error
+        return found
 
     async def _store_requests(
         self, transaction: Transaction, starts: Sequence[tuple[NewExecution, ExecutionId]], now: datetime
@@ -314,6 +338,7 @@ def _started(draft: Draft, start: Start, *, created: bool, replaced: tuple[Execu
         database_time=draft.now,
         deadline_at=draft.row.deadline_at,
         replaced=replaced,
+        queued=start.run is not None and draft.row.status == "pending",
     )
 
 

@@ -13,6 +13,7 @@ from flow_engine.interpreter.snapshots import format_of
 from services.executor.persistence.contract import Claim, ClaimedExecution, StoredBatch
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
+from services.executor.persistence.queueing import Turns, next_in_turn
 from services.executor.persistence.reading import stored_batch
 from services.executor.persistence.sweep import expire
 from services.executor.persistence.tables import execution_events, is_status, snapshots, workflow_executions
@@ -26,6 +27,7 @@ class Claims:
     def __init__(self, database: Database, lease: Callable[[str], timedelta]) -> None:
         self._database = database
         self._lease = lease
+        self._turns = Turns()
 
     async def next(self, claim: Claim) -> list[ClaimedExecution]:
         return await self._database.write(lambda transaction: self._claim(transaction, claim))
@@ -33,12 +35,26 @@ class Claims:
     async def _claim(self, transaction: Transaction, claim: Claim) -> list[ClaimedExecution]:
         await transaction.serialize(f"claim {claim.claim_id}")
         drafts = await _claimed_before(transaction, claim)
-        if not drafts:
-            drafts = alone_or_together(await _longest_waiting(transaction, claim.free_slots, claim.namespace))
+        drafts = drafts or await self._next(transaction, claim)
+        return await _with_histories(transaction, drafts, self._lease(claim.worker_id), claim.snapshot_format)
+
+    async def _next(self, transaction: Transaction, claim: Claim) -> list[Draft]:
+        """Twice, where another claim was at some of those whose turn it was."""
+        taken: list[Draft] = []
+        for _ in range(2):
+            missing = max(claim.free_slots, 0) - len(taken)
+            ids, wanted = await next_in_turn(
+                transaction, claim, missing, self._turns, sqlite=self._database.is_sqlite
+            )
+            found = await _locked(transaction, ids)
+            drafts = alone_or_together(sorted(found, key=lambda draft: (draft.row.queue_order, draft.row.id)))
             for draft in drafts:
                 take(draft, claim, self._lease(claim.worker_id))
             await transaction.write(drafts)
-        return await _with_histories(transaction, drafts, self._lease(claim.worker_id), claim.snapshot_format)
+            taken += drafts
+            if len(ids) >= wanted or len(drafts) < len(found) or any(map(is_poison, drafts)):
+                break
+        return taken
 
     async def renew(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
         async def work(transaction: Transaction) -> set[ExecutionId]:
@@ -118,20 +134,6 @@ async def _claimed_before(transaction: Transaction, claim: Claim) -> list[Draft]
         *([columns.namespace == claim.namespace] if claim.namespace else []),
     )
     return await _locked(transaction, [row.id for row in await transaction.fetch(statement)])
-
-
-async def _longest_waiting(transaction: Transaction, limit: int, namespace: str) -> list[Draft]:
-    """The next of the queue that no other claim is at, in its order. namespace: empty stands for any."""
-    columns = workflow_executions.c
-    statement = (
-        select(columns.id)
-        .where(is_status("pending"), *([columns.namespace == namespace] if namespace else []))
-        .order_by(columns.queue_order, columns.id)
-        .limit(max(limit, 0))
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    drafts = await _locked(transaction, [row.id for row in await transaction.fetch(statement)])
-    return sorted(drafts, key=lambda draft: (draft.row.queue_order, draft.row.id))
 
 
 async def _locked(transaction: Transaction, ids: Sequence[str]) -> list[Draft]:

@@ -23,6 +23,26 @@ TERMINAL = ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
+class SlotPolicy:
+    """At most `limit` executions of a namespace with the same key hold a slot."""
+
+    key: str
+    limit: int
+    on_limit: str = "queue"  # reject, cancel_oldest
+    keeps_slot: bool = False  # over waits, until its end
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """At most `limit` executions of a namespace with the same key begin within any period."""
+
+    key: str
+    limit: int
+    period_ms: int
+    on_limit: str = "queue"  # reject
+
+
+@dataclass(frozen=True, slots=True)
 class NewExecution:
     """A start, validated and decided. Its first event is `created`."""
 
@@ -40,6 +60,9 @@ class NewExecution:
     workflow_version: int = 0
     on_conflict: str = "allow"  # reject, use_existing, cancel_existing: while others of its workflow are live
     namespace: str = DEFAULT_NAMESPACE
+    slot: SlotPolicy | None = None
+    rate: RatePolicy | None = None
+    needs: tuple[str, ...] = ()  # of a worker, beyond what every worker can; sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +80,8 @@ class Started:
     first_sequence: int = 0  # of the first entry's events
     database_time: datetime | None = None  # the database's clock at the commit
     deadline_at: datetime | None = None
-    replaced: tuple[ExecutionId, ...] = ()  # by `cancel_existing`: told to cancel, some still running
+    replaced: tuple[ExecutionId, ...] = ()  # by it: told to cancel, some still running
+    queued: bool = False  # asked to run at once; its key is at its limit
 
 
 class ReportOutcome(Enum):
@@ -159,6 +183,12 @@ class ExecutionRecord:
     lease_owner: str
     lease_expires_at: datetime | None
     pending_since: datetime | None
+    needs: tuple[str, ...] = ()  # of a worker
+    slot_wanted: str = ""  # key of the slot that it waits for
+    slot_limit: int = 0
+    rate_wanted: str = ""  # key of the rate that it waits for
+    rate_limit: int = 0
+    rate_period_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +272,7 @@ class ChangePage:
 class QueueState:
     pending: int
     oldest_pending_seconds: float
+    ready: int = 0  # may be claimed now
 
 
 class ExecutionPersistence(Protocol):
@@ -262,8 +293,8 @@ class ExecutionPersistence(Protocol):
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
         """Commit row, event 1 and either the outbox row (pending) or the executor's lease (running).
 
-        Raises IdempotencyConflict, WorkflowRunning. A known request id with the same hash answers with the
-        winner; so does `on_conflict` where it says so.
+        Raises IdempotencyConflict, WorkflowRunning, SlotsTaken, RateExceeded. A known request id with the
+        same hash answers with the winner; so does `on_conflict` where it says so.
         A retry (`retry_of`) answers with the live retry of the same execution if there is one.
         """
         ...

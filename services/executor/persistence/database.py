@@ -18,6 +18,7 @@ from sqlalchemy.sql import Executable
 
 from flow_engine.errors import FlowEngineError, Unavailable
 from services.executor.persistence.postgresql import PostgresTransaction
+from services.executor.persistence.row import Line
 from services.executor.persistence.sqlite import SqliteTransaction
 from services.executor.persistence.transaction import Transaction, instant
 
@@ -111,6 +112,8 @@ class Database:
         self._now = now
         self._operation_seconds = operation_seconds
         self._engine: AsyncEngine | None = None
+        self.opened: Callable[[Collection[Line]], None] = lambda _: None
+        """Told after each commit that may let somebody in: the lines."""
         self.offered: Callable[[Collection[tuple[str, str]]], None] = lambda _: None
         """Told after each commit that offered tasks: namespaces and queues."""
         self._writers = Connections(self, 1 if self.is_sqlite else POSTGRES_CONNECTIONS)
@@ -220,6 +223,8 @@ class Database:
             await self._commit(transaction)
             for action in transaction.after_commit:
                 action()
+            if transaction.opened:
+                self.opened(transaction.opened)
             if transaction.offered:
                 self.offered(transaction.offered)
 

@@ -17,7 +17,7 @@ from flow_engine.ids import Iteration
 from flow_engine.interpreter.events import Event, ExecutionPromoted, encode_events
 from services.executor.persistence.contract import TERMINAL
 from services.executor.persistence.offers import NewTask, TaskChanges
-from services.executor.persistence.row import Fence, NewBatch, Row
+from services.executor.persistence.row import Fence, Line, NewBatch, Row
 from services.executor.persistence.tables import duration_class
 
 AGEING_SECONDS = 60
@@ -59,6 +59,8 @@ class Draft:
     row: Row
     now: datetime  # the database's
     fence: Fence | None = None
+    was_held: bool = False  # it was pending and waited for its key
+    had_slot: bool = False
     changed: bool = False
     batches: list[NewBatch] = field(default_factory=list)
     payloads: list[tuple[str, bytes]] = field(default_factory=list)  # (hash, JSON text)
@@ -68,7 +70,8 @@ class Draft:
 
     @classmethod
     def of(cls, row: Row, now: datetime) -> Draft:
-        return cls(row, now, Fence(row.status, row.epoch, row.report_no, row.last_sequence))
+        fence = Fence(row.status, row.epoch, row.report_no, row.last_sequence)
+        return cls(row, now, fence, was_held=row.held, had_slot=row.slot_key != "")
 
     def set(self, **columns: Any) -> None:
         self.changed = True
@@ -121,7 +124,7 @@ class Draft:
         self.settle()
 
     def settle(self) -> None:
-        """Make lease, queue place, wake-up and end agree with the status."""
+        """Make lease, queue place, slot, wake-up and end agree with the status."""
         status = self.row.status
         if status != "running":
             self.set(lease_owner="", lease_expires_at=None, claim_id="", quarantined=False)
@@ -131,6 +134,7 @@ class Draft:
         elif self.row.pending_since is None:
             place = self.now + timedelta(seconds=AGEING_SECONDS * self.row.priority)
             self.set(pending_since=self.now, queue_order=place)
+        self._settle_slot()
         if status not in ("waiting", "paused"):
             self.set(wake_at=None, wake_timer="", waits=None, all_waiting=False)
         if status in TERMINAL:
@@ -140,6 +144,23 @@ class Draft:
         began = self.row.started_at
         took = None if began is None else max(0, (now - began) // timedelta(milliseconds=1))
         self.set(completed_at=now, duration_class=None if took is None else duration_class(took))
+
+    def _settle_slot(self) -> None:
+        """Who runs has its slot; who comes back to the queue from a runner brings it along."""
+        row = self.row
+        if row.status in TERMINAL or (row.status in ("waiting", "paused") and not row.keeps_slot):
+            self.set(slot_key="")
+        queued = row.status == "pending"
+        self.set(
+            slot_wanted=row.concurrency_key if queued and not row.slot_key else "",
+            rate_wanted=row.rate_key if queued and row.rated_at is None else "",
+        )
+
+    def admit(self) -> None:
+        """It is within the limits of its keys: it holds its slot and counts against its rate from now on."""
+        self.set(slot_key=self.row.concurrency_key, slot_wanted="", rate_wanted="")
+        if self.row.rate_key and self.row.rated_at is None:
+            self.set(rated_at=self.now)
 
     @property
     def status_before(self) -> str:
@@ -152,8 +173,20 @@ class Draft:
 
     @property
     def rings(self) -> bool:
-        """It joined the queue: a bell goes to the outbox."""
-        return self.row.status == "pending" and (self.fence is None or self.fence.status != "pending")
+        """It may be claimed from now on: a bell goes to the outbox."""
+        if self.row.status != "pending" or self.row.held:
+            return False
+        return self.fence is None or self.fence.status != "pending" or self.was_held
+
+    @property
+    def opens(self) -> Line | None:
+        """Where somebody may be admitted now: it joined a line, or left a slot to one."""
+        row = self.row
+        if row.held and not self.was_held:
+            return Line(row.namespace, row.slot_wanted, row.rate_wanted)
+        if self.had_slot and not row.slot_key:
+            return Line(row.namespace, row.concurrency_key, None)
+        return None
 
     @property
     def silences(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,11 +27,12 @@ from services.executor.persistence.tables import (
     definitions,
     execution_events,
     idempotency_keys,
+    is_held,
+    is_ready,
     is_status,
     payloads,
     workflow_executions,
 )
-from services.executor.persistence.transaction import instant
 
 _e = workflow_executions.c
 
@@ -103,32 +105,35 @@ class Reading:
         ]
 
     async def queue_state(self) -> QueueState:
-        statement: Executable = select(
-            func.count().label("pending"),
-            func.min(_e.pending_since).label("oldest"),
-            sqlalchemy.literal_column(self._database.now).label("now"),
-        ).where(is_status("pending"))
-        (row,) = await self._database.read(statement)
-        if row.oldest is None:
-            return QueueState(0, 0.0)
-        now = instant(row.now)
-        return QueueState(row.pending, max(0.0, (now - row.oldest).total_seconds()))
+        ready, held = await self._pending(is_ready()), await self._pending(is_held())
+        oldest = [since for _, since in (ready, held) if since is not None]
+        seconds = (await self._database.time() - min(oldest)).total_seconds() if oldest else 0.0
+        return QueueState(ready[0] + held[0], max(0.0, seconds), ready=ready[0])
+
+    async def _pending(self, which: ColumnElement[bool]) -> tuple[int, datetime | None]:
+        """How many, and since when the oldest."""
+        columns = func.count().label("number"), func.min(_e.pending_since).label("oldest")
+        (row,) = await self._database.read(select(*columns).where(which))
+        return int(row.number), row.oldest
 
     async def queue_position(self, execution_id: str, namespace: str) -> int:
+        """Among those of its namespace that may be claimed."""
         mine = workflow_executions.alias("mine")
         ahead = or_(
             _e.queue_order < mine.c.queue_order,
             and_(_e.queue_order == mine.c.queue_order, _e.id <= mine.c.id),
         )
+        alone = select(mine.c.queue_order).where(
+            mine.c.id == execution_id,
+            mine.c.namespace == namespace,
+            mine.c.status == "pending",
+            mine.c.slot_wanted == "",
+            mine.c.rate_wanted == "",
+        )
         statement = (
             select(func.count())
             .select_from(workflow_executions.join(mine, ahead))
-            .where(
-                is_status("pending"),
-                mine.c.id == execution_id,
-                mine.c.namespace == namespace,
-                mine.c.status == "pending",
-            )
+            .where(is_ready(), _e.namespace == namespace, mine.c.id == execution_id, alone.exists())
         )
         (row,) = await self._database.read(statement)
         return int(row[0])
@@ -213,4 +218,10 @@ def record(row: sqlalchemy.Row[Any]) -> ExecutionRecord:
         lease_owner=row.lease_owner,
         lease_expires_at=row.lease_expires_at,
         pending_since=row.pending_since,
+        needs=tuple(payload.decode(row.needs)) if row.needs else (),
+        slot_wanted=row.slot_wanted,
+        slot_limit=row.concurrency_limit,
+        rate_wanted=row.rate_wanted,
+        rate_limit=row.rate_limit,
+        rate_period_ms=row.rate_period_ms,
     )

@@ -19,6 +19,9 @@ class Row:
     priority: int
     deadline_at: datetime | None
     created_at: datetime
+    concurrency_key: str
+    keeps_slot: bool
+    rate_key: str
     # From here on: what moves change.
     status: str
     execution_mode: str
@@ -50,6 +53,23 @@ class Row:
     waits: str | None
     all_waiting: bool
     has_tasks: bool
+    slot_key: str
+    slot_wanted: str
+    rate_wanted: str
+    rated_at: datetime | None
+
+    @property
+    def held(self) -> bool:
+        """Pending, and waiting for its slot or its rate."""
+        return self.slot_wanted != "" or self.rate_wanted != ""
+
+
+class Line(NamedTuple):
+    """Those that wait for the same slot and the same rate; either may be empty. rate None: any."""
+
+    namespace: str
+    slot: str
+    rate: str | None
 
 
 class Fence(NamedTuple):

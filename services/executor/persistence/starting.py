@@ -10,6 +10,7 @@ import msgspec
 from flow_engine import payload
 from flow_engine.interpreter.events import Event, encode_events
 from flow_engine.interpreter.journal import Entry
+from services.executor.persistence.admission import Admittance
 from services.executor.persistence.contract import ImmediateRun, NewExecution, Report
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.reports import accept
@@ -17,10 +18,16 @@ from services.executor.persistence.row import Row
 
 
 def begin(
-    new: NewExecution, run: ImmediateRun | None, now: datetime, lease: timedelta
+    new: NewExecution,
+    run: ImmediateRun | None,
+    now: datetime,
+    lease: timedelta,
+    admittance: Admittance | None = None,
 ) -> tuple[Draft, dict[str, Any]]:
     """The draft, and the columns that never change.
 
+    admittance: of a start whose limits were looked at; without one it joins its line, if it has keys. Who is
+    not admitted does not run at once.
     A run whose first commit was deferred began when its runner says so, not when it is committed.
     """
     began = min(new.created.time, now) if run and run.first else now
@@ -29,6 +36,11 @@ def begin(
     _record_beginning(draft, new, began, deadline)
     if not new.input.inline:
         draft.payloads.append((new.input.ref.hash, new.input.text))
+    if admittance is not None and admittance.admitted:
+        draft.admit()
+    if admittance is not None and not admittance.admitted:
+        draft.promote(admittance.reason)
+        run = None
     if run is None:
         draft.settle()
     else:
@@ -78,6 +90,9 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         priority=new.created.priority,
         deadline_at=deadline,
         created_at=began,
+        concurrency_key=new.slot.key if new.slot else "",
+        keeps_slot=new.slot is not None and new.slot.keeps_slot,
+        rate_key=new.rate.key if new.rate else "",
         status="pending",
         execution_mode=new.created.mode,
         pending_control=None,
@@ -108,6 +123,10 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         waits=None,
         all_waiting=False,
         has_tasks=False,
+        slot_key="",
+        slot_wanted="",
+        rate_wanted="",
+        rated_at=None,
     )
 
 
@@ -123,4 +142,8 @@ def _fixed(new: NewExecution) -> dict[str, Any]:
         "metadata": payload.encode({"complexity": msgspec.Raw(new.complexity or b"null")}).decode(),
         "root_id": created.root_id or new.id,
         "retry_of": new.retry_of,
+        "needs": payload.encode(new.needs).decode() if new.needs else "",
+        "concurrency_limit": new.slot.limit if new.slot else 0,
+        "rate_limit": new.rate.limit if new.rate else 0,
+        "rate_period_ms": new.rate.period_ms if new.rate else 0,
     }

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
 from flow_engine.payload import Payload
+from services.executor.persistence.admission import SqlAdmission
 from services.executor.persistence.appending import Appending
 from services.executor.persistence.changes import Changes
 from services.executor.persistence.claims import Claims
@@ -81,6 +82,7 @@ class SqlExecutionPersistence:
         self.workflows = SqlWorkflowStore(self.database)
         self.kept_secrets = KeptSecrets(self.database)
         self.operations = SqlOperations(self.database)
+        self.admission = SqlAdmission(self.database)
         self.statistics = SqlStatistics(self.database)
         self.tokens = SqlTokenStore(self.database)
         self.audit_log = SqlAuditLog(self.database)

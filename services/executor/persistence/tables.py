@@ -26,8 +26,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
     false,
     literal_column,
+    or_,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -110,6 +112,19 @@ workflow_executions = Table(
     # The queue.
     Column("pending_since", Instant),
     Column("queue_order", Instant, nullable=False),  # pending_since + priority × ageing
+    Column("needs", Text, nullable=False),  # JSON list of what a worker must be able to; empty: nothing
+    # Limits by key, never changing; an empty key: no limit.
+    Column("concurrency_key", Text, nullable=False),
+    Column("concurrency_limit", Integer, nullable=False),
+    Column("keeps_slot", Boolean, nullable=False),  # over waits, until its end
+    Column("rate_key", Text, nullable=False),
+    Column("rate_limit", Integer, nullable=False),
+    Column("rate_period_ms", BigInteger, nullable=False),
+    # Where it stands with them.
+    Column("slot_key", Text, nullable=False),  # concurrency_key while it holds a slot
+    Column("slot_wanted", Text, nullable=False),  # concurrency_key while it waits for a slot
+    Column("rate_wanted", Text, nullable=False),  # rate_key while it waits for the rate to allow it
+    Column("rated_at", Instant),  # when it counted against the rate
     # Waiting and paused.
     Column("wake_at", Instant),
     Column("wake_timer", Text, nullable=False),
@@ -143,6 +158,19 @@ workflow_executions = Table(
     CheckConstraint("wake_at IS NULL OR status IN ('waiting', 'paused')", name="wakes_only_from_rest"),
     CheckConstraint("error IS NULL OR status = 'failed'", name="error_only_when_failed"),
     CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    CheckConstraint(
+        "slot_key = '' OR (slot_key = concurrency_key AND completed_at IS NULL)", name="slot_of_its_key"
+    ),
+    CheckConstraint(
+        "status <> 'running' OR (slot_key = concurrency_key AND (rate_key = '' OR rated_at IS NOT NULL))",
+        name="running_within_its_limits",
+    ),
+    CheckConstraint(
+        "(slot_wanted = '' AND rate_wanted = '') OR "
+        "(status = 'pending' AND slot_wanted IN ('', concurrency_key) "
+        "AND rate_wanted IN ('', rate_key) AND (slot_wanted = '' OR slot_key = ''))",
+        name="wants_only_while_pending",
+    ),
     CheckConstraint("epoch >= 0 AND report_no >= 0 AND lost_leases >= 0", name="counters"),
     CheckConstraint(
         "last_sequence >= 1 AND foreign_sequence BETWEEN 0 AND last_sequence "
@@ -166,16 +194,42 @@ Index(
     postgresql_where=_TIMED,
     sqlite_where=_TIMED,
 )
+READY = "status = 'pending' AND slot_wanted = '' AND rate_wanted = ''"
+HELD = "(slot_wanted <> '' OR rate_wanted <> '')"
 Index(
-    "ix_executions_pending",
+    "ix_executions_ready",
+    _e.namespace,
+    _e.needs,
     _e.queue_order,
     _e.id,
-    postgresql_where=text("status = 'pending'"),
-    sqlite_where=text("status = 'pending'"),
+    postgresql_where=text(READY),
+    sqlite_where=text(READY),
+)
+Index(
+    "ix_executions_held",
+    _e.namespace,
+    _e.slot_wanted,
+    _e.rate_wanted,
+    _e.queue_order,
+    _e.id,
+    postgresql_where=text(HELD),
+    sqlite_where=text(HELD),
+)
+_SLOT = text("slot_key <> ''")
+Index("ix_executions_slots", _e.namespace, _e.slot_key, postgresql_where=_SLOT, sqlite_where=_SLOT)
+_RATED = text("rated_at IS NOT NULL")
+Index(
+    "ix_executions_rated",
+    _e.namespace,
+    _e.rate_key,
+    _e.rated_at,
+    postgresql_where=_RATED,
+    sqlite_where=_RATED,
 )
 Index(
     "ix_executions_running",
     _e.lease_owner,
+    _e.namespace,
     postgresql_where=text("status = 'running'"),
     sqlite_where=text("status = 'running'"),
 )
@@ -209,6 +263,23 @@ Index(
 def is_status(status: Literal["pending", "running"]) -> ColumnElement[bool]:
     """Written out: a partial index is of no use where the status is a parameter."""
     return _e.status == literal_column(f"'{status}'")
+
+
+_NOTHING: ColumnElement[str] = literal_column("''", Text)
+
+
+def is_ready() -> ColumnElement[bool]:
+    """May be claimed. As the index says it, like the two below."""
+    return and_(is_status("pending"), _e.slot_wanted == _NOTHING, _e.rate_wanted == _NOTHING)
+
+
+def is_held() -> ColumnElement[bool]:
+    """Pending, and waits for a slot or a rate."""
+    return or_(_e.slot_wanted != _NOTHING, _e.rate_wanted != _NOTHING)
+
+
+def holds_slot() -> ColumnElement[bool]:
+    return _e.slot_key != _NOTHING
 
 
 DURATION_CLASSES = 41

@@ -17,7 +17,7 @@ from flow_engine import payload
 from flow_engine.interpreter.events import FORMAT, Failure
 from services.executor.persistence.moves import Draft, all_batches
 from services.executor.persistence.offers import iteration_text
-from services.executor.persistence.row import COLUMNS, Fence
+from services.executor.persistence.row import COLUMNS, Fence, Line
 from services.executor.persistence.stats_tables import ended_executions
 from services.executor.persistence.tables import (
     execution_errors,
@@ -61,6 +61,7 @@ class Transaction(ABC):
         self._now_sql = now
         self._now: datetime | None = None
         self.after_commit: list[Callable[[], None]] = []
+        self.opened: set[Line] = set()  # where somebody may be admitted now
         self.offered: set[tuple[str, str]] = set()  # (namespace, queue) with new tasks
 
     @abstractmethod
@@ -118,6 +119,7 @@ class Transaction(ABC):
         fenced = [(draft, draft.fence) for draft in changed if draft.fence is not None]
         if fenced and await self._update(fenced) != len(fenced):
             raise FenceBroken([draft.row.id for draft, _ in fenced])
+        self.opened.update(line for draft in changed if (line := draft.opens) is not None)
         await self._append_events(changed)
         await self._keep(changed)
         if concerned := [draft for draft in changed if draft.row.has_tasks]:

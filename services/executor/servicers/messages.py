@@ -146,6 +146,10 @@ def waiting_reason(reason: WaitingReason) -> pb.WaitingReason:
         queue_oldest_age=None
         if reason.queue_oldest_seconds is None
         else duration(1000 * reason.queue_oldest_seconds),
+        key=reason.key,
+        limit=reason.limit,
+        period=duration(reason.period_ms) if reason.period_ms else None,
+        missing_capabilities=reason.missing,
     )
 
 

@@ -101,14 +101,14 @@ async def test_a_long_outage_postpones_expiry_by_a_third_of_a_lease_only(bench: 
 
 
 async def test_it_rings_no_more_than_can_be_answered(bench: Bench) -> None:
-    bench.database.queue = QueueState(pending=100, oldest_pending_seconds=9.0)
+    bench.database.queue = QueueState(pending=100, oldest_pending_seconds=9.0, ready=100)
     await bench.turn()
     assert bench.bells.rung == []
     bench.free_slots = 3
     await bench.turn()
     assert len(bench.bells.rung) == 6
     bench.bells.rung.clear()
-    bench.database.queue = QueueState(pending=2, oldest_pending_seconds=9.0)
+    bench.database.queue = QueueState(pending=2, oldest_pending_seconds=9.0, ready=2)
     await bench.turn()
     assert len(bench.bells.rung) == 2
 

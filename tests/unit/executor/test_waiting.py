@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from services.executor.persistence.admission import Standing
 from services.executor.persistence.contract import ExecutionRecord
+from services.executor.queue_view import least_lacking
 from services.executor.waiting import Queue, waiting_reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,3 +93,48 @@ def test_the_place_in_the_queue_is_told_with_the_age_of_the_oldest() -> None:
     assert reason is not None
     assert reason.explanation == "It is number 3 in the queue, the oldest for 12 s."
     assert reason.queue_oldest_seconds == 12.4
+
+
+SLOT: dict[str, Any] = {"status": "pending", "slot_wanted": "w/acme", "slot_limit": 2}
+RATE: dict[str, Any] = {
+    "status": "pending",
+    "rate_wanted": "w/acme",
+    "rate_limit": 10,
+    "rate_period_ms": 60_000,
+}
+
+
+def test_a_full_key_is_named_with_its_limit() -> None:
+    reason = waiting_reason(replace(RECORD, **SLOT), Queue(0, 1, standing=Standing(2, 3)))
+    assert reason is not None
+    assert (reason.kind, reason.key, reason.limit, reason.queue_position) == ("concurrency", "acme", 2, 3)
+    told = "It waits for one of 2 slots of concurrency key 'acme': 2 taken, number 3 in its line."
+    assert reason.explanation == told
+
+
+def test_a_rate_tells_when_it_allows_the_next() -> None:
+    reason = waiting_reason(replace(RECORD, **RATE), Queue(0, 1, standing=Standing(10, 1, NOW)))
+    assert reason is not None
+    assert (reason.kind, reason.key, reason.limit, reason.period_ms) == ("rateLimit", "acme", 10, 60_000)
+    assert reason.until == NOW
+    assert "at most 10 in 60 s begin" in reason.explanation
+
+
+def test_no_worker_goes_before_every_limit() -> None:
+    reason = waiting_reason(replace(RECORD, **SLOT), Queue(0, 0))
+    assert reason is not None
+    assert reason.kind == "noWorker"
+
+
+def test_what_all_workers_lack_is_named() -> None:
+    queue = Queue(1, 2, missing=least_lacking(("acme.crm", "definition:2"), [["flow.noop"], ["acme.crm"]]))
+    reason = waiting_reason(replace(RECORD, status="pending"), queue)
+    assert reason is not None
+    assert (reason.kind, reason.missing) == ("noWorker", ("definition:2",))
+    assert "definition:2" in reason.explanation
+
+
+def test_one_able_worker_is_enough() -> None:
+    assert least_lacking(("acme.crm",), [["flow.noop"], ["acme.crm", "flow.noop"]]) == ()
+    assert least_lacking(("acme.crm",), [[]]) == (), "who says nothing of itself can do everything"
+    assert least_lacking((), [["flow.noop"]]) == ()
