@@ -36,3 +36,13 @@ def step_key(root_id: str, node_id: str, iteration: Sequence[int], generation: i
     """
     path = ".".join(map(str, iteration))
     return content_hash(f"{root_id}\n{node_id}\n{path}\n{generation}".encode())[:32]
+
+
+def child_id(key_root: str, node_id: str, iteration: Sequence[int], generation: int) -> ExecutionId:
+    """The execution that a step starts: the same whoever starts it, and however often.
+
+    key_root: what the step keys of the parent are derived from; a UUID.
+    Source: docs/protocol.md, "Children".
+    """
+    path = ".".join(map(str, iteration))
+    return ExecutionId(str(uuid.uuid5(uuid.UUID(key_root), f"{node_id}\n{path}\n{generation}")))

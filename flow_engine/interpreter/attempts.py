@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from flow_engine.errors import Problem
 from flow_engine.expressions import EvaluationError, Template
-from flow_engine.interpreter.events import Failure
+from flow_engine.interpreter.events import ChildFinished, Failure
 from flow_engine.nodes.contract import (
     Answered,
+    ChildEnded,
     Completed,
     Failed,
     NodeConfig,
@@ -205,5 +206,10 @@ def backoff_ms(policy: RetryPolicy, failures_before: int, at_least_ms: int | Non
     return max(interval, at_least_ms or 0)
 
 
-def wake_of(answer: JsonValue, timed_out: bool) -> Wake:
-    return TimedOut() if timed_out else Answered(answer)
+def wake_of(answer: JsonValue, timed_out: bool, child: ChildFinished | None) -> Wake:
+    """answer: what came; of a child, its output."""
+    if timed_out:
+        return TimedOut()
+    if child is not None:
+        return ChildEnded(child.child_id, child.status, answer, child.error)
+    return Answered(answer)

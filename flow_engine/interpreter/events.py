@@ -61,6 +61,17 @@ class ExecutionCreated(Event, frozen=True, kw_only=True, tag="execution.created"
     deadline_at: datetime | None = None
     retry_of: str = ""
     trace_parent: str = ""  # W3C context of the call that started it, where calls are traced
+    parent: Parent | None = None
+    key_root: str = ""  # of children: step keys and ids of children are derived from it, not from rootId
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The step that started a child execution."""
+
+    execution_id: str
+    node_id: str
+    iteration: tuple[int, ...] = ()
+    waits: bool = True  # for the child's end
 
 
 class ExecutionForked(Event, frozen=True, kw_only=True, tag="execution.forked"):
@@ -196,6 +207,7 @@ class StepFailed(StepEvent, frozen=True, kw_only=True, tag="step.failed"):
 
     error: Failure
     handled: str = "fail"
+    stops_children: bool = False  # child executions of the step that live still are to be cancelled
 
 
 class StepSkipped(StepEvent, frozen=True, kw_only=True, tag="step.skipped"):
@@ -204,6 +216,7 @@ class StepSkipped(StepEvent, frozen=True, kw_only=True, tag="step.skipped"):
 
 class StepCancelled(StepEvent, frozen=True, kw_only=True, tag="step.cancelled"):
     reason: str = ""  # request, siblingFailed, timeout, joinSatisfied, returned
+    stops_children: bool = False
 
 
 class TimerFired(Event, frozen=True, kw_only=True, tag="timer.fired"):
@@ -221,6 +234,25 @@ class SignalReceived(Event, frozen=True, kw_only=True, tag="signal.received"):
     iteration: tuple[int, ...] = ()
     payload: Any | UnsetType = UNSET
     payload_ref: PayloadRef | None = None
+
+
+class ChildStarted(StepEvent, frozen=True, kw_only=True, tag="child.started"):
+    """The step started a child execution: it is committed together with this, and begins soon."""
+
+    child_id: str
+    waits: bool = True  # for the child's end
+    input: Any | UnsetType = UNSET
+    input_ref: PayloadRef | None = None
+
+
+class ChildFinished(StepEvent, frozen=True, kw_only=True, tag="child.finished"):
+    """A child execution that the step waits for has ended."""
+
+    child_id: str
+    status: str  # completed, failed, cancelled
+    output: Any | UnsetType = UNSET
+    output_ref: PayloadRef | None = None
+    error: Failure | None = None
 
 
 AnyEvent = (
@@ -246,6 +278,8 @@ AnyEvent = (
     | StepCancelled
     | TimerFired
     | SignalReceived
+    | ChildStarted
+    | ChildFinished
 )
 
 TERMINAL_EVENTS = (ExecutionCompleted, ExecutionFailed, ExecutionCancelled)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from typing import Any
 from flow_engine import tracing
 from flow_engine.callbacks import Callbacks, hidden
 from flow_engine.expressions import EvaluationError
-from flow_engine.ids import step_key
+from flow_engine.ids import child_id, step_key
 from flow_engine.interpreter import commands as c
 from flow_engine.interpreter import events as e
 from flow_engine.interpreter import snapshots
@@ -56,6 +56,7 @@ from flow_engine.nodes.contract import (
     NodeError,
     NodeServices,
     Outcome,
+    Spawning,
     Waiting,
 )
 from flow_engine.payload import JsonValue, Payload, encode
@@ -298,7 +299,7 @@ class Runner:
         prepared = given if isinstance(given, e.Failure) else prepare(node, scope, secrets)
         wake = None
         if resumed:
-            wake = wake_of(await self._values.get(step.answer or Stored()), step.timed_out)
+            wake = wake_of(await self._values.get(_came(step)), step.timed_out, step.child)
             if step.timed_out and step.times_out:
                 return Failed(timed_out(node))
         else:
@@ -315,7 +316,7 @@ class Runner:
             node_id=node.id,
             iteration=step.iteration,
             attempt=step.attempt,
-            step_key=step_key(self._root_id, node.id, step.iteration, state.generation(step.id)),
+            step_key=step_key(self._key_root, node.id, step.iteration, state.generation(step.id)),
             services=self._services if secrets is None else secrets.services(self._services),
             scope=scope,
             predecessors=await self._predecessors(step) if node.type.wants_predecessors else {},
@@ -384,6 +385,8 @@ class Runner:
                 )
             case Waiting():
                 self._settle_waiting(step, verdict)
+            case Spawning():
+                self._settle_spawning(step, verdict)
             case Failed(failure, retry_after_ms):
                 self._settle_failure(step, failure, retry_after_ms)
 
@@ -410,6 +413,37 @@ class Runner:
         )
         self._arm(step)
 
+    def _settle_spawning(self, step: StepState, spawning: Spawning) -> None:
+        """Start a child. Its id follows from the step: however often this happens, it is started once."""
+        node, given = step.node, Payload.of(spawning.input)
+        failure = self._unfit_input(given, self.graph.children[node.id].graph.input_schema)
+        if failure is not None:
+            self._settle_failure(step, failure, None)
+            return
+        started = child_id(self._key_root, node.id, step.iteration, self.state.generation(step.id))
+        self._record(
+            e.ChildStarted(
+                time=self._now(),
+                node_id=node.id,
+                iteration=step.iteration,
+                attempt=step.attempt,
+                child_id=started,
+                waits=spawning.waits,
+                **e.placed(given, "input"),
+            ),
+            given,
+        )
+        if spawning.waits:
+            self._settle_waiting(step, Waiting(signal={"kind": "child", "executionId": started}))
+        else:
+            self._settle(step, Completed({"executionId": started}))
+
+    def _unfit_input(self, given: Payload, schema: Mapping[str, Any] | None) -> e.Failure | None:
+        """Why a sub-flow cannot run with this input."""
+        if len(given.text) > MAX_VALUE_BYTES:
+            return too_large("sub-flow's input", len(given.text))
+        return None if schema is None else input_invalid(value_problems(schema, given.value))
+
     def _settle_failure(self, step: StepState, failure: e.Failure, retry_after_ms: int | None) -> None:
         max_retries = self.state.created.max_retries if self.state.created else None
         policy = retry_policy(step.node, self.graph.retry_of(step.node), max_retries)
@@ -420,13 +454,16 @@ class Runner:
             "attempt": step.attempt,
         }
         closing = self.state.scopes[step.node.parent_id, step.iteration].closing
-        if may_retry(failure, policy, step.failures) and not step.node.type.container and not closing:
+        takes_retry = not (step.node.type.container or step.node.type.spawns)
+        if may_retry(failure, policy, step.failures) and takes_retry and not closing:
             wait = timedelta(milliseconds=backoff_ms(policy, step.failures, retry_after_ms))
             self._record(e.StepRetrying(error=failure, retry_at=self._now() + wait, **common))
             self._arm(step)
             return
         origin = failure if failure.node_id else _at(failure, step)
-        self._record(e.StepFailed(error=origin, handled=step.node.on_error, **common))
+        self._record(
+            e.StepFailed(error=origin, handled=step.node.on_error, stops_children=step.has_child, **common)
+        )
 
     def _cancel(self, step: StepState, reason: str) -> None:
         """Interrupt a step: its task if it has one, else just by saying so."""
@@ -446,6 +483,7 @@ class Runner:
                 iteration=step.iteration,
                 attempt=step.attempt,
                 reason=step.cancel_reason,
+                stops_children=step.has_child,
             )
         )
 
@@ -488,11 +526,11 @@ class Runner:
         if items is None or payload is None:
             return None
         subflow = self.graph.subflows.get(step.node.id)
-        if len(payload.text) > MAX_VALUE_BYTES + (2 if subflow else 0):
-            return too_large("sub-flow's input" if subflow else "item list", len(payload.text))
-        if subflow is None or subflow.input_schema is None:
-            return None
-        return input_invalid(value_problems(subflow.input_schema, items[0]))
+        if subflow is not None:
+            return self._unfit_input(Payload.of(items[0]), subflow.input_schema)
+        if len(payload.text) > MAX_VALUE_BYTES:
+            return too_large("item list", len(payload.text))
+        return None
 
     async def _check_condition(self, step: StepState) -> None:
         """Between two iterations of a container without items: open another, or end it."""
@@ -730,8 +768,9 @@ class Runner:
     # What expressions see -------------------------------------------------------------------
 
     @property
-    def _root_id(self) -> str:
-        return self.state.created.root_id if self.state.created else ""
+    def _key_root(self) -> str:
+        created = self.state.created
+        return (created.key_root or created.root_id) if created else ""
 
     async def _scope(self, place: Place, reads: frozenset[str] | None) -> dict[str, Any]:
         return await expression_scope(self.state, self._values, self.execution_id, place, reads)
@@ -751,6 +790,13 @@ def _container_ends_at(step: StepState) -> datetime | None:
     if not step.node.type.container or limit is None or step.started_at is None:
         return None
     return step.started_at + timedelta(milliseconds=limit)
+
+
+def _came(step: StepState) -> Stored:
+    """What a waiting step got."""
+    if step.child is not None:
+        return Stored.of(step.child.output, step.child.output_ref)
+    return step.answer or Stored()
 
 
 def _at(failure: e.Failure, step: StepState) -> e.Failure:

@@ -19,7 +19,7 @@ from flow_engine.interpreter.commands import StepId
 from flow_engine.interpreter.state import ExecutionState, Scope, StepState, Stored
 from flow_engine.workflow.graph import WorkflowGraph
 
-FORMAT = 2
+FORMAT = 3
 """Of what `take` writes. Raise it with any change to the state: others then fold the whole history."""
 MAX_BYTES = 2 << 20
 """Of a snapshot: it travels with the last events. A larger state is folded from its history."""

@@ -65,6 +65,8 @@ class StepState:
     times_out: bool = False  # reaching due_at is the node's own time-out
     timed_out: bool = False
     answer: Stored | None = None
+    child_id: str = ""
+    child: e.ChildFinished | None = None
     loop: LoopState | None = None
     cancelling: bool = False  # its cancellation was ordered
     cancel_reason: str = ""
@@ -90,7 +92,12 @@ class StepState:
     @property
     def woken(self) -> bool:
         """What it waited for has come: the first of answer and timer counts."""
-        return self.timed_out or self.answer is not None
+        return self.timed_out or self.answer is not None or self.child is not None
+
+    @property
+    def has_child(self) -> bool:
+        """A child execution of it lives, as far as is known."""
+        return bool(self.child_id) and self.child is None
 
     @property
     def timer_id(self) -> str:
@@ -258,6 +265,10 @@ class ExecutionState:
         """Take one fact. Raises CorruptHistory when it does not fit the definition."""
         self.last_time = event.time if self.last_time is None else max(event.time, self.last_time)
         match event:
+            case e.ChildStarted():
+                self._ensure_step(event.node_id, event.iteration).child_id = event.child_id
+            case e.ChildFinished():
+                self._end_child(event)
             case e.StepEvent():
                 self._apply_step(event)
             case e.ExecutionCreated():
@@ -342,6 +353,8 @@ class ExecutionState:
                 step.times_out = event.times_out
                 step.timed_out, step.answer = False, None
                 self._keep_open(scope, step)
+                if step.child is not None:  # it ended before the step came to wait for it
+                    self.woken.append(step)
             case e.StepCompleted():
                 step.output = Stored.of(event.output, event.output_ref)
                 step.handle, step.handles = event.handle, event.handles
@@ -450,6 +463,14 @@ class ExecutionState:
         step = self._visible(event.node_id, event.iteration)
         if step is not None and step.status == "waiting" and not step.woken:
             step.answer = Stored.of(event.payload, event.payload_ref)
+            self.woken.append(step)
+
+    def _end_child(self, event: e.ChildFinished) -> None:
+        step = self._visible(event.node_id, event.iteration)
+        if step is None or step.decided or step.child_id != event.child_id or step.child is not None:
+            return
+        was_woken, step.child = step.woken, event
+        if step.status == "waiting" and not was_woken:
             self.woken.append(step)
 
     # Scopes ---------------------------------------------------------------------------------

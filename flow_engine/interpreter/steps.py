@@ -18,6 +18,7 @@ from flow_engine.ids import Iteration, content_hash
 from flow_engine.interpreter.events import (
     TERMINAL_EVENTS,
     AnyEvent,
+    ChildStarted,
     Event,
     ExecutionForked,
     Failure,
@@ -58,6 +59,7 @@ class Step(msgspec.Struct, rename="camel", omit_defaults=True):
     waiting: dict[str, JsonValue] | None = None  # {kind, until?, …} while it waits
     item_count: int | None = None  # of a foreach, once it has opened
     answer_hash: str = ""  # SHA-256 of the answer's JSON text, once there is one
+    child_id: str = ""  # the execution that it started
     kept: bool = False  # taken over from the execution that this one retries
 
     @property
@@ -124,6 +126,8 @@ class StepsView:
                 self._finish(event, "cancelled")
             case SignalReceived():
                 self._answer(event)
+            case ChildStarted():
+                self._step(event.node_id, event.iteration).child_id = event.child_id
             case TimerFired():
                 pass
             case ExecutionForked():

@@ -68,7 +68,18 @@ class Waiting:
     input: JsonValue = None  # of a task: what it is about, too large for `signal`
 
 
-Outcome = Completed | Failed | Waiting
+@dataclass(frozen=True, slots=True)
+class Spawning:
+    """The step starts a child execution of the workflow that its node names.
+
+    If it waits, `NodeType.resume` is called with what became of the child; otherwise the step is completed.
+    """
+
+    input: JsonValue
+    waits: bool = True
+
+
+Outcome = Completed | Failed | Waiting | Spawning
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,17 @@ class TimedOut:
     """The time of a waiting step is over."""
 
 
-Wake = Answered | TimedOut
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """The child execution that a step waited for is over."""
+
+    child_id: str
+    status: str  # completed, failed, cancelled
+    output: JsonValue = None
+    failure: Failure | None = None
+
+
+Wake = Answered | TimedOut | ChildEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +178,7 @@ class NodeType(ABC, Generic[ConfigT]):
     subflow: ClassVar[bool] = False
     """Containers: its nodes are those of another workflow, which its config names by `workflowId` and
     `version`, or holds as `workflow`."""
+    spawns: ClassVar[bool] = False  # starts child executions; takes no `retry`
     settled: ClassVar[frozenset[str]] = frozenset()
     """Config fields that must be known before anything runs: they hold no expressions."""
     planned: ClassVar[str] = "items"  # containers: the config field that the plan of the loop holds
@@ -168,6 +190,10 @@ class NodeType(ABC, Generic[ConfigT]):
     with the extra variables that they may use. The config model sees a compiled `Template` there."""
     error_codes: ClassVar[Mapping[str, str]] = {}
     """Every code that its failures may carry, with what it means; shown in docs."""
+
+    def variant(self, config: Mapping[str, Any]) -> NodeType[Any]:
+        """The type that a node with this raw config really is. Only `settled` fields may decide it."""
+        return self
 
     def handles_of(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """The handles of a node with this raw config (expressions not evaluated)."""

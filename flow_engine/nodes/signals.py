@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from flow_engine.interpreter.events import Failure
-from flow_engine.nodes.contract import Answered, Completed, NodeError, TimedOut, Wake
+from flow_engine.nodes.contract import Answered, ChildEnded, Completed, NodeError, TimedOut, Wake
 from flow_engine.payload import JsonValue
 from flow_engine.workflow.json_schemas import value_problems
 
@@ -76,3 +76,5 @@ def answered(wake: Wake, schema: Mapping[str, JsonValue], handle: str) -> Comple
                 first = problems[0]
                 raise NodeError("INVALID_ANSWER", f"{first.path or '/'}: {first.message}")
             return Completed(payload, handle)
+        case ChildEnded():
+            raise LookupError("it started no child execution")

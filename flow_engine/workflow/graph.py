@@ -118,6 +118,7 @@ class WorkflowGraph:
     concurrency: ConcurrencyPolicy | None = None
     rate_limit: RatePolicy | None = None
     subflows: Mapping[str, Subflow] = field(default_factory=dict)  # by the id of their container
+    children: Mapping[str, Child] = field(default_factory=dict)  # detached sub-flows by the id of their node
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -134,6 +135,16 @@ class WorkflowGraph:
     def depth_of(self, flow: str | None) -> int:
         """How many containers lie around the nodes at the top of a sub-flow, its own included."""
         return 0 if flow is None else len(self.nodes[flow].path) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The workflow of a detached sub-flow."""
+
+    graph: WorkflowGraph
+    definition: bytes  # canonical JSON, whose hash is graph.definition_hash
+    workflow_id: str  # empty: it has no name
+    version: int  # 0: it was given as a definition
 
 
 def local_id(node_id: str) -> str:

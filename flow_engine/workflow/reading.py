@@ -136,6 +136,8 @@ class _NodeReader:
         fields, workflow = self._without_workflow(fields)
         definition, faulty = self._definition(path, fields)
         node_type = self._type(path, fields, faulty)
+        if node_type is not None and "config" not in faulty:
+            node_type = node_type.variant(definition.config)
         return Draft(
             index=index,
             path=path,

@@ -313,7 +313,8 @@ def _check_node(draft: Draft, structure: Structure, findings: Findings) -> None:
     if isinstance(join, int) and join > ways:
         message = f"waits for {join} edges, but {ways or 'none'} lead{'s' if ways == 1 else ''} here"
         findings.add(draft.path_of("join"), "JOIN_UNREACHABLE", message)
-    if draft.type is not None and draft.type.container and definition.retry is not None:
+    takes_retry = draft.type is None or not (draft.type.container or draft.type.spawns)
+    if draft.type is not None and not takes_retry and definition.retry is not None:
         message = f"a {draft.type.type} takes no retry"
         findings.add(
             draft.path_of("retry"), "RETRY_ON_CONTAINER", message, "set retry on the nodes inside it"

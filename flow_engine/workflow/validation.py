@@ -24,6 +24,7 @@ from flow_engine.workflow.definition import canonical
 from flow_engine.workflow.findings import Enough, Findings, quoted
 from flow_engine.workflow.graph import (
     ERROR_HANDLE,
+    Child,
     ConcurrencyPolicy,
     GraphEdge,
     GraphNode,
@@ -274,10 +275,13 @@ class _Check:
         settings = self.settings
         listed: list[GraphNode] = []
         subflows: dict[str, Subflow] = {}
+        children: dict[str, Child] = {}
         for draft in self.structure.nodes.values():
             listed.append(node := self._node(draft))
-            if draft.id in self.subflows:
-                self._unfold(node, listed, subflows)
+            if draft.id in self.subflows and node.type.container:
+                self._unfold(node, listed, subflows, children)
+            elif draft.id in self.subflows:
+                children[node.id] = self._child(node)
         if subflows:
             listed = [replace(node, index=index) for index, node in enumerate(listed)]
         nodes = {node.id: node for node in listed}
@@ -308,9 +312,26 @@ class _Check:
             subflows=MappingProxyType(subflows),
             concurrency=_concurrency(settings.concurrency, self.concurrency_key),
             rate_limit=_rate_limit(settings.rate_limit, self.rate_key),
+            children=MappingProxyType(children),
         )
 
-    def _unfold(self, container: GraphNode, nodes: list[GraphNode], subflows: dict[str, Subflow]) -> None:
+    def _child(self, node: GraphNode) -> Child:
+        inner = self.subflows[node.id]
+        named = node.raw_config.get("workflowId")
+        return Child(
+            graph=inner.compiled,
+            definition=inner.text,
+            workflow_id=named or inner.compiled.id,
+            version=(node.raw_config.get("version") or 0) if named else 0,
+        )
+
+    def _unfold(
+        self,
+        container: GraphNode,
+        nodes: list[GraphNode],
+        subflows: dict[str, Subflow],
+        children: dict[str, Child],
+    ) -> None:
         """Add what a sub-flow holds behind its container, in the container's scope."""
         inner = self.subflows[container.id].compiled
         own_time = [ms for ms in (container.timeout_ms, inner.timeout_ms) if ms is not None]
@@ -326,6 +347,7 @@ class _Check:
         for node_id, subflow in inner.subflows.items():
             reads = _within(container.id, subflow.output_reads)
             subflows[f"{container.id}/{node_id}"] = replace(subflow, output_reads=reads)
+        children.update({f"{container.id}/{node_id}": child for node_id, child in inner.children.items()})
 
     def _node(self, draft: Draft) -> GraphNode:
         definition, config = draft.definition, self.configs[draft.index]

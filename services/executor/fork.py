@@ -214,8 +214,9 @@ def generations(graph: WorkflowGraph, view: StepsView, kept: set[StepKey]) -> tu
         for old in view.forked.generations:
             counts[old.node_id, old.iteration] = old.generation
     for step in view.steps:
-        acts = graph.nodes[step.node_id].type.effect is Effect.EXTERNAL
-        if acts and step.status in ("completed", "failed") and step.key not in kept:
+        node_type = graph.nodes[step.node_id].type
+        acts = node_type.effect is Effect.EXTERNAL and step.status in ("completed", "failed")
+        if (acts or step.child_id) and step.key not in kept:
             counts[step.key] += 1
     return tuple(
         Generation(node_id=node_id, iteration=iteration, generation=count)

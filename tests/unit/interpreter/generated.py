@@ -77,6 +77,7 @@ def _scope(
     for container in members:
         if container["type"] == "flow.subflow":
             container["config"]["workflow"] = _definition_inside(draw, handled=handled, calm=calm)
+            container["config"]["detached"] = draw(st.sampled_from([False, False, True]))
         if container["type"] in CONTAINERS:
             inside = draw(st.integers(0, 3))
             loop = in_loop or container["type"] != "flow.try"

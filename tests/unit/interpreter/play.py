@@ -190,12 +190,15 @@ class Play:
             self.wake(answers)
 
     def wake(self, answers: dict[str, JsonValue] | None = None) -> None:
-        """Answer what waits for one of these nodes; else let time pass until the next timer."""
+        """Answer what waits for one of these nodes, or end its child; else let time pass until the next timer."""
         if self.execution.status != "waiting":
             return
         for step in self.view.steps:
             if step.awaits_answer and step.node_id in (answers or {}):
                 self.answer(step.node_id, (answers or {})[step.node_id], step.iteration)
+                return
+            if step.status == "waiting" and step.waiting is not None and step.waiting["kind"] == "child":
+                self.child_ended(step.node_id, output=step.node_id, iteration=step.iteration)
                 return
         self.sweep_timer()
 
@@ -216,6 +219,31 @@ class Play:
                 node_id=node_id,
                 iteration=tuple(iteration),
                 **e.placed(value, "payload"),
+            )
+        )
+        if self.execution.status == "waiting":
+            self.execution.move("pending")
+
+    def child_ended(
+        self, node_id: str, status: str = "completed", output: JsonValue = None, iteration: Sequence[int] = ()
+    ) -> None:
+        """The child execution that a step waits for ends."""
+        value = Payload.of(output)
+        self.execution.store(value)
+        self.write(
+            e.ChildFinished(
+                time=database_now(),
+                node_id=node_id,
+                iteration=tuple(iteration),
+                child_id=next(
+                    event.child_id
+                    for event in reversed(self.history)
+                    if isinstance(event, e.ChildStarted)
+                    and (event.node_id, event.iteration) == (node_id, tuple(iteration))
+                ),
+                status=status,
+                error=e.Failure("BROKEN", "it broke") if status == "failed" else None,
+                **(e.placed(value, "output") if status == "completed" else {}),
             )
         )
         if self.execution.status == "waiting":
