@@ -71,6 +71,7 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     execution_id: str
     node_id: str
     iteration: tuple[int, ...] = ()
+    index: int | None = None  # which item of the step
     waits: bool = True  # for the child's end
 
 

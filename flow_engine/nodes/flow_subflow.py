@@ -39,7 +39,7 @@ class FlowSubflowConfig(NodeConfig):
     input: Any = Field(default_factory=dict, description="The input of the sub-flow.")
     detached: bool = Field(
         default=False,
-        description="Runs it as an execution of its own on the queue, a child of this one, instead of inside it.",
+        description="Runs it as an execution of its own on the queue, a child of this one.",
     )
     wait_for_completion: bool = Field(
         default=True,

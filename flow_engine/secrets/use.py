@@ -11,7 +11,7 @@ import httpx
 from flow_engine.egress.rules import canonical
 from flow_engine.errors import SecretUnreadable
 from flow_engine.interpreter.events import Failure
-from flow_engine.nodes.contract import Completed, Failed, NodeError, NodeServices, Outcome, Waiting
+from flow_engine.nodes.contract import Completed, Failed, NodeError, NodeServices, Outcome, Spawning, Waiting
 from flow_engine.secrets.redaction import KNOWN, Redactor
 from flow_engine.secrets.secret import Secret, SecretSource
 
@@ -51,6 +51,8 @@ class SecretsInUse:
                 return replace(outcome, failure=self.failure(outcome.failure))
             case Waiting():
                 return replace(outcome, signal=self._redactor.value(outcome.signal))
+            case Spawning():
+                return replace(outcome, input=self._redactor.value(outcome.input))
 
 
 def replace_texts(failure: Failure, redactor: Redactor) -> Failure:

@@ -109,7 +109,7 @@ class ExecutionError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("node_id", "iteration", "status", "attempts", "started_time", "completed_time", "output_json", "error", "output_hash", "output_bytes", "handle", "waiting_json", "node_type", "handles")
+    __slots__ = ("node_id", "iteration", "status", "attempts", "started_time", "completed_time", "output_json", "error", "output_hash", "output_bytes", "handle", "waiting_json", "node_type", "handles", "child_id")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ITERATION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,7 @@ class Step(_message.Message):
     WAITING_JSON_FIELD_NUMBER: _ClassVar[int]
     NODE_TYPE_FIELD_NUMBER: _ClassVar[int]
     HANDLES_FIELD_NUMBER: _ClassVar[int]
+    CHILD_ID_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     iteration: _containers.RepeatedScalarFieldContainer[int]
     status: StepStatus
@@ -138,7 +139,8 @@ class Step(_message.Message):
     waiting_json: str
     node_type: str
     handles: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[StepStatus, str]] = ..., attempts: _Optional[int] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., output_hash: _Optional[str] = ..., output_bytes: _Optional[int] = ..., handle: _Optional[str] = ..., waiting_json: _Optional[str] = ..., node_type: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ...) -> None: ...
+    child_id: str
+    def __init__(self, node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[StepStatus, str]] = ..., attempts: _Optional[int] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., output_hash: _Optional[str] = ..., output_bytes: _Optional[int] = ..., handle: _Optional[str] = ..., waiting_json: _Optional[str] = ..., node_type: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ..., child_id: _Optional[str] = ...) -> None: ...
 
 class ComplexityFactor(_message.Message):
     __slots__ = ("name", "value_json", "threshold_json", "fired", "explanation")
@@ -213,7 +215,7 @@ class WaitingReason(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., explanation: _Optional[str] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., node_ids: _Optional[_Iterable[str]] = ..., queue_position: _Optional[int] = ..., queue_oldest_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., missing_capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Execution(_message.Message):
-    __slots__ = ("id", "workflow_id", "workflow_name", "status", "mode", "pending_control", "created_time", "started_time", "completed_time", "complexity", "output_json", "error", "steps", "steps_next_page_token", "tags", "priority", "retry_of", "root_id", "last_sequence", "progress", "waiting_reason", "deadline_time", "definition_hash", "input_json", "workflow_version", "definition_json", "epoch")
+    __slots__ = ("id", "workflow_id", "workflow_name", "status", "mode", "pending_control", "created_time", "started_time", "completed_time", "complexity", "output_json", "error", "steps", "steps_next_page_token", "tags", "priority", "retry_of", "root_id", "last_sequence", "progress", "waiting_reason", "deadline_time", "definition_hash", "input_json", "workflow_version", "definition_json", "epoch", "parent_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +243,7 @@ class Execution(_message.Message):
     WORKFLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_JSON_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     workflow_id: str
     workflow_name: str
@@ -268,7 +271,8 @@ class Execution(_message.Message):
     workflow_version: int
     definition_json: str
     epoch: int
-    def __init__(self, id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_name: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., pending_control: _Optional[_Union[PendingControl, str]] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complexity: _Optional[_Union[ComplexityAnalysis, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., steps_next_page_token: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., retry_of: _Optional[str] = ..., root_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., waiting_reason: _Optional[_Union[WaitingReason, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., definition_hash: _Optional[str] = ..., input_json: _Optional[str] = ..., workflow_version: _Optional[int] = ..., definition_json: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    parent_id: str
+    def __init__(self, id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_name: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., pending_control: _Optional[_Union[PendingControl, str]] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complexity: _Optional[_Union[ComplexityAnalysis, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., steps_next_page_token: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., retry_of: _Optional[str] = ..., root_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., waiting_reason: _Optional[_Union[WaitingReason, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., definition_hash: _Optional[str] = ..., input_json: _Optional[str] = ..., workflow_version: _Optional[int] = ..., definition_json: _Optional[str] = ..., epoch: _Optional[int] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("sequence", "type", "execution_id", "event_time", "node_id", "frame_json")
@@ -365,7 +369,7 @@ class GetExecutionResponse(_message.Message):
     def __init__(self, execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
 
 class ListExecutionsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time", "min_duration", "max_duration", "error_code", "error_text")
+    __slots__ = ("page_size", "page_token", "workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time", "min_duration", "max_duration", "error_code", "error_text", "parent_id")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -378,6 +382,7 @@ class ListExecutionsRequest(_message.Message):
     MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
     ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
     ERROR_TEXT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     workflow_id: str
@@ -390,7 +395,8 @@ class ListExecutionsRequest(_message.Message):
     max_duration: _duration_pb2.Duration
     error_code: str
     error_text: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., min_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_code: _Optional[str] = ..., error_text: _Optional[str] = ...) -> None: ...
+    parent_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., min_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_code: _Optional[str] = ..., error_text: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class ListExecutionsResponse(_message.Message):
     __slots__ = ("executions", "next_page_token")
@@ -605,7 +611,7 @@ class RetryExecutionResponse(_message.Message):
     def __init__(self, execution: _Optional[_Union[Execution, _Mapping]] = ...) -> None: ...
 
 class ExecutionFilter(_message.Message):
-    __slots__ = ("workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time", "min_duration", "max_duration", "error_code", "error_text")
+    __slots__ = ("workflow_id", "statuses", "mode", "tags", "created_after_time", "created_before_time", "min_duration", "max_duration", "error_code", "error_text", "parent_id")
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -616,6 +622,7 @@ class ExecutionFilter(_message.Message):
     MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
     ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
     ERROR_TEXT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_ID_FIELD_NUMBER: _ClassVar[int]
     workflow_id: str
     statuses: _containers.RepeatedScalarFieldContainer[ExecutionStatus]
     mode: ExecutionMode
@@ -626,7 +633,8 @@ class ExecutionFilter(_message.Message):
     max_duration: _duration_pb2.Duration
     error_code: str
     error_text: str
-    def __init__(self, workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., min_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_code: _Optional[str] = ..., error_text: _Optional[str] = ...) -> None: ...
+    parent_id: str
+    def __init__(self, workflow_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[ExecutionStatus, str]]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., tags: _Optional[_Iterable[str]] = ..., created_after_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., min_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error_code: _Optional[str] = ..., error_text: _Optional[str] = ..., parent_id: _Optional[str] = ...) -> None: ...
 
 class CountExecutionsRequest(_message.Message):
     __slots__ = ("filter",)

@@ -76,6 +76,8 @@ def execution_report(execution: pb.Execution) -> Iterator[RenderableType]:
     yield Text("  ".join(part for part in (created, f"took {_took(execution)}") if not part.endswith(" ")))
     if execution.retry_of:
         yield Text(f"retry of {execution.retry_of}")
+    if execution.parent_id:
+        yield Text(f"child of {execution.parent_id}")
     if execution.HasField("complexity"):
         yield Text(f"why: {execution.complexity.explanation}")
     if execution.HasField("waiting_reason"):

@@ -5,10 +5,12 @@ Whatever writes goes through it, so that no route of an event to its watchers ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
+from flow_engine.interpreter.events import ChildStarted
+from flow_engine.interpreter.journal import Entry
 from flow_engine.payload import Payload
 from services.executor.persistence.contract import (
     ChangeFilter,
@@ -27,12 +29,22 @@ from services.executor.persistence.contract import (
     Report,
     ReportOutcome,
     ReportReply,
+    Signal,
     Started,
     StoredBatch,
 )
+from services.executor.persistence.relatives import CHILD_STARTED
 
 Committed = Callable[[Collection[ExecutionId], bool], None]
 """Called after a commit with the executions that have news, and whether a bell may be due."""
+
+
+async def nobody(execution_id: ExecutionId) -> None:
+    """For whoever starts no children."""
+
+
+def spawns(entry: Entry) -> bool:
+    return any(isinstance(event, ChildStarted) for event in entry.events)
 
 
 class AnnouncingPersistence:
@@ -41,6 +53,8 @@ class AnnouncingPersistence:
     def __init__(self, inner: ExecutionPersistence, committed: Committed) -> None:
         self._inner = inner
         self._committed = committed
+        self.spawned: Callable[[ExecutionId], Awaitable[None]] = nobody
+        """Called, before anybody is told, after a commit by which an execution starts children."""
 
     async def start(self) -> None:
         await self._inner.start()
@@ -58,6 +72,8 @@ class AnnouncingPersistence:
 
     async def create(self, new: NewExecution, run: ImmediateRun | None = None) -> Started:
         started = await self._inner.create(new, run)
+        if started.created and run is not None and run.first is not None and spawns(run.first):
+            await self.spawned(started.execution_id)
         if started.created:
             self._committed((started.execution_id, *started.replaced), run is None or started.queued)
         return started
@@ -70,6 +86,8 @@ class AnnouncingPersistence:
     async def report(self, report: Report) -> ReportReply:
         reply = await self._inner.report(report)
         give_up = report.entry.give_up if report.entry else None
+        if reply.outcome is ReportOutcome.OK and CHILD_STARTED in report.events_json:
+            await self.spawned(report.execution_id)
         if reply.outcome is ReportOutcome.OK and (report.event_count or give_up):
             self._committed((report.execution_id,), give_up is not None and give_up.status == "pending")
         return reply
@@ -134,6 +152,28 @@ class AnnouncingPersistence:
 
     async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
         await self._inner.bells_rung(execution_ids)
+
+    async def take_signals(self, limit: int) -> list[Signal]:
+        return await self._inner.take_signals(limit)
+
+    async def due_starts(self, parent_id: ExecutionId) -> list[Signal]:
+        return await self._inner.due_starts(parent_id)
+
+    async def forget_signals(self, signals: Collection[Signal]) -> None:
+        await self._inner.forget_signals(signals)
+
+    async def finish_children(
+        self, parent_id: ExecutionId, child_ids: Collection[ExecutionId]
+    ) -> ExecutionRecord | None:
+        parent = await self._inner.finish_children(parent_id, child_ids)
+        if parent is not None:
+            self._committed((parent_id,), parent.status == "pending")
+        return parent
+
+    async def control_children(self, signal: Signal) -> list[ExecutionRecord]:
+        children = await self._inner.control_children(signal)
+        self._tell([child.id for child in children], pending=signal.body == "resume")
+        return children
 
     async def forget_requests(self) -> None:
         await self._inner.forget_requests()

@@ -40,6 +40,7 @@ from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
 from services.executor.queue_view import QueueView
+from services.executor.relay import Relay
 from services.executor.roster import Roster
 from services.executor.secrets.keyring import Keyring
 from services.executor.secrets.providers import (
@@ -159,6 +160,11 @@ class Executor:
             registry, persistence, self._store.workflows, settings.definition_cache_size
         )
         thresholds = Thresholds(settings.queue_max_nodes, settings.queue_min_estimate_ms)
+        self._relay = Relay(
+            persistence, definitions, self._database_clock, self._told, settings.dispatch_interval_seconds
+        )
+        self._store.database.signalled = self._relay.hint
+        persistence.spawned = self._relay.start_children
         starts = Starts(
             definitions,
             self._store.workflows,
@@ -220,6 +226,7 @@ class Executor:
             self._database_clock,
             self._leases,
             self._dispatcher,
+            self._relay,
             self.queue_gauge,
             self._sweeper,
             self._nudger,

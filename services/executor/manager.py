@@ -458,6 +458,7 @@ def again(
         mode="queued",
         requested_mode=record.requested_mode,
         root_id=record.root_id,
+        key_root=created.key_root,
         workflow_id=record.workflow_id,
         workflow_name=record.workflow_name,
         priority=record.priority,

@@ -107,12 +107,13 @@ def queued_text(queue: Queue) -> str:
     return f"It is number {queue.position} in the queue{age}."
 
 
-URGENCY = ("person", "callback", "task", "retry", "timer")
+URGENCY = ("person", "callback", "task", "child", "retry", "timer")
 """Of several waits the first kind here is told: it is the one that somebody can end."""
 
 EXPLANATIONS = {
     "person": "{who} waits for a person's answer.",
     "callback": "{who} waits for an outside system.",
+    "child": "{who} waits for a child execution.",
     "task": "{who} waits for a program to do its task.",
     "retry": "{who} failed and is tried again later.",
     "timer": "{who} waits for its time.",

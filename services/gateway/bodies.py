@@ -97,6 +97,7 @@ class Filter(Body, frozen=True, kw_only=True):
     max_duration: Annotated[Elapsed, Meta(description="Ended, and ran for at most so long.")] | None = None
     error_code: Annotated[Name, Meta(description="Failed with this code.")] | None = None
     error_text: Annotated[Name, Meta(description="Failed with a message that holds this text.")] | None = None
+    parent_id: Annotated[Name, Meta(description="Children of this execution.")] | None = None
 
 
 class ControlRequest(Body, frozen=True, kw_only=True):

@@ -111,6 +111,7 @@ class StepDocument(Document, frozen=True, kw_only=True):
     handles: Annotated[list[str], Meta(description="Where it took several branches.")] | UnsetType = UNSET
     error: ErrorDocument | UnsetType = UNSET
     waiting: AnyJson | UnsetType = UNSET
+    child_id: str | UnsetType = UNSET  # the execution that it started
 
 
 class FactorDocument(Document, frozen=True, kw_only=True):
@@ -190,6 +191,7 @@ class ExecutionDocument(Document, frozen=True, kw_only=True):
     priority: int
     retry_of: str | UnsetType = UNSET
     root_id: str
+    parent_id: str | UnsetType = UNSET  # of a child execution
     definition_hash: str | UnsetType = UNSET
     definition: AnyJson | UnsetType = UNSET
     epoch: int
@@ -436,6 +438,7 @@ def execution_document(execution: pb.Execution, *, with_steps: bool) -> Executio
         priority=execution.priority,
         retry_of=execution.retry_of or UNSET,
         root_id=execution.root_id or execution.id,
+        parent_id=execution.parent_id or UNSET,
         definition_hash=execution.definition_hash or UNSET,
         definition=_json(execution.definition_json),
         epoch=execution.epoch,
@@ -461,6 +464,7 @@ def step_document(step: pb.Step) -> StepDocument:
         handles=list(step.handles) or UNSET,
         error=_error(step),
         waiting=_json(step.waiting_json),
+        child_id=step.child_id or UNSET,
     )
 
 

@@ -243,6 +243,7 @@ def execution_filter(body: Filter) -> pb.ExecutionFilter:
         tags=body.tags or (),
         error_code=body.error_code or "",
         error_text=body.error_text or "",
+        parent_id=body.parent_id or "",
     )
     if body.min_duration is not None:
         message.min_duration.FromMilliseconds(body.min_duration)

@@ -137,6 +137,7 @@ SEARCH = (
     _whole("maxDurationMs", "Ended, and ran for at most so long.", 0, LONGEST_SPAN_MS),
     _text("errorCode", "Failed with this code."),
     _text("errorText", "Failed with a message that holds this text, in any case."),
+    _text("parentId", "Children of this execution."),
 )
 CHANGE_FILTER = (
     _text("workflowId", "Executions of this workflow."),

@@ -34,7 +34,7 @@ FORMATS = {"csv": CSV, "ndjson": NDJSON}
 CSV_COLUMNS = (
     *("executionId", "workflowId", "workflowName", "workflowVersion", "status", "mode"),
     *("createdAt", "startedAt", "completedAt", "durationMs", "priority", "tags"),
-    *("errorCode", "errorMessage", "errorNodeId", "retryOf", "rootId"),
+    *("errorCode", "errorMessage", "errorNodeId", "retryOf", "rootId", "parentId"),
 )
 
 
@@ -54,6 +54,7 @@ def filter_of_query(query: Mapping[str, Any]) -> pb.ExecutionFilter:
         tags=query.get("tag", ()),
         error_code=query.get("errorCode", ""),
         error_text=query.get("errorText", ""),
+        parent_id=query.get("parentId", ""),
     )
     if "createdAfter" in query:
         wanted.created_after_time.FromDatetime(query["createdAfter"])
@@ -150,7 +151,7 @@ def _cells(execution: ExecutionDocument) -> list[object]:
         *(execution.status, execution.mode, execution.created_at, execution.started_at),
         *(execution.completed_at, execution.duration_ms, execution.priority, " ".join(execution.tags)),
         *((error.code, error.message, error.node_id) if error else ("", "", "")),
-        *(execution.retry_of, execution.root_id),
+        *(execution.retry_of, execution.root_id, execution.parent_id),
     )
     return [_cell(value) for value in values]
 

@@ -14,6 +14,7 @@ from services.cli.commands.filters import (
     ErrorTextOption,
     LongerOption,
     ModeOption,
+    ParentOption,
     ShorterOption,
     SinceOption,
     StatusOption,
@@ -45,6 +46,7 @@ def ls(
     shorter: ShorterOption = None,
     error: ErrorOption = "",
     error_text: ErrorTextOption = "",
+    parent: ParentOption = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="The most to print.")] = 20,
     page_token: Annotated[str, typer.Option(help="Where the page before this one ended.")] = "",
     count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
@@ -55,7 +57,7 @@ def ls(
 
     from flow_engine.v1 import execution_pb2 as pb
 
-    wanted = conditions(workflow, status, mode, tag, since, until, longer, shorter, error, error_text)
+    wanted = conditions(workflow, status, mode, tag, since, until, longer, shorter, error, error_text, parent)
     if count:
         _count(pb.ExecutionFilter(**wanted), as_json)
         return
@@ -110,6 +112,7 @@ def export(
     shorter: ShorterOption = None,
     error: ErrorOption = "",
     error_text: ErrorTextOption = "",
+    parent: ParentOption = "",
 ) -> None:
     """Print all executions that match, newest first, for other programs. `> FILE` keeps them."""
     import sys
@@ -117,7 +120,7 @@ def export(
     from flow_engine.v1 import execution_pb2 as pb
     from services.gateway.searching import EXPORT_PAGE, LINES, csv_head
 
-    wanted = conditions(workflow, status, mode, tag, since, until, longer, shorter, error, error_text)
+    wanted = conditions(workflow, status, mode, tag, since, until, longer, shorter, error, error_text, parent)
     request = pb.ListExecutionsRequest(page_size=EXPORT_PAGE, **wanted)
     if format_ is Format.CSV:
         sys.stdout.buffer.write(csv_head())

@@ -43,6 +43,9 @@ ErrorTextOption = Annotated[
 ]
 
 
+ParentOption = Annotated[str, typer.Option("--parent", metavar="EXECUTION", help="Children of this one.")]
+
+
 def conditions(
     workflow: str,
     status: list[Status] | None,
@@ -54,6 +57,7 @@ def conditions(
     shorter: str | None = None,
     error: str = "",
     error_text: str = "",
+    parent: str = "",
 ) -> dict[str, Any]:
     """What was given, as fields of ListExecutionsRequest and ExecutionFilter. Raises BadUse."""
     now = datetime.now(UTC)
@@ -68,5 +72,6 @@ def conditions(
         "max_duration": None if shorter is None else duration(parse_span_ms(shorter, "--shorter")),
         "error_code": error,
         "error_text": error_text,
+        "parent_id": parent,
     }
     return {name: value for name, value in given.items() if value is not None and value not in ("", [], ())}

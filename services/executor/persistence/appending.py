@@ -12,6 +12,7 @@ from sqlalchemy import and_, delete, or_, select
 from flow_engine.errors import FlowEngineError, IdempotencyConflict, Unavailable
 from flow_engine.ids import ExecutionId
 from services.executor.persistence.admission import Admittance, admittance, asks_at_once
+from services.executor.persistence.children import fates_of, forget_starts, of_children
 from services.executor.persistence.conflicts import verdict
 from services.executor.persistence.contract import (
     ImmediateRun,
@@ -22,6 +23,7 @@ from services.executor.persistence.contract import (
     Started,
     StoredBatch,
 )
+from services.executor.persistence.control import pause
 from services.executor.persistence.database import Conflict, Database, NotStorable
 from services.executor.persistence.groupcommit import GroupCommit
 from services.executor.persistence.moves import Draft
@@ -105,6 +107,9 @@ class Appending:
     async def _write(
         self, transaction: Transaction, members: Sequence[Start | Report]
     ) -> Sequence[Started | ReportReply | Exception]:
+        parents = {member.new.parent_id for member in members if isinstance(member, Start)} - {""}
+        for parent_id in sorted(parents):
+            await transaction.serialize(of_children(parent_id))
         locked = await transaction.lock(sorted({key for member in members for key in _rows(member)}))
         starts = [member for member in members if isinstance(member, Start)]
         answers: dict[str, Started | ReportReply | Exception] = {}
@@ -135,6 +140,10 @@ class Appending:
             transaction, [s for s in starts if s.new.id not in answers], now
         )
         answers |= await self._live_retries(transaction, [s for s in starts if s.new.id not in answers])
+        fates = await fates_of(
+            transaction, [s.new for s in starts if s.new.parent_id and s.new.id not in answers]
+        )
+        answers |= {id_: Started(id_, created=False) for id_, fate in fates.items() if fate == "none"}
         with_policy = [s for s in starts if s.new.id not in answers and s.new.on_conflict != "allow"]
         adopted, replaced = await self._conflicts(transaction, with_policy, answers)
         fresh = [start for start in starts if start.new.id not in answers]
@@ -149,12 +158,16 @@ class Appending:
             except FlowEngineError as error:
                 answers[start.new.id] = error
         begun = {draft.row.id: draft for draft, _ in drafts}
+        for execution_id, fate in fates.items():
+            if fate == "paused" and execution_id in begun:
+                pause(begun[execution_id], "parent")
         fresh = [start for start in fresh if start.new.id in begun]
         await self._store_definitions(transaction, fresh)
         named = [*((start.new, start.new.id) for start in fresh), *adopted]
         await self._store_requests(transaction, named, now)
         await transaction.insert_executions(drafts)
         await transaction.write([draft for draft, _ in drafts])
+        await forget_starts(transaction, [start.new.id for start in starts if start.new.parent_id])
         return answers | {
             start.new.id: _started(
                 begun[start.new.id],

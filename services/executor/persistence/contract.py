@@ -58,11 +58,17 @@ class NewExecution:
     retry_of: str = ""
     forked: ExecutionForked | None = None  # event 2 of a retry
     workflow_version: int = 0
+    deadline_at: datetime | None = None  # at the latest
+    parent_waits: str = ""  # of a child, when its end wakes the parent: each, failed, all; empty: never
     on_conflict: str = "allow"  # reject, use_existing, cancel_existing: while others of its workflow are live
     namespace: str = DEFAULT_NAMESPACE
     slot: SlotPolicy | None = None
     rate: RatePolicy | None = None
     needs: tuple[str, ...] = ()  # of a worker, beyond what every worker can; sorted
+
+    @property
+    def parent_id(self) -> str:
+        return self.created.parent.execution_id if self.created.parent else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +186,7 @@ class ExecutionRecord:
     deadline_at: datetime | None
     retry_of: str
     root_id: str
+    parent_id: str
     lease_owner: str
     lease_expires_at: datetime | None
     pending_since: datetime | None
@@ -200,6 +207,17 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """What one execution means for another. See persistence/relatives.py."""
+
+    source: str
+    target: str
+    kind: str  # start, finished, control
+    body: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class Nudged:
     """A leased execution whose history grew by other hands than its runner's."""
 
@@ -217,6 +235,7 @@ class ExecutionFilter:
     statuses: Sequence[str] = ()
     mode: str = ""
     tags: Sequence[str] = ()  # all of these
+    parent_id: str = ""
     created_after: datetime | None = None
     created_before: datetime | None = None
     min_duration_ms: int | None = None  # of ended ones that began
@@ -373,6 +392,30 @@ class ExecutionPersistence(Protocol):
         ...
 
     async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None: ...
+
+    async def take_signals(self, limit: int) -> list[Signal]:
+        """The oldest signals that nobody is at. Whoever takes one and does not apply it leaves it to others
+        after some seconds."""
+        ...
+
+    async def due_starts(self, parent_id: ExecutionId) -> list[Signal]:
+        """Children of an execution that may start, whoever is at it."""
+        ...
+
+    async def forget_signals(self, signals: Collection[Signal]) -> None:
+        """Those of executions that are not there any more."""
+        ...
+
+    async def finish_children(
+        self, parent_id: ExecutionId, child_ids: Collection[ExecutionId]
+    ) -> ExecutionRecord | None:
+        """Tell a parent of children that have ended (`child.finished`, waiting → pending). None: there is
+        nothing left to tell, or nobody to tell it to."""
+        ...
+
+    async def control_children(self, signal: Signal) -> list[ExecutionRecord]:
+        """Do with the children what was done with the parent. Those that changed."""
+        ...
 
     async def forget_requests(self) -> None:
         """Drop request ids whose 24 hours are over."""

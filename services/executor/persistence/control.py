@@ -47,7 +47,7 @@ class Control:
             draft = await _found(transaction, execution_id, namespace)
             decide(draft)
             await transaction.write([draft])
-            return Move(await _record(transaction, execution_id), draft.changed)
+            return Move(await locked_record(transaction, execution_id), draft.changed)
 
         return await self._database.write(work)
 
@@ -76,7 +76,7 @@ class Control:
                 await transaction.write([draft])
                 row = (*instance, namespace, payload.ref.hash, draft.row.last_sequence)
                 await transaction.insert(signals, [column.name for column in signals.columns], [row])
-            return await _record(transaction, execution_id)
+            return await locked_record(transaction, execution_id)
 
         return await self._database.write(work)
 
@@ -87,9 +87,11 @@ def pause(draft: Draft, reason: str) -> None:
     if row.status in ("pending", "waiting"):
         draft.record(requested, ExecutionPaused(time=draft.now))
         draft.move("pause", "paused")
+        draft.tell_children("pause")
     elif row.status == "running" and row.pending_control is None:
         draft.record(requested)
         draft.set(pending_control="pause", control_reason=reason)
+        draft.tell_children("pause")
 
 
 def resume(draft: Draft) -> None:
@@ -98,7 +100,9 @@ def resume(draft: Draft) -> None:
     if row.status == "running" and row.pending_control == "pause":
         draft.record(resumed)
         draft.set(pending_control=None, control_reason="")
+        draft.tell_children("resume")
     elif row.status == "paused":
+        draft.tell_children("resume")
         due = row.wake_at is not None and row.wake_at <= draft.now
         draft.record(resumed)
         if due:
@@ -112,6 +116,7 @@ def cancel(draft: Draft, reason: str) -> None:
     if row.status == "running" and row.pending_control != "cancel":
         draft.record(requested)
         draft.set(pending_control="cancel", control_reason=reason)
+        draft.tell_children("cancel")
     elif row.status in ("pending", "waiting", "paused"):
         draft.record(requested, ExecutionCancelled(time=draft.now, reason=reason))
         draft.move("cancel", "cancelled")
@@ -129,10 +134,10 @@ def answered(draft: Draft, node_id: str, iteration: Iteration, answer: Payload) 
     if draft.row.status == "waiting":
         draft.move("wake", "pending")
     elif draft.row.status == "paused":
-        draft.set(all_waiting=False, waits=_without(draft.row.waits, node_id, iteration))
+        draft.set(all_waiting=False, waits=without_wait(draft.row.waits, node_id, iteration))
 
 
-def _without(waits: str | None, node_id: str, iteration: Iteration) -> str | None:
+def without_wait(waits: str | None, node_id: str, iteration: Iteration) -> str | None:
     if waits is None:
         return None
     left = [
@@ -164,7 +169,7 @@ async def _answer(transaction: Transaction, instance: tuple[str, str, str, int])
     return rows[0].payload_hash if rows else None
 
 
-async def _record(transaction: Transaction, execution_id: ExecutionId) -> ExecutionRecord:
+async def locked_record(transaction: Transaction, execution_id: ExecutionId) -> ExecutionRecord:
     (row,) = await transaction.fetch(
         select(workflow_executions).where(workflow_executions.c.id == execution_id)
     )

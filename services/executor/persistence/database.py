@@ -114,6 +114,8 @@ class Database:
         self._engine: AsyncEngine | None = None
         self.opened: Callable[[Collection[Line]], None] = lambda _: None
         """Told after each commit that may let somebody in: the lines."""
+        self.signalled: Callable[[], None] = lambda: None
+        """Told after each commit that leaves something to apply to other executions."""
         self.offered: Callable[[Collection[tuple[str, str]]], None] = lambda _: None
         """Told after each commit that offered tasks: namespaces and queues."""
         self._writers = Connections(self, 1 if self.is_sqlite else POSTGRES_CONNECTIONS)
@@ -225,6 +227,8 @@ class Database:
                 action()
             if transaction.opened:
                 self.opened(transaction.opened)
+            if transaction.signalled:
+                self.signalled()
             if transaction.offered:
                 self.offered(transaction.offered)
 

@@ -17,6 +17,7 @@ from flow_engine.ids import Iteration
 from flow_engine.interpreter.events import Event, ExecutionPromoted, encode_events
 from services.executor.persistence.contract import TERMINAL
 from services.executor.persistence.offers import NewTask, TaskChanges
+from services.executor.persistence.relatives import CONTROL, FINISHED, NewSignal
 from services.executor.persistence.row import Fence, Line, NewBatch, Row
 from services.executor.persistence.tables import duration_class
 
@@ -66,6 +67,7 @@ class Draft:
     payloads: list[tuple[str, bytes]] = field(default_factory=list)  # (hash, JSON text)
     snapshot: tuple[int, bytes] | None = None  # state after the event of this sequence
     new_tasks: list[NewTask] = field(default_factory=list)
+    signals: list[NewSignal] = field(default_factory=list)  # to its children and its parent
     ended_tasks: set[tuple[str, Iteration]] = field(default_factory=set)  # steps that wait no more
 
     @classmethod
@@ -106,6 +108,11 @@ class Draft:
             self.record(ExecutionPromoted(time=self.now, reason=reason))
             self.set(execution_mode="queued")
 
+    def tell_children(self, what: str) -> None:
+        """what: pause, resume, cancel, or end: cancel those that somebody waits for."""
+        if self.row.has_children:
+            self.signals.append(NewSignal(self.row.id, "", CONTROL, body=what))
+
     def change_tasks(self, changes: TaskChanges) -> None:
         """Offer tasks, and put an end to those of steps that wait no more."""
         self.new_tasks.extend(changes.offered)
@@ -139,6 +146,13 @@ class Draft:
             self.set(wake_at=None, wake_timer="", waits=None, all_waiting=False)
         if status in TERMINAL:
             self._end(max(self.now, self.row.last_event_at))
+            self._tell_relatives()
+
+    def _tell_relatives(self) -> None:
+        if self.row.parent_waits:
+            self.signals.append(NewSignal(self.row.id, self.row.parent_id, FINISHED))
+        if self.row.status != "completed":
+            self.tell_children("cancel" if self.row.status == "cancelled" else "end")
 
     def _end(self, now: datetime) -> None:
         began = self.row.started_at

@@ -215,6 +215,7 @@ def record(row: sqlalchemy.Row[Any]) -> ExecutionRecord:
         deadline_at=row.deadline_at,
         retry_of=row.retry_of,
         root_id=row.root_id,
+        parent_id=row.parent_id,
         lease_owner=row.lease_owner,
         lease_expires_at=row.lease_expires_at,
         pending_since=row.pending_since,

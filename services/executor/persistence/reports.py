@@ -14,6 +14,7 @@ from flow_engine.interpreter.journal import Entry, GiveUp
 from services.executor.persistence.contract import TERMINAL, Report, ReportOutcome
 from services.executor.persistence.moves import MOVES, Draft
 from services.executor.persistence.offers import task_changes
+from services.executor.persistence.relatives import signals_of
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -91,6 +92,9 @@ def accept(draft: Draft, report: Report) -> None:
     draft.set(seen_sequence=row.last_sequence)
     if row.has_tasks or any(event.type == "step.waiting" for event in events):
         draft.change_tasks(task_changes(report.events_json or b"[]"))
+    if signals := signals_of(row.id, report.events_json):
+        draft.signals.extend(signals)
+        draft.set(has_children=True)
     if any(event.type == "execution.promoted" for event in events):
         draft.set(execution_mode="queued")
     if entry.snapshot and knew_all:

@@ -18,6 +18,9 @@ class Row:
     definition_hash: str
     priority: int
     deadline_at: datetime | None
+    parent_id: str
+    parent_step: str
+    parent_waits: str
     created_at: datetime
     concurrency_key: str
     keeps_slot: bool
@@ -52,6 +55,7 @@ class Row:
     wake_timer: str
     waits: str | None
     all_waiting: bool
+    has_children: bool
     has_tasks: bool
     slot_key: str
     slot_wanted: str

@@ -89,7 +89,10 @@ class Searching:
     ) -> Iterator[tuple[FromClause, FromClause, list[ColumnElement[bool]]]]:
         """(what the index is on, what is read, conditions): the most telling condition leads."""
         others = list(self._conditions(where))
-        if where.tags:
+        if where.parent_id:
+            about = [_e.namespace == where.namespace, _e.parent_id == where.parent_id, _e.parent_id != ""]
+            yield workflow_executions, workflow_executions, [*about, *others]
+        elif where.tags:
             tag = where.tags[0]
             source = execution_tags.join(workflow_executions, _e.id == _t.execution_id)
             yield execution_tags, source, [_t.namespace == where.namespace, _t.tag == tag, *others]
@@ -137,11 +140,11 @@ class Searching:
             yield _e.status.in_(where.statuses)
         if where.mode:
             yield _e.execution_mode == where.mode
-        for tag in where.tags[1:]:
+        for tag in where.tags if where.parent_id else where.tags[1:]:
             also = execution_tags.alias()
             same = (also.c.namespace == where.namespace, also.c.tag == tag, also.c.execution_id == _e.id)
             yield select(literal(1)).select_from(also).where(*same).exists()
-        if where.tags and (where.error_code or where.error_text):
+        if (where.parent_id or where.tags) and (where.error_code or where.error_text):
             about = [_x.execution_id == _e.id]
             if where.error_code:
                 about.append(_x.code == where.error_code)

@@ -13,6 +13,7 @@ from flow_engine.interpreter.journal import Entry
 from services.executor.persistence.admission import Admittance
 from services.executor.persistence.contract import ImmediateRun, NewExecution, Report
 from services.executor.persistence.moves import Draft
+from services.executor.persistence.relatives import step_text
 from services.executor.persistence.reports import accept
 from services.executor.persistence.row import Row
 
@@ -31,7 +32,8 @@ def begin(
     A run whose first commit was deferred began when its runner says so, not when it is committed.
     """
     began = min(new.created.time, now) if run and run.first else now
-    deadline = began + timedelta(milliseconds=new.timeout_ms) if new.timeout_ms is not None else None
+    own = began + timedelta(milliseconds=new.timeout_ms) if new.timeout_ms is not None else None
+    deadline = min(filter(None, (own, new.deadline_at)), default=None)
     draft = Draft(_row(new, began, deadline), now)
     _record_beginning(draft, new, began, deadline)
     if not new.input.inline:
@@ -89,6 +91,9 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         definition_hash=new.definition_hash,
         priority=new.created.priority,
         deadline_at=deadline,
+        parent_id=new.parent_id,
+        parent_step=parent_step(new),
+        parent_waits=new.parent_waits,
         created_at=began,
         concurrency_key=new.slot.key if new.slot else "",
         keeps_slot=new.slot is not None and new.slot.keeps_slot,
@@ -122,12 +127,18 @@ def _row(new: NewExecution, began: datetime, deadline: datetime | None) -> Row:
         wake_timer="",
         waits=None,
         all_waiting=False,
+        has_children=False,
         has_tasks=False,
         slot_key="",
         slot_wanted="",
         rate_wanted="",
         rated_at=None,
     )
+
+
+def parent_step(new: NewExecution) -> str:
+    parent = new.created.parent
+    return step_text(parent.node_id, parent.iteration) if parent else ""
 
 
 def _fixed(new: NewExecution) -> dict[str, Any]:
@@ -146,4 +157,5 @@ def _fixed(new: NewExecution) -> dict[str, Any]:
         "concurrency_limit": new.slot.limit if new.slot else 0,
         "rate_limit": new.rate.limit if new.rate else 0,
         "rate_period_ms": new.rate.period_ms if new.rate else 0,
+        "parent_index": new.created.parent.index if new.created.parent else None,
     }

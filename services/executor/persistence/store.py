@@ -11,6 +11,7 @@ from flow_engine.payload import Payload
 from services.executor.persistence.admission import SqlAdmission
 from services.executor.persistence.appending import Appending
 from services.executor.persistence.changes import Changes
+from services.executor.persistence.children import Children
 from services.executor.persistence.claims import Claims
 from services.executor.persistence.contract import (
     ChangeFilter,
@@ -27,6 +28,7 @@ from services.executor.persistence.contract import (
     QueueState,
     Report,
     ReportReply,
+    Signal,
     Started,
     StoredBatch,
 )
@@ -76,6 +78,7 @@ class SqlExecutionPersistence:
         self._claims = Claims(self.database, self._lease)
         self._control = Control(self.database)
         self._sweep = Sweep(self.database)
+        self._children = Children(self.database)
         self._reading = Reading(self.database)
         self._searching = Searching(self.database)
         self._changes = Changes(self.database, self._reading.has_tag)
@@ -193,6 +196,23 @@ class SqlExecutionPersistence:
 
     async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
         await self._sweep.bells_rung(execution_ids)
+
+    async def take_signals(self, limit: int) -> list[Signal]:
+        return await self._children.take_signals(limit)
+
+    async def due_starts(self, parent_id: ExecutionId) -> list[Signal]:
+        return await self._children.due_starts(parent_id)
+
+    async def forget_signals(self, signals: Collection[Signal]) -> None:
+        await self._children.forget_signals(signals)
+
+    async def finish_children(
+        self, parent_id: ExecutionId, child_ids: Collection[ExecutionId]
+    ) -> ExecutionRecord | None:
+        return await self._children.finish(parent_id, child_ids)
+
+    async def control_children(self, signal: Signal) -> list[ExecutionRecord]:
+        return await self._children.control(signal)
 
     async def forget_requests(self) -> None:
         await self._sweep.forget_requests()

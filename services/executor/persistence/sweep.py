@@ -75,7 +75,7 @@ class Sweep:
         async def work(transaction: Transaction) -> list[ExecutionId]:
             now = await transaction.now()
             statement = select(_e.id).where(which(now)).limit(limit)
-            ids = [row.id for row in await transaction.fetch(_skipping_locked(statement))]
+            ids = [row.id for row in await transaction.fetch(skipping_locked(statement))]
             if not ids:
                 return []
             drafts = list((await transaction.lock(ids)).values())
@@ -101,7 +101,7 @@ class Sweep:
             )
             bells = [
                 (ExecutionId(row.execution_id), row.priority)
-                for row in await transaction.fetch(_skipping_locked(statement))
+                for row in await transaction.fetch(skipping_locked(statement))
             ]
             taken = columns.execution_id.in_([execution_id for execution_id, _ in bells])
             until = now + timedelta(seconds=BELL_SECONDS)
@@ -115,7 +115,7 @@ class Sweep:
         async def work(transaction: Transaction) -> None:
             # Not those that came back meanwhile, and a bell that a claim is removing need not be waited for.
             taken = and_(outbox.c.execution_id.in_(execution_ids), outbox.c.taken_until.is_not(None))
-            rung = _skipping_locked(select(outbox.c.execution_id).where(taken))
+            rung = skipping_locked(select(outbox.c.execution_id).where(taken))
             ids = [row.execution_id for row in await transaction.fetch(rung)]
             if ids:
                 await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(ids)))
@@ -186,5 +186,5 @@ def _fail(draft: Draft, kind: str, error: Failure) -> None:
     draft.move(kind, "failed")
 
 
-def _skipping_locked(statement: Select[*tuple[object, ...]]) -> Select[*tuple[object, ...]]:
+def skipping_locked(statement: Select[*tuple[object, ...]]) -> Select[*tuple[object, ...]]:
     return statement.with_for_update(skip_locked=True, key_share=True)

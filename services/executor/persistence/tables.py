@@ -81,6 +81,11 @@ workflow_executions = Table(
     Column("metadata", Text, nullable=False),  # JSON object: complexity
     Column("root_id", Text, nullable=False),
     Column("retry_of", Text, nullable=False),  # empty: a first run
+    # Of a child execution; empty: it has no parent.
+    Column("parent_id", Text, nullable=False, server_default=""),
+    Column("parent_step", Text, nullable=False, server_default=""),  # JSON [node id, *iteration]
+    Column("parent_index", Integer),  # which item of that step
+    Column("parent_waits", Text, nullable=False, server_default=""),  # each, failed, all; empty: not at all
     Column("created_at", Instant, nullable=False),
     Column("deadline_at", Instant),
     # Where it stands.
@@ -130,6 +135,7 @@ workflow_executions = Table(
     Column("wake_timer", Text, nullable=False),
     Column("waits", Text),  # JSON list of what open steps wait for
     Column("all_waiting", Boolean, nullable=False),  # resuming leads back to waiting
+    Column("has_children", Boolean, nullable=False, server_default=false()),
     Column("has_tasks", Boolean, nullable=False, server_default=false()),  # rows of `tasks` go along with it
     PrimaryKeyConstraint("id"),
     CheckConstraint(
@@ -248,6 +254,23 @@ Index(
     _e.workflow_id,
     postgresql_where=_LIVE,
     sqlite_where=_LIVE,
+)
+_CHILD = text("parent_id <> ''")
+Index(
+    "ix_executions_of_parent",
+    _e.namespace,
+    _e.parent_id,
+    _e.created_at,
+    postgresql_where=_CHILD,
+    sqlite_where=_CHILD,
+)
+_LIVE_CHILD = text("parent_id <> '' AND completed_at IS NULL")
+Index(
+    "ix_executions_live_of_parent",
+    _e.parent_id,
+    _e.id,
+    postgresql_where=_LIVE_CHILD,
+    sqlite_where=_LIVE_CHILD,
 )
 _LIVE_RETRY = text("retry_of <> '' AND completed_at IS NULL")
 Index(
@@ -381,6 +404,27 @@ outbox = Table(
     CheckConstraint("kind IN ('bell')", name="kind"),
 )
 Index("ix_outbox_oldest", outbox.c.created_at)
+
+# What executions mean for their children and parents. Each is applied once.
+outbox_signals = Table(
+    "outbox_signals",
+    metadata,
+    Column("source", Text, nullable=False),  # the execution that caused it
+    Column("target", Text, nullable=False),  # the one that it changes; of `control`, a step or empty for all
+    Column("kind", Text, nullable=False),
+    _namespace(),
+    Column("step", Text, nullable=False),  # of `start`: the parent's
+    Column("place", Integer, nullable=False),  # of `start`: in the order of the step's items
+    Column("held", Boolean, nullable=False),  # until another child of the step has ended
+    Column("body", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("taken_until", Instant),  # an executor is at it
+    PrimaryKeyConstraint("source", "target", "kind"),
+    CheckConstraint("kind IN ('start', 'finished', 'control')", name="kind"),
+)
+_DUE = text("NOT held")
+Index("ix_outbox_signals_oldest", outbox_signals.c.created_at, postgresql_where=_DUE, sqlite_where=_DUE)
+Index("ix_outbox_signals_target", outbox_signals.c.target, outbox_signals.c.kind)
 
 secrets = Table(
     "secrets",

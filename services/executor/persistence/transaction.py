@@ -24,6 +24,7 @@ from services.executor.persistence.tables import (
     execution_events,
     execution_tags,
     outbox,
+    outbox_signals,
     payloads,
     snapshots,
     tasks,
@@ -62,6 +63,7 @@ class Transaction(ABC):
         self._now: datetime | None = None
         self.after_commit: list[Callable[[], None]] = []
         self.opened: set[Line] = set()  # where somebody may be admitted now
+        self.signalled = False  # there is something to apply to other executions
         self.offered: set[tuple[str, str]] = set()  # (namespace, queue) with new tasks
 
     @abstractmethod
@@ -124,6 +126,7 @@ class Transaction(ABC):
         await self._keep(changed)
         if concerned := [draft for draft in changed if draft.row.has_tasks]:
             await self._write_tasks(concerned)
+        await self._signal(changed)
         await self._ring(changed)
         await self._note_ended(changed)
 
@@ -171,6 +174,26 @@ class Transaction(ABC):
             rows,
             "ON CONFLICT (execution_id) DO UPDATE SET sequence = excluded.sequence, state = excluded.state",
         )
+
+    async def _signal(self, drafts: Sequence[Draft]) -> None:
+        """A later signal of one kind takes the place of an earlier one that was not applied yet."""
+        latest = {
+            (signal.source, signal.target, signal.kind): (
+                *(signal.source, signal.target, signal.kind, draft.row.namespace, signal.step),
+                *(signal.place, signal.held, signal.body, draft.now),
+            )
+            for draft in drafts
+            for signal in draft.signals
+        }
+        names = "source target kind namespace step place held body created_at".split()
+        replaced = ", ".join(f"{name} = excluded.{name}" for name in ("held", "body", "created_at"))
+        await self.insert(
+            outbox_signals,
+            names,
+            [latest[key] for key in sorted(latest)],
+            f"ON CONFLICT (source, target, kind) DO UPDATE SET {replaced}, taken_until = NULL",
+        )
+        self.signalled = self.signalled or bool(latest)
 
     async def _note_ended(self, drafts: Sequence[Draft]) -> None:
         """Terminal states absorb, so a draft that changed and is terminal has just ended."""

@@ -400,6 +400,7 @@ def filter_of(request: pb.ListExecutionsRequest | pb.ExecutionFilter) -> Executi
         max_duration_ms=span_of(request, "max_duration"),
         error_code=request.error_code,
         error_text=request.error_text,
+        parent_id=request.parent_id,
         namespace=current_namespace(),
     )
 

@@ -78,6 +78,7 @@ def execution(record: ExecutionRecord) -> pb.Execution:
         priority=record.priority,
         retry_of=record.retry_of,
         root_id=record.root_id,
+        parent_id=record.parent_id,
         last_sequence=record.last_sequence,
         deadline_time=timestamp(record.deadline_at),
         definition_hash=record.definition_hash,
@@ -112,6 +113,7 @@ def step(value: Step, node_types: Mapping[str, str]) -> pb.Step:
         handles=value.handles,
         waiting_json="" if value.waiting is None else encode(value.waiting).decode(),
         node_type=node_types.get(value.node_id, ""),
+        child_id=value.child_id,
     )
     if value.output_ref is not None:
         message.output_hash, message.output_bytes = value.output_ref.hash, value.output_ref.bytes

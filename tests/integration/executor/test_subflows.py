@@ -135,3 +135,102 @@ async def test_a_stored_workflow_stays_as_it_was_sent(client: Client) -> None:
     await store(client, workflow)
     response = await client.workflows.GetWorkflow(workflow_pb2.GetWorkflowRequest(workflow_id="outer"))
     assert json.loads(response.workflow.definition_json) == workflow
+
+
+# Child executions
+
+
+def detached(id_: str, *nodes: dict[str, Any], **config: Any) -> dict[str, Any]:
+    settings = config.pop("settings", {})
+    return subflow(id_, workflow=chain(*nodes, **settings), detached=True, **config)
+
+
+async def child_of(client: Client, parent_id: str, node_id: str = "child") -> str:
+    frame = await client.until(parent_id, "child.started")
+    assert frame["nodeId"] == node_id
+    child_id: str = frame["childId"]
+    return child_id
+
+
+async def test_a_child_runs_on_the_queue_and_its_parent_goes_on_with_its_output(
+    client: Client, worker: Worker
+) -> None:
+    add = node("add", "data.set", values={"n": "${ input.n + 1 }"})
+    workflow = chain(detached("child", add, input={"n": "${ input.n }"}), node("last", "flow.noop"))
+    parent = await client.ended(
+        (await client.start(workflow, {"n": 1}, options=pb.ExecutionOptions(tags=["t"]))).execution.id
+    )
+    assert json.loads(parent.output_json) == {"n": 2}
+    child = await client.get(await child_of(client, parent.id))
+    assert child.status == pb.EXECUTION_STATUS_COMPLETED
+    assert (child.parent_id, child.root_id, child.mode) == (parent.id, parent.id, QUEUED)
+    assert list(child.tags) == ["t"]
+    (step,) = [step for step in parent.steps if step.node_id == "child"]
+    assert step.child_id == child.id
+    types = [frame["type"] for frame in await client.frames(parent.id)]
+    assert types.count("child.started") == types.count("child.finished") == 1
+    listed = await client.executions.ListExecutions(pb.ListExecutionsRequest(parent_id=parent.id))
+    assert [execution.id for execution in listed.executions] == [child.id]
+
+
+async def test_the_failure_of_a_child_fails_its_step(client: Client, worker: Worker) -> None:
+    workflow = chain(detached("child", node("bad", "flow.fail", code="BROKEN", message="no")))
+    parent = await client.ended((await client.start(workflow)).execution.id)
+    assert (parent.error.code, parent.error.node_id) == ("BROKEN", "child")
+    assert json.loads(parent.error.details_json)["executionId"] == await child_of(client, parent.id)
+
+
+async def test_who_does_not_wait_ends_at_once(client: Client, worker: Worker) -> None:
+    workflow = chain(detached("child", approval("ok"), waitForCompletion=False))
+    parent = await client.ended((await client.start(workflow)).execution.id)
+    child_id = await child_of(client, parent.id)
+    assert json.loads(parent.output_json) == {"executionId": child_id}
+    await client.until(child_id, "execution.waiting")
+
+
+async def test_a_parent_that_waits_says_for_whom(client: Client, worker: Worker) -> None:
+    parent_id = (await client.start(chain(detached("child", approval("ok"))))).execution.id
+    await client.until(parent_id, "execution.waiting")
+    reason = (await client.get(parent_id)).waiting_reason
+    assert (reason.kind, list(reason.node_ids)) == ("child", ["child"])
+
+
+async def test_control_of_a_parent_reaches_its_children_and_theirs(client: Client, worker: Worker) -> None:
+    inner = detached("child", approval("ok"))
+    parent_id = (await client.start(chain(detached("child", inner)))).execution.id
+    child_id = await child_of(client, parent_id)
+    grandchild_id = await child_of(client, child_id)
+    await client.until(grandchild_id, "execution.waiting")
+    for what, kind in (("pause", "paused"), ("resume", "resumed"), ("cancel", "cancelled")):
+        await client.control(parent_id, what)
+        for execution_id in (parent_id, child_id, grandchild_id):
+            await client.until(execution_id, f"execution.{kind}")
+    assert (await client.get(grandchild_id)).root_id == parent_id
+
+
+async def test_a_child_that_nobody_waits_for_any_more_is_cancelled(client: Client, worker: Worker) -> None:
+    child = {**detached("child", approval("ok")), "timeoutMs": 300, "onError": "continue"}
+    parent = await client.ended((await client.start(chain(child))).execution.id)
+    assert parent.status == pb.EXECUTION_STATUS_COMPLETED
+    child_id = await child_of(client, parent.id)
+    assert (await client.ended(child_id)).status == pb.EXECUTION_STATUS_CANCELLED
+
+
+async def test_a_child_has_no_more_time_than_its_parent(client: Client, worker: Worker) -> None:
+    workflow = chain(detached("child", approval("ok")), timeoutMs=60_000)
+    parent_id = (await client.start(workflow)).execution.id
+    child_id = await child_of(client, parent_id)
+    await client.until(child_id, "execution.created")
+    assert (await client.get(child_id)).deadline_time == (await client.get(parent_id)).deadline_time
+
+
+async def test_a_retry_of_a_child_is_an_execution_without_parent(client: Client, worker: Worker) -> None:
+    parent_id = (
+        await client.start(chain(detached("child", node("bad", "flow.fail", code="B"))))
+    ).execution.id
+    await client.ended(parent_id)
+    again = await client.executions.RetryExecution(
+        pb.RetryExecutionRequest(execution_id=await child_of(client, parent_id))
+    )
+    assert again.execution.parent_id == ""
+    assert again.execution.root_id == parent_id

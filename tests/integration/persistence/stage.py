@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 
-from flow_engine.ids import ExecutionId, new_execution_id
+from flow_engine.ids import ExecutionId, child_id, new_execution_id
 from flow_engine.interpreter.events import (
     AnyEvent,
+    ChildStarted,
     Event,
     ExecutionCompleted,
     ExecutionCreated,
     ExecutionWaiting,
+    Parent,
     StepCompleted,
     StepStarted,
     decode_events,
@@ -182,6 +185,51 @@ class Stage:
         )
         assert reply.outcome is ReportOutcome.OK
         return runner.id
+
+    def child(self, parent: Runner, node_id: str = "child", *, waits: str = "each") -> NewExecution:
+        """A child that a step of the parent starts; its start is to be reported."""
+        link = Parent(execution_id=parent.id, node_id=node_id, waits=bool(waits))
+        new = self.new(parent_waits=waits)
+        id_ = child_id(parent.id, node_id, (), 0)
+        created = msgspec.structs.replace(new.created, parent=link, root_id=parent.id, key_root=id_)
+        return replace(new, id=id_, created=created)
+
+    def child_started(self, child: NewExecution) -> ChildStarted:
+        link = child.created.parent
+        assert link is not None
+        return ChildStarted(time=self.now, node_id=link.node_id, child_id=child.id, waits=link.waits)
+
+    async def with_child(self, *, waits: str = "each", gives_up: bool = True) -> tuple[Runner, NewExecution]:
+        """A parent that waits for a child, which has started and is claimed by nobody."""
+        parent = await self.claimed()
+        child = self.child(parent, waits=waits)
+        await parent.report(self.child_started(child))
+        assert (await self.store.create(child)).created
+        if gives_up:
+            waiting = GiveUp("waiting", all_waiting=True, waits=[{"nodeId": "child", "kind": "child"}])
+            await parent.give_up(waiting, ExecutionWaiting(time=self.now))
+        return parent, child
+
+    async def ended(self, execution_id: ExecutionId) -> Runner:
+        """Claims it, with whatever else is pending, and completes it."""
+        claimed = {one.execution_id: one for one in await self.claim(slots=10)}
+        runner = self.runner(claimed[execution_id])
+        await runner.complete()
+        return runner
+
+    async def relayed(self) -> None:
+        """Apply all signals but starts."""
+        for signal in await self.store.take_signals(100):
+            match signal.kind:
+                case "finished":
+                    await self.store.finish_children(ExecutionId(signal.target), [ExecutionId(signal.source)])
+                case "control":
+                    await self.store.control_children(signal)
+
+    def signals(self) -> set[tuple[str, str]]:
+        """(kind, body) of what is still to be applied; the body of a start is left out."""
+        rows = self.execute("SELECT kind, body FROM outbox_signals")
+        return {(kind, "" if kind == "start" else body) for kind, body in rows}
 
     def step_events(self, node_id: str = "a") -> tuple[Event, Event]:
         return StepStarted(time=self.now, node_id=node_id), StepCompleted(time=self.now, node_id=node_id)

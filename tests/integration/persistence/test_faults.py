@@ -149,6 +149,84 @@ async def wake(stage: Stage) -> Callable[[], Awaitable[None]]:
     return run
 
 
+async def order_child(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent = await stage.claimed()
+    child = stage.child(parent)
+
+    async def run() -> None:
+        reply = await parent.report(stage.child_started(child))
+        assert reply.outcome is ReportOutcome.OK
+        assert (await stage.types(parent.id)).count("child.started") == 1
+        assert stage.signals() == {("start", "")}
+
+    return run
+
+
+async def start_child(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent = await stage.claimed()
+    child = stage.child(parent)
+    await parent.report(stage.child_started(child))
+
+    async def run() -> None:
+        assert (await stage.store.create(child)).created
+        assert await stage.types(child.id) == ["execution.created"]
+        assert stage.bells() == {child.id}
+        assert stage.signals() == set()
+
+    return run
+
+
+async def end_child(stage: Stage) -> Callable[[], Awaitable[None]]:
+    _, child = await stage.with_child()
+    (claimed,) = await stage.claim()
+    runner = stage.runner(claimed)
+
+    async def run() -> None:
+        assert (await runner.complete()).outcome is ReportOutcome.OK
+        assert await stage.status(child.id) == "completed"
+        assert stage.signals() == {("finished", "")}
+
+    return run
+
+
+async def tell_parent(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent, child = await stage.with_child()
+    await stage.ended(child.id)
+
+    async def run() -> None:
+        await stage.store.finish_children(parent.id, [child.id])
+        assert await stage.status(parent.id) == "pending"
+        assert (await stage.types(parent.id)).count("child.finished") == 1
+        assert stage.bells() == {parent.id}
+        assert stage.signals() == set()
+
+    return run
+
+
+async def cancel_parent(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent, _ = await stage.with_child()
+
+    async def run() -> None:
+        assert (await stage.store.cancel(parent.id, "")).record.status == "cancelled"
+        assert stage.signals() == {("control", "cancel")}
+
+    return run
+
+
+async def cancel_child(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent, child = await stage.with_child()
+    await stage.store.cancel(parent.id, "")
+    (signal,) = await stage.store.take_signals(10)
+
+    async def run() -> None:
+        await stage.store.control_children(signal)
+        assert await stage.status(child.id) == "cancelled"
+        assert (await stage.types(child.id)).count("execution.cancelled") == 1
+        assert stage.signals() == {("finished", "")}
+
+    return run
+
+
 OPERATIONS: list[Operation] = [
     create_queued,
     create_immediate,
@@ -160,6 +238,12 @@ OPERATIONS: list[Operation] = [
     answer,
     expire,
     wake,
+    order_child,
+    start_child,
+    end_child,
+    tell_parent,
+    cancel_parent,
+    cancel_child,
 ]
 
 

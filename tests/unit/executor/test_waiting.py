@@ -41,6 +41,7 @@ RECORD = ExecutionRecord(
     deadline_at=None,
     retry_of="",
     root_id="x",
+    parent_id="",
     lease_owner="",
     lease_expires_at=None,
     pending_since=None,

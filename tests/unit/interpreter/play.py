@@ -190,7 +190,7 @@ class Play:
             self.wake(answers)
 
     def wake(self, answers: dict[str, JsonValue] | None = None) -> None:
-        """Answer what waits for one of these nodes, or end its child; else let time pass until the next timer."""
+        """Answer what waits for one of these nodes, or end its child; else let time pass to the timer."""
         if self.execution.status != "waiting":
             return
         for step in self.view.steps:

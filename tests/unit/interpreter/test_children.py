@@ -16,8 +16,12 @@ INNER = workflow(node("work", "test.work", output=1), inputSchema={"type": ["obj
 
 
 def detached(
-    node_id: str = "child", *, input: JsonValue = 1, waits: bool = True, **fields: Any
-) -> dict[str, Any]:  # noqa: A002
+    node_id: str = "child",
+    *,
+    input: JsonValue = 1,  # noqa: A002
+    waits: bool = True,
+    **fields: Any,
+) -> dict[str, Any]:
     return node(
         node_id, "flow.subflow", workflow=INNER, input=input, detached=True, waitForCompletion=waits, **fields
     )
