@@ -132,6 +132,15 @@ class CallbackNotFound(FlowEngineError):
         super().__init__("there is no such callback")
 
 
+class CallbackGone(FlowEngineError):
+    """The token was good once: its step does not wait any more and never will again."""
+
+    reason = "CALLBACK_GONE"
+
+    def __init__(self) -> None:
+        super().__init__("nobody waits for this callback any more")
+
+
 class IllegalTransition(FlowEngineError):
     """The execution's status, or what was asked of it before, does not allow what is asked now."""
 

@@ -7,11 +7,12 @@ Source: docs/protocol.md, "Who owns a run".
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 PriorityClass = Literal["high", "normal", "low"]
 
-STREAMS = ("flow:advance:high", "flow:advance:normal", "flow:advance:low")
+Stream = Literal["flow:advance:high", "flow:advance:normal", "flow:advance:low"]
+STREAMS: tuple[str, ...] = get_args(Stream)
 """Redis streams, the most urgent first."""
 
 CONSUMER_GROUP = "flow-workers"

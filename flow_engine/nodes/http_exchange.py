@@ -96,8 +96,8 @@ def origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 async def _read(response: httpx.Response, limit: int) -> bytes:
     """The whole body, decompressed; never holds much more than `limit` bytes of it."""
-    decoder = BoundedDecoder(response.headers.get("content-encoding", ""), limit)
     try:
+        decoder = BoundedDecoder(response.headers.get("content-encoding", ""), limit)
         async for chunk in response.aiter_raw():
             decoder.feed(chunk)
         return decoder.finish()

@@ -54,6 +54,7 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.ReportConflict: grpc.StatusCode.ALREADY_EXISTS,
     NotStorable: grpc.StatusCode.INVALID_ARGUMENT,
     errors.CallbackNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.CallbackGone: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ValueNotFound: grpc.StatusCode.NOT_FOUND,
     errors.TokenNotFound: grpc.StatusCode.NOT_FOUND,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,

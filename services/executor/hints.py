@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Collection
 
 import redis.asyncio as redis
@@ -24,6 +25,12 @@ log = structlog.get_logger()
 CHANNEL = "flow:committed"
 MAX_IDS = 500
 """A message tells of at most this many; nobody watches more that only hints could help."""
+_ID = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+WORDS = re.compile(rb"executor:%b [0-9]{1,6}(?: %b){0,%d}" % (_ID, _ID, MAX_IDS))
+"""All that a message may say: who speaks, how many workers are there, which executions. Anybody may have
+written it: what is no such message is dropped."""
+LONGEST_WORDS = 64 + 37 * MAX_IDS
+MOST_EXECUTORS = 1000
 LONGEST_PAUSE_SECONDS = 5.0
 PRESENCE_SECONDS = 2.0
 """Between two words about workers; who has not been heard of for three times that is gone."""
@@ -101,7 +108,20 @@ class RedisHints:
         data = message.get("data") if message else None
         if not isinstance(data, bytes):
             return
-        sender, workers, *execution_ids = [*data.decode(errors="replace").split(" "), "0"]
-        if sender != self._sender and workers.isdecimal():
-            self._elsewhere[sender] = int(workers), self._clock.monotonic()
-            self._notifications.notify([ExecutionId(id_) for id_ in execution_ids])
+        if len(data) > LONGEST_WORDS or not WORDS.fullmatch(data):
+            log.warning("redis.garbage", channel=CHANNEL, bytes=len(data))
+            return
+        sender, workers, *execution_ids = data.decode("ascii").split(" ")
+        if sender == self._sender:
+            return
+        now = self._clock.monotonic()
+        if sender not in self._elsewhere:
+            self._elsewhere = {
+                other: said
+                for other, said in self._elsewhere.items()
+                if said[1] >= now - 3 * PRESENCE_SECONDS
+            }
+            if len(self._elsewhere) >= MOST_EXECUTORS:
+                return
+        self._elsewhere[sender] = int(workers), now
+        self._notifications.notify([ExecutionId(id_) for id_ in execution_ids])

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from flow_engine import tracing
 from flow_engine.callbacks import Claimed
 from flow_engine.errors import (
+    CallbackGone,
     IllegalTransition,
     InvalidRequest,
     NodeNotFound,
@@ -246,7 +247,7 @@ class ExecutionManager:
     async def submit_callback(self, token: str, payload_json: str) -> None:
         """What an outside system reports; a call that comes a little before its step waits is kept waiting.
 
-        Raises CallbackNotFound, InvalidInput, NotWaiting, AlreadyAnswered.
+        Raises CallbackNotFound, InvalidInput, NotWaiting, AlreadyAnswered, CallbackGone.
         """
         called = self._callbacks.read(token)
         execution_id = ExecutionId(called.execution_id)
@@ -263,12 +264,14 @@ class ExecutionManager:
                     )
                     return
                 except NotWaiting:
+                    if not await self._may_wait_yet(record, called):
+                        raise CallbackGone from None
                     left = deadline - asyncio.get_running_loop().time()
-                    if left <= 0 or not await self._may_wait_soon(record, called):
+                    if left <= 0:
                         raise
                 await listener.wait(left)
 
-    async def _may_wait_soon(self, record: ExecutionRecord, called: Claimed) -> bool:
+    async def _may_wait_yet(self, record: ExecutionRecord, called: Claimed) -> bool:
         if record.status in TERMINAL:
             return False
         step = (await steps_at(self._persistence, record)).get(called.node_id, called.iteration)

@@ -261,7 +261,7 @@ API: tuple[Route, ...] = (
         "For outside systems, at the URL that callbacks.<nodeId>.url gave them. The body is the answer: any "
         "JSON value, {} by default. Works once, while the step waits; the same body may be sent again.",
         body="json", body_required=False,
-        answers={200: CallbackDocument}, refusals=(404, 409),
+        answers={200: CallbackDocument}, refusals=(404, 409, 410),
         rpc=PUBLIC,
     ),
     Route(

@@ -108,7 +108,7 @@ async def test_a_url_dies_with_its_wait(client: Client, worker: Worker) -> None:
     ended = await client.ended(id_)
     assert ended.status == pb.EXECUTION_STATUS_COMPLETED
     url = output_of(ended, "tell")["url"]
-    assert (await refused(call_back(client, url, {})))[:2] == ("FAILED_PRECONDITION", "NOT_WAITING")
+    assert (await refused(call_back(client, url, {})))[:2] == ("FAILED_PRECONDITION", "CALLBACK_GONE")
 
 
 async def test_the_history_of_a_request_hides_the_token(client: Client) -> None:

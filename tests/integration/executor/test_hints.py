@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
+
+import pytest
+import redis
+from structlog.testing import capture_logs
 
 from flow_engine.clock import SystemClock
 from flow_engine.ids import ExecutionId
-from services.executor.hints import RedisHints
+from services.executor.hints import CHANNEL, MOST_EXECUTORS, RedisHints
 from services.executor.notifications import Notifications
 from tests.infra.valkey import PrivateValkey
 
-ID = ExecutionId("e-1")
+ID = ExecutionId("0198c0de-0000-7000-8000-000000000001")
+FIRST, SECOND = "executor:" + str(uuid4()), "executor:" + str(uuid4())
 
 
 async def told(sender: RedisHints, hearers: Notifications) -> None:
@@ -26,8 +32,8 @@ async def test_others_hear_of_commits_and_workers_also_after_redis_was_gone(
     redis_server: PrivateValkey,
 ) -> None:
     here, there = Notifications(), Notifications()
-    first = RedisHints(redis_server.url, "executor:1", here, lambda: 3, SystemClock())
-    second = RedisHints(redis_server.url, "executor:2", there, lambda: 0, SystemClock())
+    first = RedisHints(redis_server.url, FIRST, here, lambda: 3, SystemClock())
+    second = RedisHints(redis_server.url, SECOND, there, lambda: 0, SystemClock())
     await first.start()
     await second.start()
     await told(first, there)
@@ -42,8 +48,8 @@ async def test_others_hear_of_commits_and_workers_also_after_redis_was_gone(
 
 async def test_nobody_wakes_by_its_own_hints(redis_url: str) -> None:
     here, there = Notifications(), Notifications()
-    first = RedisHints(redis_url, "executor:1", here, lambda: 0, SystemClock())
-    second = RedisHints(redis_url, "executor:2", there, lambda: 0, SystemClock())
+    first = RedisHints(redis_url, FIRST, here, lambda: 0, SystemClock())
+    second = RedisHints(redis_url, SECOND, there, lambda: 0, SystemClock())
     await first.start()
     await second.start()
     with here.listening(ID) as listener:
@@ -54,3 +60,43 @@ async def test_nobody_wakes_by_its_own_hints(redis_url: str) -> None:
         assert not await listener.wait(0)
     await first.stop()
     await second.stop()
+
+
+GARBAGE = [
+    b"",
+    b"\xff\xfe\x00",
+    b"x" * (1 << 20),
+    f"{SECOND} {'9' * 5000} {ID}".encode(),
+    f"{SECOND} -1 {ID}".encode(),
+    f"{SECOND} 1 {ID} os.system".encode(),
+    f"{SECOND} 1  {ID}".encode(),
+    f"{SECOND} 1 {ID}\n".encode(),
+    f"worker:{uuid4()} 1 {ID}".encode(),
+    b"cos\nsystem\n(S'true'\ntR.",
+]
+
+
+async def test_what_is_no_hint_is_told_and_dropped(redis_url: str) -> None:
+    """Anybody who reaches Redis may write there: the listener goes on, and takes nothing from it."""
+    here = Notifications()
+    first = RedisHints(redis_url, FIRST, here, lambda: 0, SystemClock())
+    second = RedisHints(redis_url, SECOND, Notifications(), lambda: 7, SystemClock())
+    await first.start()
+    await second.start()
+    await told(second, here)
+    with capture_logs() as logs, redis.Redis.from_url(redis_url) as client:
+        for piece in GARBAGE:
+            client.publish(CHANNEL, piece)
+        await told(second, here)
+    assert [log["event"] for log in logs].count("redis.garbage") >= len(GARBAGE)
+    assert first.workers_elsewhere == 7
+    await first.stop()
+    await second.stop()
+
+
+@pytest.mark.parametrize("others", [MOST_EXECUTORS * 3])
+def test_whoever_claims_to_be_many_executors_takes_no_memory(others: int) -> None:
+    hints = RedisHints("redis://127.0.0.1:1", FIRST, Notifications(), lambda: 0, SystemClock())
+    for _ in range(others):
+        hints._hear({"data": f"executor:{uuid4()} 1".encode()})
+    assert len(hints._elsewhere) == MOST_EXECUTORS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from typing import Any
 
 import redis
@@ -11,10 +12,17 @@ from taskiq import AckableMessage
 
 from flow_engine.queue import CONSUMER_GROUP, STREAMS
 from services.executor.dispatcher import TaskiqQueue
-from services.worker.broker import BellBroker, acknowledged
+from services.worker.broker import BellBroker, acknowledged, is_bell
 from tests.infra.valkey import PrivateValkey
 
 TASK = {"task_id": "x", "task_name": "advance", "labels": {}, "args": [], "kwargs": {}}
+BELL = {
+    **TASK,
+    "task_id": "0" * 32,
+    "labels": {"queue_name": "flow:advance:normal"},
+    "kwargs": {"priority_class": "normal", "execution_id": ""},
+}
+ONE, TWO = "0198c0de-0000-7000-8000-000000000001", "0198c0de-0000-7000-8000-000000000002"
 GARBAGE: list[dict[Any, Any]] = [
     {"no": "data"},
     {"data": ""},
@@ -26,7 +34,20 @@ GARBAGE: list[dict[Any, Any]] = [
     {"data": json.dumps({**TASK, "args": ["normal", "id"]})},
     {"data": json.dumps({**TASK, "kwargs": {"priority_class": "normal"}})},
     {"data": json.dumps({**TASK, "kwargs": {"priority_class": 7, "execution_id": None}})},
+    {"data": json.dumps({**BELL, "labels": {"timeout": 0.001}})},
+    {"data": json.dumps({**BELL, "labels": {"queue_name": "flow:advance:normal", "retry_on_error": True}})},
+    {"data": json.dumps({**BELL, "labels": {"queue_name": "elsewhere"}})},
+    {"data": json.dumps({**BELL, "kwargs": {"priority_class": "normal", "execution_id": "../../etc"}})},
+    {"data": json.dumps({**BELL, "kwargs": {**BELL["kwargs"], "more": 1}})},  # type: ignore[dict-item]
+    {"data": json.dumps({**BELL, "task_id": "x" * 2000})},
+    {"data": json.dumps({**BELL, "more": 1})},
+    {"data": pickle.dumps(BELL)},
 ]
+
+
+def test_what_the_executor_writes_is_a_bell() -> None:
+    assert is_bell(json.dumps(BELL).encode())
+    assert is_bell(json.dumps({**BELL, "labels_types": {"queue_name": 3}}).encode())
 
 
 async def always() -> None:
@@ -39,7 +60,7 @@ async def test_only_bells_are_heard_and_garbage_goes_away(redis_server: PrivateV
     queue = TaskiqQueue(redis_server.url)
     await queue.start()
     with redis.Redis.from_url(redis_server.url) as client:
-        for name in ("one", "two"):
+        for name in (ONE, TWO):
             for piece in GARBAGE:
                 client.xadd(STREAMS[1], piece)
             await queue.ring(name, 5)
@@ -49,7 +70,7 @@ async def test_only_bells_are_heard_and_garbage_goes_away(redis_server: PrivateV
             heard: list[AckableMessage] = [await anext(listening), await anext(listening)]
         await listening.aclose()
         names = [broker.formatter.loads(message.data).kwargs["execution_id"] for message in heard]
-        assert names == ["one", "two"]
+        assert names == [ONE, TWO]
         for message in heard:
             await acknowledged(message)
         assert client.xlen(STREAMS[1]) == 0
