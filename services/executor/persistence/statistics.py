@@ -23,17 +23,7 @@ from services.executor.persistence.stats_tables import (
 from services.executor.persistence.tables import workflow_executions
 from services.executor.persistence.transaction import Transaction
 from services.executor.stats.figures import Figures, Group, Histogram, Series, StatsQuery, TopError
-from services.executor.stats.periods import (
-    DAY,
-    FINE,
-    FINE_KEPT_SECONDS,
-    GRAINS,
-    HOUR,
-    HOURS_KEPT_SECONDS,
-    Span,
-    covering,
-    grains_of,
-)
+from services.executor.stats.periods import FINE, GRAINS, HOUR, Span, covering, forgotten_before, grains_of
 from services.executor.stats.tally import ALL, COUNTERS, NODE, NODE_TYPE, WORKFLOW, Ended, Subject, Tally
 
 _e = workflow_executions.c
@@ -90,7 +80,8 @@ class SqlStatistics:
             taken = delete(ended_executions).where(columns.execution_id.in_(ids))
             fresh = {row[0] for row in await transaction.fetch(taken.returning(columns.execution_id))}
             counted = [ended for ended in executions if ended.id in fresh]
-            await _add(transaction, prepared if len(fresh) == len(ids) else Tally.of(counted))
+            now = int((await transaction.now()).timestamp())
+            await _add(transaction, prepared if len(fresh) == len(ids) else Tally.of(counted), now)
             if also is not None:
                 await also(transaction, counted)
             return len(counted)
@@ -101,9 +92,9 @@ class SqlStatistics:
         """Drop periods that larger ones stand for by now. now: seconds since 1970."""
 
         async def work(transaction: Transaction) -> None:
-            for grain, kept in ((FINE, FINE_KEPT_SECONDS + DAY), (HOUR, HOURS_KEPT_SECONDS + DAY)):
+            for grain in (FINE, HOUR):
                 for table in (stats_counts, stats_buckets, stats_errors):
-                    old = and_(table.c.grain == grain, table.c.period < now - kept)
+                    old = and_(table.c.grain == grain, table.c.period < forgotten_before(grain, now))
                     await transaction.execute(delete(table).where(old))
 
         await self._database.write(work)
@@ -265,7 +256,7 @@ def _within(table: SqlTable, spans: Sequence[Span]) -> ColumnElement[bool]:
     )
 
 
-async def _add(transaction: Transaction, tally: Tally) -> None:
+async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
     """Rows in the order of their keys, one for each grain."""
     subjects: dict[tuple[str, ...], list[Any]] = {}
     sums: dict[tuple[str, int, int, int], Counter[str]] = {}
@@ -277,7 +268,7 @@ async def _add(transaction: Transaction, tally: Tally) -> None:
             *(namespace, subject.scope, number),
             *(subject.workflow_id, subject.node_id, subject.node_type),
         ]
-        for grain in GRAINS:
+        for grain in _kept_grains(fine, now):
             place = (namespace, grain, number, fine - fine % grain)
             sums.setdefault(place, Counter()).update(counts.sums)
             peaks[place] = max(peaks[place], counts.peak_memory)
@@ -302,13 +293,13 @@ async def _add(transaction: Transaction, tally: Tally) -> None:
         "ON CONFLICT (namespace, grain, subject, period, measure, bucket) "
         "DO UPDATE SET count = stats_buckets.count + excluded.count",
     )
-    await _add_errors(transaction, tally)
+    await _add_errors(transaction, tally, now)
 
 
-async def _add_errors(transaction: Transaction, tally: Tally) -> None:
+async def _add_errors(transaction: Transaction, tally: Tally, now: int) -> None:
     rows: dict[tuple[str, int, int, str, str], tuple[int, str, str]] = {}
     for (namespace, fine, workflow_id, code), error in tally.errors.items():
-        for grain in GRAINS:
+        for grain in _kept_grains(fine, now):
             key = (namespace, grain, fine - fine % grain, workflow_id, code)
             count, newest, message = rows.get(key, (0, "", ""))
             if error.execution_id > newest:
@@ -322,6 +313,11 @@ async def _add_errors(transaction: Transaction, tally: Tally) -> None:
         "count = stats_errors.count + excluded.count, execution_id = excluded.execution_id, "
         "message = excluded.message",
     )
+
+
+def _kept_grains(period: int, now: int) -> list[int]:
+    """Without those of which this period would be dropped at once."""
+    return [grain for grain in GRAINS if period >= forgotten_before(grain, now)]
 
 
 _ADD_COUNTS = (

@@ -31,6 +31,12 @@ def grain_at(time: int, now: int) -> int:
     return HOUR if age <= HOURS_KEPT_SECONDS else DAY
 
 
+def forgotten_before(grain: int, now: int) -> int:
+    """Periods that began before are dropped; a day later than nobody looks at them."""
+    kept = {FINE: FINE_KEPT_SECONDS, HOUR: HOURS_KEPT_SECONDS}.get(grain)
+    return 0 if kept is None else now - kept - DAY
+
+
 def rounded_out(start: int, end: int, now: int) -> tuple[int, int]:
     """The smallest range of whole periods around a range."""
     before, after = grain_at(start, now), grain_at(end, now)

@@ -1,0 +1,118 @@
+"""Statistics and searches on a long history: a million executions in PostgreSQL by default.
+
+Bounds that must hold: statistics below 300 ms, a page of any search below 50 ms. Each query is asked
+a few times; its median counts, since others use the machine too, and its slowest answer is told beside it.
+
+python -m benchmarks.stats [count]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import uvloop
+
+from benchmarks.history import DAYS, RARE_ERROR, RARE_TEXT, load
+from benchmarks.persistence import private_cluster
+from services.executor.persistence.contract import ExecutionFilter
+from services.executor.persistence.migrating import migrate
+from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.stats.figures import StatsQuery
+from services.executor.stats.periods import DAY, rounded_out, usual_bucket
+
+COUNT = 1_000_000
+TIMES = 7
+STATS_MS, PAGE_MS = 300, 50
+PAGE = 50
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "a workflow": {"workflow_id": "workflow-1"},
+    "a rare workflow": {"workflow_id": "workflow-150"},
+    "failed": {"statuses": ("failed",)},
+    "paused (a handful)": {"statuses": ("paused",)},
+    "live": {"statuses": ("pending", "running", "paused", "waiting")},
+    "queued": {"mode": "queued"},
+    "immediate and failed": {"mode": "immediate", "statuses": ("failed",)},
+    "failed of a workflow": {"workflow_id": "workflow-2", "statuses": ("failed",)},
+    "a common tag": {"tags": ("eu",)},
+    "a tag of one customer": {"tags": ("customer-777",)},
+    "two tags": {"tags": ("eu", "nightly")},
+    "a tag and failed": {"tags": ("nightly",), "statuses": ("failed",)},
+    "shorter than 10 ms": {"max_duration_ms": 10},
+    "longer than 10 min": {"min_duration_ms": 600_000},
+    "100 to 120 ms": {"min_duration_ms": 100, "max_duration_ms": 120},
+    "an error code": {"error_code": "TIMEOUT"},
+    "a rare error code": {"error_code": RARE_ERROR},
+    "a common text": {"error_text": "after"},
+    "a rare text": {"error_text": RARE_TEXT},
+    "no such text": {"error_text": "nobody ever said this"},
+}
+
+
+async def measure(url: str, count: int) -> int:
+    migrate(url)
+    store = SqlExecutionPersistence(url)
+    await store.start()
+    took = await load(url, store, count)
+    print(f"{count:,} executions: COPY {took['COPY']:.0f} s, counting {count / took['counting']:,.0f}/s")
+    broken = 0
+    for name, query in stats_queries().items():
+        broken += await tell(name, STATS_MS, lambda q=query: store.statistics.read(q))  # type: ignore[misc]
+    now = datetime.now(UTC)
+    for name, given in SEARCHES.items():
+        where = ExecutionFilter(**given)
+        broken += await tell(name, PAGE_MS, lambda w=where: store.list(w, PAGE))  # type: ignore[misc]
+        if name in ("everything", "failed", "a common tag"):
+            old = (now - timedelta(days=DAYS - 1), "")
+            broken += await tell(f"{name}, deep page", PAGE_MS, lambda w=where, o=old: store.list(w, PAGE, o))  # type: ignore[misc]
+    week = ExecutionFilter(
+        created_after=now - timedelta(days=14), created_before=now - timedelta(days=7), statuses=("failed",)
+    )
+    broken += await tell("failed in one week", PAGE_MS, lambda: store.list(week, PAGE))
+    await tell("count of failed", None, lambda: store.count(ExecutionFilter(statuses=("failed",)), 100_000))
+    await store.stop()
+    return int(broken > 0)
+
+
+def stats_queries() -> dict[str, StatsQuery]:
+    now = int(time.time())
+
+    def query(days: float, workflow_id: str | None = None) -> StatsQuery:
+        start, end = rounded_out(int(now - days * DAY), now, now)
+        return StatsQuery("default", workflow_id, start, end, usual_bucket(start, end, now), 20)
+
+    return {
+        "stats of an hour": query(1 / 24),
+        "stats of a day": query(1),
+        "stats of 30 days": query(30),
+        "stats of a workflow, 30 days": query(30, "workflow-1"),
+    }
+
+
+async def tell(name: str, bound_ms: int | None, ask: Callable[[], Awaitable[Any]]) -> int:
+    """1 when the bound is broken."""
+    times = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        await ask()
+        times.append((time.perf_counter() - began) * 1000)
+    median = statistics.median(times)
+    verdict = "" if bound_ms is None else f"< {bound_ms} ms {'ok' if median < bound_ms else 'BROKEN'}"
+    print(f"  {name:32} {median:7.1f} ms  (slowest {max(times):6.1f})  {verdict}", flush=True)
+    return int(bound_ms is not None and median >= bound_ms)
+
+
+def main(arguments: Sequence[str]) -> int:
+    count = int(arguments[0]) if arguments else COUNT
+    with private_cluster() as url:
+        return uvloop.run(measure(url, count))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
