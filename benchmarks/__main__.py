@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import expressions, heartbeats, persistence, stats, validation, waiting, workloads
+from benchmarks import estimates, expressions, heartbeats, persistence, stats, validation, waiting, workloads
 
 
 def main() -> int:
@@ -16,6 +16,7 @@ def main() -> int:
         ("persistence", persistence.main),
         ("workloads", lambda: workloads.main([])),
         ("waiting", lambda: waiting.main([])),
+        ("estimates", lambda: estimates.main([])),
         ("stats", lambda: stats.main([])),
     ):
         print(f"\n=== {name}", flush=True)

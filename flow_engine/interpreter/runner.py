@@ -107,6 +107,7 @@ class Runner:
         snapshot: bytes = b"",
         snapshot_after: int = SNAPSHOT_AFTER_EVENTS,
         budget_ends_at: float | None = None,
+        typical_ms: Mapping[str, float] | None = None,
         callbacks: Callbacks | None = None,
         secrets: SecretSource = NO_SECRETS,
     ) -> None:
@@ -120,6 +121,7 @@ class Runner:
         self._values = Values(payloads)
         self._services = services
         self._budget_ends_at = budget_ends_at
+        self._typical_ms = typical_ms or {}
         self._callbacks = callbacks
         self._secrets = secrets
         self._recorder = Recorder(journal, self._values, self._take_in, self._spawn, self._drop)
@@ -282,7 +284,8 @@ class Runner:
             return False
         if step.node.type.container or step.node.type.human or step.node.type.called_back:
             return False
-        typical = step.node.type.typical_ms(step.node.raw_config) / 1000
+        learned = self._typical_ms.get(step.node.id)
+        typical = (step.node.type.typical_ms(step.node.raw_config) if learned is None else learned) / 1000
         return typical > OVERRUN * max(0.0, self._budget_ends_at - time.monotonic())
 
     async def _attempt(self, step: StepState, resumed: bool) -> None:

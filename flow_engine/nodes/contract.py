@@ -172,6 +172,7 @@ class NodeType(ABC, Generic[ConfigT]):
     container: ClassVar[bool] = False
     inline: ClassVar[bool] = False  # `run` never truly awaits: needs no task of its own
     wants_predecessors: ClassVar[bool] = False
+    timed_by_config: ClassVar[bool] = False  # `typical_ms` is exact: better than what history teaches
     at_most_once: ClassVar[bool] = False  # default of the node field `atMostOnce`
     ends_execution: ClassVar[bool] = False
     """Its output is that of the execution, or of the sub-flow around it; everything else is cancelled."""

@@ -30,6 +30,7 @@ class LogicDelay(NodeType[LogicDelayConfig]):
     title = "Delay"
     config_model = LogicDelayConfig
     example: ClassVar[dict[str, Any]] = {"durationMs": 20}
+    timed_by_config = True
 
     def typical_ms(self, config: Mapping[str, Any]) -> float:
         duration = config.get("durationMs")

@@ -157,7 +157,7 @@ class ComplexityFactor(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value_json: _Optional[str] = ..., threshold_json: _Optional[str] = ..., fired: _Optional[bool] = ..., explanation: _Optional[str] = ...) -> None: ...
 
 class ComplexityAnalysis(_message.Message):
-    __slots__ = ("mode", "requested_mode", "factors", "estimated_duration", "node_count", "external_call_count", "loop_count", "max_parallel_paths", "human_input", "explanation")
+    __slots__ = ("mode", "requested_mode", "factors", "estimated_duration", "node_count", "external_call_count", "loop_count", "max_parallel_paths", "human_input", "explanation", "counterfactual", "learned_nodes")
     MODE_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_MODE_FIELD_NUMBER: _ClassVar[int]
     FACTORS_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +168,8 @@ class ComplexityAnalysis(_message.Message):
     MAX_PARALLEL_PATHS_FIELD_NUMBER: _ClassVar[int]
     HUMAN_INPUT_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    COUNTERFACTUAL_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_NODES_FIELD_NUMBER: _ClassVar[int]
     mode: ExecutionMode
     requested_mode: ExecutionMode
     factors: _containers.RepeatedCompositeFieldContainer[ComplexityFactor]
@@ -178,17 +180,21 @@ class ComplexityAnalysis(_message.Message):
     max_parallel_paths: int
     human_input: bool
     explanation: str
-    def __init__(self, mode: _Optional[_Union[ExecutionMode, str]] = ..., requested_mode: _Optional[_Union[ExecutionMode, str]] = ..., factors: _Optional[_Iterable[_Union[ComplexityFactor, _Mapping]]] = ..., estimated_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., node_count: _Optional[int] = ..., external_call_count: _Optional[int] = ..., loop_count: _Optional[int] = ..., max_parallel_paths: _Optional[int] = ..., human_input: _Optional[bool] = ..., explanation: _Optional[str] = ...) -> None: ...
+    counterfactual: str
+    learned_nodes: int
+    def __init__(self, mode: _Optional[_Union[ExecutionMode, str]] = ..., requested_mode: _Optional[_Union[ExecutionMode, str]] = ..., factors: _Optional[_Iterable[_Union[ComplexityFactor, _Mapping]]] = ..., estimated_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., node_count: _Optional[int] = ..., external_call_count: _Optional[int] = ..., loop_count: _Optional[int] = ..., max_parallel_paths: _Optional[int] = ..., human_input: _Optional[bool] = ..., explanation: _Optional[str] = ..., counterfactual: _Optional[str] = ..., learned_nodes: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("completed_steps", "total_steps", "percent")
+    __slots__ = ("completed_steps", "total_steps", "percent", "eta_time")
     COMPLETED_STEPS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
     PERCENT_FIELD_NUMBER: _ClassVar[int]
+    ETA_TIME_FIELD_NUMBER: _ClassVar[int]
     completed_steps: int
     total_steps: int
     percent: float
-    def __init__(self, completed_steps: _Optional[int] = ..., total_steps: _Optional[int] = ..., percent: _Optional[float] = ...) -> None: ...
+    eta_time: _timestamp_pb2.Timestamp
+    def __init__(self, completed_steps: _Optional[int] = ..., total_steps: _Optional[int] = ..., percent: _Optional[float] = ..., eta_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WaitingReason(_message.Message):
     __slots__ = ("kind", "explanation", "until_time", "node_ids", "queue_position", "queue_oldest_age", "key", "limit", "period", "missing_capabilities")

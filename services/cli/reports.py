@@ -130,6 +130,8 @@ def analysis_report(complexity: pb.ComplexityAnalysis) -> Iterator[RenderableTyp
     """The decision, its numbers, then every factor with its threshold."""
     requested = mode_word(complexity.requested_mode)
     yield Text(complexity.explanation, style="bold")
+    if complexity.counterfactual:
+        yield Text(f"otherwise: {complexity.counterfactual}")
     milliseconds = complexity.estimated_duration.ToMilliseconds()
     yield Text(
         f"asked: {requested}  nodes: {complexity.node_count}  estimate: {format_ms(milliseconds)}"

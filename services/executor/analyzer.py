@@ -5,22 +5,16 @@ Decided by what node types declare about themselves, never by their names.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from flow_engine.expressions import EvaluationError, Limits
 from flow_engine.nodes.contract import Effect
 from flow_engine.payload import JsonValue
-from flow_engine.workflow.graph import GraphNode, ScopeGraph, WorkflowGraph
+from flow_engine.workflow.graph import GraphNode, WorkflowGraph
+from services.executor.durations.estimate import Estimate, Loop
+from services.executor.durations.learned import NOTHING_KNOWN, Knowledge
 
 AUTO, IMMEDIATE, QUEUED = "auto", "immediate", "queued"
-
-_UNKNOWN_MS = 1.0
-_EVALUATED_NODES = 100
-"""In larger workflows configs are taken as they are written: their mode does not hang on a single loop."""
-_LIMITS = Limits(max_steps=20_000, max_output_bytes=1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +50,8 @@ class ComplexityAnalysis:
     max_parallel_paths: int  # the most nodes that can run side by side
     human_input: bool
     explanation: str  # one sentence
+    counterfactual: str = ""  # what would change what auto chooses; empty: nothing simple, or not asked for
+    learned_nodes: int = 0  # of which the estimate knows from history how long they take
 
     def as_json(self) -> dict[str, JsonValue]:
         return {
@@ -69,6 +65,8 @@ class ComplexityAnalysis:
             "maxParallelPaths": self.max_parallel_paths,
             "humanInput": self.human_input,
             "explanation": self.explanation,
+            **({"counterfactual": self.counterfactual} if self.counterfactual else {}),
+            **({"learnedNodes": self.learned_nodes} if self.learned_nodes else {}),
         }
 
 
@@ -85,36 +83,50 @@ class ComplexityAnalyzer:
         *,
         input_value: JsonValue = None,
         busy: bool = False,
+        knowledge: Knowledge = NOTHING_KNOWN,
+        counterfactual: bool = False,
     ) -> ComplexityAnalysis:
         """The mode for one run of `graph`. An explicit mode is honoured; the rest is told all the same.
 
         input_value: makes estimates better where configs depend on it; busy: the executor has no room.
+        knowledge: what history teaches. counterfactual: also find what would change the mode, which takes a
+        few more estimates.
         """
         nodes = list(graph.nodes.values())
         external = [node for node in nodes if node.type.effect is Effect.EXTERNAL]
         loops = [node for node in nodes if node.type.container and not node.type.subflow]
         human = [node for node in nodes if node.type.human]
-        estimate = _Estimate(graph, input_value)
+        estimate = Estimate(graph, input_value, knowledge)
+        limit_ms = self.thresholds.max_estimate_ms
         factors = (
             _node_count(len(nodes), self.thresholds.max_nodes),
-            _estimated_duration(estimate.duration_ms, self.thresholds.max_estimate_ms),
+            _estimated_duration(estimate.total_ms(IMMEDIATE), limit_ms),
             _human_input(human),
             _external_calls_in_loops(external, loops),
             _executor_busy(busy),
         )
         chosen = QUEUED if any(factor.fired for factor in factors) else IMMEDIATE
         mode = chosen if requested_mode == AUTO else requested_mode
+        otherwise = ""
+        if counterfactual:
+
+            def duration_with(node_id: str, items: int) -> float:
+                return Estimate(graph, input_value, knowledge, items={node_id: items}).total_ms(IMMEDIATE)
+
+            otherwise = _counterfactual(chosen, factors, estimate, limit_ms, duration_with)
         return ComplexityAnalysis(
             mode=mode,
             requested_mode=requested_mode,
             factors=factors,
-            estimated_duration_ms=estimate.duration_ms,
+            estimated_duration_ms=estimate.total_ms(mode),
             node_count=len(nodes),
             external_call_count=len(external),
             loop_count=len(loops),
             max_parallel_paths=min(estimate.width, graph.max_parallel),
             human_input=bool(human),
             explanation=_explanation(requested_mode, mode, chosen, factors),
+            counterfactual=otherwise,
+            learned_nodes=sum(knowledge.of(node) is not None for node in nodes),
         )
 
 
@@ -151,95 +163,68 @@ def _executor_busy(busy: bool) -> Factor:
     return Factor("executorBusy", busy, False, busy, sentence)
 
 
-# The estimate
+# What would change it
 
 
-class _Estimate:
-    """Duration along the critical path, and how many nodes can run side by side."""
+def _counterfactual(
+    chosen: str,
+    factors: Sequence[Factor],
+    estimate: Estimate,
+    limit_ms: int,
+    duration_with: Callable[[str, int], float],
+) -> str:
+    """What it would take to choose the other mode, where one thing decides: `immediate if nodes ≤ 10`.
 
-    def __init__(self, graph: WorkflowGraph, input_value: JsonValue) -> None:
-        self._graph = graph
-        self._scopes: dict[str | None, dict[str, Any]] = {None: {"input": input_value, "vars": graph.vars}}
-        self._evaluates = len(graph.nodes) <= _EVALUATED_NODES
-        self._inner: dict[str, tuple[float, int]] = {}
-        by_depth = sorted(graph.scopes.values(), key=lambda scope: -self._depth(scope))
-        for scope in by_depth:
-            self._inner[scope.container_id or ""] = self._measure(scope)
-        self.duration_ms, self.width = self._inner[""]
-
-    def _depth(self, scope: ScopeGraph) -> int:
-        return 0 if scope.container_id is None else len(self._graph.nodes[scope.container_id].path) + 1
-
-    def _measure(self, scope: ScopeGraph) -> tuple[float, int]:
-        """(milliseconds of the longest way through the scope, nodes of its widest level)."""
-        ends: dict[str, float] = {}
-        levels: dict[str, int] = {}
-        widths: dict[int, int] = {}
-        for node in _in_order(scope.nodes):
-            before = [edge.source for edge in node.incoming]
-            begin = max((ends[source] for source in before), default=0.0)
-            level = max((levels[source] + 1 for source in before), default=0)
-            ends[node.id], levels[node.id] = begin + self._duration_of(node), level
-            widths[level] = widths.get(level, 0) + max(1, self._inner.get(node.id, (0.0, 1))[1])
-        return max(ends.values(), default=0.0), max(widths.values(), default=0)
-
-    def _duration_of(self, node: GraphNode) -> float:
-        """One run of the node without retries; of a container, of all its iterations."""
-        config = self._config(node)
-        if node.type.container:
-            one, _ = self._inner[node.id]
-            duration = one * _declared(node.type.typical_iterations, config)
-        else:
-            duration = _declared(node.type.typical_ms, config)
-        return duration if node.timeout_ms is None else min(duration, float(node.timeout_ms))
-
-    def _config(self, node: GraphNode) -> Mapping[str, Any]:
-        """The config with what is known before the run: what depends on the input and the vars only."""
-        template = node.config
-        if template.is_constant or not self._evaluates:
-            return node.raw_config
-        scope = self._scope_in(node.flow)
-        if any(reference.path[0] not in scope for reference in template.references):
-            return node.raw_config
-        try:
-            known: Any = template.render(scope, _LIMITS)
-        except EvaluationError:
-            return node.raw_config
-        deferred = {path.split(".")[0] for path in node.type.deferred}
-        return {key: node.raw_config[key] if key in deferred else value for key, value in known.items()}
-
-    def _scope_in(self, flow: str | None) -> dict[str, Any]:
-        """What is known of the variables in a sub-flow: its input, where that depends on what is known."""
-        if flow not in self._scopes:
-            container = self._graph.nodes[str(flow)]
-            scope = {"vars": self._graph.vars_of(flow)}
-            config = self._config(container)
-            if container.config.is_constant or config is not container.raw_config:
-                scope["input"] = config.get("input", {})
-            self._scopes[flow] = scope
-        return self._scopes[flow]
+    duration_with: the estimate with another number of items for a loop, by its id.
+    """
+    fired = [factor.name for factor in factors if factor.fired]
+    if chosen == IMMEDIATE:
+        beyond = (_queued_beyond(loop, limit_ms, duration_with) for loop in estimate.loops())
+        return next(filter(None, beyond), "")
+    if len(fired) != 1:
+        return ""
+    match fired[0]:
+        case "nodeCount":
+            limit = next(factor.threshold for factor in factors if factor.name == "nodeCount")
+            return f"immediate if nodes ≤ {limit:,}"
+        case "estimatedDuration":
+            below = (_immediate_up_to(loop, limit_ms, duration_with) for loop in estimate.loops())
+            return next(filter(None, below), f"immediate if it took at most {spoken(limit_ms)}")
+        case "humanInput":
+            return "immediate if it asked no person"
+        case "externalCallsInLoops":
+            return "immediate if it had no loops, or no external calls"
+        case _:
+            return "immediate once the executor has room"
 
 
-def _in_order(nodes: Sequence[GraphNode]) -> Iterable[GraphNode]:
-    """The nodes, each after its predecessors."""
-    by_id = {node.id: node for node in nodes}
-    missing = {node.id: len(node.incoming) for node in nodes}
-    ready = [node for node in nodes if not node.incoming]
-    for node in ready:
-        for edge in node.outgoing:
-            missing[edge.target] -= 1
-            if not missing[edge.target]:
-                ready.append(by_id[edge.target])
-    return ready
+def _queued_beyond(loop: Loop, limit_ms: int, duration_with: Callable[[str, int], float]) -> str:
+    def fits(items: int) -> bool:
+        return duration_with(loop.node.id, items) <= limit_ms
+
+    enough = _most_items(fits, MOST_ITEMS)
+    return f"queued if {loop.field} of {loop.node.id} > {enough:,}" if enough < MOST_ITEMS else ""
 
 
-def _declared(declaration: Callable[[Mapping[str, Any]], float], config: Mapping[str, Any]) -> float:
-    """What a node type says of a config, which may hold anything: an answer that is none counts as 1."""
-    try:
-        value = float(declaration(config))
-    except Exception:  # node types come from anywhere; an estimate must not stop a start
-        return _UNKNOWN_MS
-    return value if math.isfinite(value) and value >= 0 else _UNKNOWN_MS
+def _immediate_up_to(loop: Loop, limit_ms: int, duration_with: Callable[[str, int], float]) -> str:
+    def fits(items: int) -> bool:
+        return duration_with(loop.node.id, items) <= limit_ms
+
+    if not fits(0):
+        return ""
+    return f"immediate if {loop.field} of {loop.node.id} ≤ {_most_items(fits, loop.items):,}"
+
+
+MOST_ITEMS = 100_000
+
+
+def _most_items(fits: Callable[[int], bool], most: int) -> int:
+    """The largest number up to `most` that fits, where 0 does and more never takes less."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
 
 
 # Words

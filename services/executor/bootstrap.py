@@ -29,6 +29,7 @@ from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definitions
 from services.executor.dispatcher import Dispatcher, TaskiqQueue
+from services.executor.durations.memory import Durations
 from services.executor.feed import Feed
 from services.executor.figures import figures
 from services.executor.hints import RedisHints
@@ -155,9 +156,12 @@ class Executor:
         self._feed = Feed(
             persistence, self._notifications, settings.watch_poll_seconds, settings.watch_heartbeat_seconds
         )
-        self.counting = Counting(self._store.statistics, persistence, settings.count_interval_seconds, clock)
         definitions = Definitions(
             registry, persistence, self._store.workflows, settings.definition_cache_size
+        )
+        self.durations = Durations(self._store.statistics, clock)
+        self.counting = Counting(
+            self._store.statistics, persistence, definitions, settings.count_interval_seconds, clock
         )
         thresholds = Thresholds(settings.queue_max_nodes, settings.queue_min_estimate_ms)
         self._relay = Relay(
@@ -172,6 +176,7 @@ class Executor:
             self._immediate,
             self._database_clock,
             settings.immediate_budget_ms,
+            self.durations,
         )
         self.manager = ExecutionManager(
             persistence,
@@ -185,6 +190,7 @@ class Executor:
             self._database_clock,
             QueueView(persistence, self._store.admission, self.queue_gauge, self._roster, self._workers),
             self._callbacks,
+            self.durations,
             told=self._told,
         )
         self.authenticator = authenticator = Authenticator(

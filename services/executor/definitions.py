@@ -135,3 +135,8 @@ def node_types_of(text: bytes) -> dict[str, str]:
     document = decode(text)
     nodes = document.get("nodes", []) if isinstance(document, dict) else []
     return {str(node["id"]): str(node.get("type", "")) for node in nodes if "id" in node}
+
+
+def types_of(graph: WorkflowGraph) -> dict[str, str]:
+    """Node id to type."""
+    return {node.id: node.type.type for node in graph.nodes.values()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from msgspec import UNSET
@@ -31,7 +31,9 @@ from services.executor.analyzer import ComplexityAnalysis
 from services.executor.answers import answered_step
 from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
-from services.executor.definitions import Definition, Definitions, node_types_of
+from services.executor.definitions import Definition, Definitions, node_types_of, types_of
+from services.executor.durations.estimate import LONGEST_MS, Estimate
+from services.executor.durations.memory import Durations
 from services.executor.feed import Feed
 from services.executor.fork import fork
 from services.executor.history import created_event, names_value, result_of, snapshot_of, steps_at
@@ -95,6 +97,7 @@ class ExecutionManager:
         database_clock: DatabaseClock,
         queue: QueueView,
         callbacks: CallbackKeys,
+        durations: Durations,
         told: Callable[[ExecutionId], None],
     ) -> None:
         self._persistence = persistence
@@ -108,6 +111,7 @@ class ExecutionManager:
         self._database_clock = database_clock
         self._queue = queue
         self._callbacks = callbacks
+        self._durations = durations
         self._told = told
         self._closed = False
 
@@ -310,7 +314,16 @@ class ExecutionManager:
         graph = await self._graph(record)
         if graph is None:
             return await self._node_types(record), None
-        return types_of(graph), progress_of(graph, steps, ended=record.status in TERMINAL)
+        progress = progress_of(graph, steps, ended=record.status in TERMINAL)
+        if record.status == "running":
+            progress = replace(progress, eta=await self._eta(graph, record, steps))
+        return types_of(graph), progress
+
+    async def _eta(self, graph: WorkflowGraph, record: ExecutionRecord, steps: Sequence[Step]) -> datetime:
+        """When it will have ended, as far as history and declarations tell."""
+        knowledge, now = await self._durations.of(graph, record.namespace), self._database_clock.now()
+        left = Estimate(graph, None, knowledge, steps=steps, now=now).duration_ms
+        return now + timedelta(milliseconds=min(left, LONGEST_MS))
 
     async def _node_types(self, record: ExecutionRecord) -> dict[str, str]:
         graph = await self._graph(record)
@@ -424,11 +437,6 @@ EARLY_SECONDS = 5.0
 """How long a callback waits for its step: the other system may be quicker than we are."""
 RELOOK_SECONDS = 5.0
 """Watched executions are looked at each second; this is for when that fails."""
-
-
-def types_of(graph: WorkflowGraph) -> dict[str, str]:
-    """Node id to type."""
-    return {node.id: node.type.type for node in graph.nodes.values()}
 
 
 def legal(move: Move, requested: str, *, unless: Sequence[str]) -> Move:

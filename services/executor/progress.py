@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from flow_engine.interpreter.steps import Step
 from flow_engine.workflow.graph import WorkflowGraph
@@ -14,6 +15,7 @@ from flow_engine.workflow.graph import WorkflowGraph
 class Progress:
     completed_steps: int
     total_steps: int  # known so far: grows when loops open
+    eta: datetime | None = None  # of its end, while it runs
 
     @property
     def percent(self) -> float:

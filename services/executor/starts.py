@@ -19,6 +19,8 @@ from flow_engine.workflow.validation import check_input
 from services.executor.analyzer import ComplexityAnalysis, ComplexityAnalyzer
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definition, Definitions
+from services.executor.durations.learned import Knowledge
+from services.executor.durations.memory import Durations
 from services.executor.inputs import parse_input
 from services.executor.persistence.contract import NewExecution, RatePolicy, SlotPolicy, WorkflowStore
 from services.executor.strategies.immediate import ImmediateExecutionStrategy
@@ -74,6 +76,7 @@ class Starts:
         immediate: ImmediateExecutionStrategy,
         database_clock: DatabaseClock,
         immediate_budget_ms: int,
+        durations: Durations,
     ) -> None:
         self._definitions = definitions
         self._workflows = workflows
@@ -81,23 +84,31 @@ class Starts:
         self._immediate = immediate
         self._database_clock = database_clock
         self._immediate_budget_ms = immediate_budget_ms
+        self._durations = durations
 
     async def prepare(self, request: StartRequest, *, at_once: bool) -> Prepared:
         """Raises InvalidRequest and its kin, WorkflowNotFound, Busy."""
         resolved = await self._resolve(request)
-        decision = self._decide(resolved)
+        knowledge = await self._durations.of(resolved.graph, request.namespace)
+        decision = self._decide(resolved, knowledge)
         budget_ms = request.immediate_budget_ms or self._immediate_budget_ms
         new = self._new(resolved, decision)
         # What others of its workflow or key decide must be known before anything runs.
         at_once = at_once or new.on_conflict != "allow" or new.slot is not None or new.rate is not None
-        return Prepared(new, resolved.graph, budget_ms / 1000, at_once)
+        typical = knowledge.typical_ms(resolved.graph) if decision.mode == "immediate" else {}
+        return Prepared(new, resolved.graph, budget_ms / 1000, at_once, typical)
 
     async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
         """The decision, as if it were started now. The input may be left out; it only sharpens estimates."""
         definition, _ = await self._definition(request)
         value = parse_input(request.input_json).value if request.input_json else None
         return self._analyzer.analyze(
-            definition.graph, request.mode, input_value=value, busy=self._immediate.busy
+            definition.graph,
+            request.mode,
+            input_value=value,
+            busy=self._immediate.busy,
+            knowledge=await self._durations.of(definition.graph, request.namespace),
+            counterfactual=True,
         )
 
     async def _resolve(self, request: StartRequest) -> Resolved:
@@ -125,12 +136,13 @@ class Starts:
         )
         return definition, stored.version
 
-    def _decide(self, resolved: Resolved) -> ComplexityAnalysis:
+    def _decide(self, resolved: Resolved, knowledge: Knowledge) -> ComplexityAnalysis:
         mode = resolved.request.mode
         busy = self._immediate.busy
         if mode == "immediate" and busy:
             raise Busy("the executor has no room for another immediate run; try again, or use the queue")
-        return self._analyzer.analyze(resolved.graph, mode, input_value=resolved.input.value, busy=busy)
+        value = resolved.input.value
+        return self._analyzer.analyze(resolved.graph, mode, input_value=value, busy=busy, knowledge=knowledge)
 
     def _new(self, resolved: Resolved, decision: ComplexityAnalysis) -> NewExecution:
         request, graph = resolved.request, resolved.graph

@@ -137,12 +137,15 @@ class ComplexityDocument(Document, frozen=True, kw_only=True):
     loop_count: int
     max_parallel_paths: int
     human_input: bool
+    counterfactual: Annotated[str, Meta(description="What would change the mode.")] | UnsetType = UNSET
+    learned_nodes: Annotated[int, Meta(description="Known from history.")] | UnsetType = UNSET
 
 
 class ProgressDocument(Document, frozen=True, kw_only=True):
     completed_steps: int
     total_steps: int
     percent: float
+    eta: Annotated[Instant, Meta(description="When a running one will have ended.")] | UnsetType = UNSET
 
 
 class WaitingReasonDocument(Document, frozen=True, kw_only=True):
@@ -516,6 +519,8 @@ def complexity_document(analysis: pb.ComplexityAnalysis) -> ComplexityDocument:
         loop_count=analysis.loop_count,
         max_parallel_paths=analysis.max_parallel_paths,
         human_input=analysis.human_input,
+        counterfactual=analysis.counterfactual or UNSET,
+        learned_nodes=analysis.learned_nodes or UNSET,
     )
 
 
@@ -729,6 +734,7 @@ def _progress(progress: pb.Progress) -> ProgressDocument:
         completed_steps=progress.completed_steps,
         total_steps=progress.total_steps,
         percent=progress.percent,
+        eta=instant_of(progress, "eta_time"),
     )
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, desc, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, delete, desc, func, literal, or_, select, tuple_
 from sqlalchemy import Table as SqlTable
 
 from flow_engine.interpreter.events import Failure
 from services.executor.persistence.database import Database
 from services.executor.persistence.stats_tables import (
     ended_executions,
+    learned_durations,
     stats_buckets,
     stats_counts,
     stats_errors,
@@ -98,6 +99,14 @@ class SqlStatistics:
                     await transaction.execute(delete(table).where(old))
 
         await self._database.write(work)
+
+    async def learned(self, namespace: str, definition_hash: str) -> dict[str, str]:
+        """What is known, as JSON, of a definition and, under the empty hash, of node types."""
+        columns = learned_durations.c
+        statement = select(columns.definition_hash, columns.learned).where(
+            columns.namespace == namespace, columns.definition_hash.in_(("", definition_hash))
+        )
+        return {row.definition_hash: row.learned for row in await self._database.read(statement)}
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -237,6 +246,25 @@ class SqlStatistics:
         some = select(literal(1)).where(ended_executions.c.namespace == namespace).limit(100_000).subquery()
         (row,) = await self._database.read(select(func.count().label("count")).select_from(some))
         return int(row._mapping["count"])
+
+
+async def rewrite_learned(
+    transaction: Transaction,
+    keys: Collection[tuple[str, str]],
+    change: Callable[[dict[tuple[str, str], str]], None],
+) -> None:
+    """Let `change` work on what is known, by (namespace, definition hash). Only within `count`."""
+    columns = learned_durations.c
+    these = tuple_(columns.namespace, columns.definition_hash).in_(sorted(keys))
+    rows = await transaction.fetch(select(learned_durations).where(these))
+    known = {(row.namespace, row.definition_hash): row.learned for row in rows}
+    change(known)
+    await transaction.insert(
+        learned_durations,
+        [column.name for column in learned_durations.columns],
+        [(*key, text) for key, text in sorted(known.items())],
+        "ON CONFLICT (namespace, definition_hash) DO UPDATE SET learned = excluded.learned",
+    )
 
 
 AlsoCount = Callable[[Transaction, Sequence[Ended]], Awaitable[None]]

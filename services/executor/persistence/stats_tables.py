@@ -78,3 +78,13 @@ stats_errors = Table(
     Column("message", Text, nullable=False),  # of that one
     PrimaryKeyConstraint("namespace", "grain", "period", "workflow_id", "code"),
 )
+
+# What estimates are made with: written by whoever counts, in the same transaction.
+learned_durations = Table(
+    "learned_durations",
+    metadata,
+    Column("namespace", Text, nullable=False),
+    Column("definition_hash", Text, nullable=False),  # empty: the node types of the namespace
+    Column("learned", Text, nullable=False),  # JSON
+    PrimaryKeyConstraint("namespace", "definition_hash"),
+)

@@ -169,7 +169,10 @@ def controlled(value: Controlled) -> pb.ControlledExecution:
 
 def progress(value: Progress) -> pb.Progress:
     return pb.Progress(
-        completed_steps=value.completed_steps, total_steps=value.total_steps, percent=value.percent
+        completed_steps=value.completed_steps,
+        total_steps=value.total_steps,
+        percent=value.percent,
+        eta_time=timestamp(value.eta),
     )
 
 
@@ -189,6 +192,8 @@ def complexity(text: bytes) -> pb.ComplexityAnalysis | None:
         max_parallel_paths=value["maxParallelPaths"],
         human_input=value["humanInput"],
         explanation=value["explanation"],
+        counterfactual=value.get("counterfactual", ""),
+        learned_nodes=value.get("learnedNodes", 0),
     )
 
 

@@ -1,19 +1,23 @@
-"""Counts executions that have ended, in batches, beside everything else."""
+"""Counts executions that have ended, and learns from them, in batches, beside everything else."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from flow_engine.clock import Clock
-from flow_engine.errors import ValueNotFound
+from flow_engine.errors import InvalidRequest, ValueNotFound
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.steps import Step, decode_result
 from flow_engine.looping import Looping
-from services.executor.definitions import Recent, node_types_of
+from flow_engine.workflow.graph import WorkflowGraph
+from services.executor.definitions import Definitions, node_types_of, types_of
+from services.executor.durations.memory import learn_all
 from services.executor.history import steps_at
 from services.executor.persistence.contract import ExecutionPersistence
 from services.executor.persistence.statistics import EndedRow, SqlStatistics
+from services.executor.persistence.transaction import Transaction
 from services.executor.stats.tally import Ended
 
 BATCH = 200
@@ -29,6 +33,7 @@ class Counting(Looping):
         self,
         statistics: SqlStatistics,
         persistence: ExecutionPersistence,
+        definitions: Definitions,
         interval_seconds: float,
         clock: Clock,
     ) -> None:
@@ -36,7 +41,7 @@ class Counting(Looping):
         self._statistics = statistics
         self._persistence = persistence
         self._clock = clock
-        self._node_types: Recent[dict[str, str]] = Recent(256)
+        self._definitions = definitions
         self._forget_at = 0.0
 
     async def turn(self) -> None:
@@ -49,13 +54,23 @@ class Counting(Looping):
     async def _count_some(self) -> list[EndedRow]:
         rows = await self._statistics.uncounted(BATCH)
         if rows:
-            await self._statistics.count([await self._whole(row) for row in rows])
+            graphs: dict[str, WorkflowGraph | None] = {}
+            executions = [await self._whole(row, graphs) for row in rows]
+
+            async def learn(transaction: Transaction, counted: Sequence[Ended]) -> None:
+                await learn_all(transaction, counted, lambda ended: graphs.get(ended.definition_hash))
+
+            await self._statistics.count(executions, learn)
         return rows
 
-    async def _whole(self, row: EndedRow) -> Ended:
-        """With its steps, and what types their nodes are of."""
-        steps = await self._steps(row)
-        return replace(row.ended, steps=steps, node_types=await self._types(row.ended) if steps else {})
+    async def _whole(self, row: EndedRow, graphs: dict[str, WorkflowGraph | None]) -> Ended:
+        """With its steps, and what types their nodes are of; the graphs of all are left in `graphs`."""
+        ended, steps = row.ended, await self._steps(row)
+        if ended.definition_hash not in graphs:
+            graphs[ended.definition_hash] = await self._graph(ended)
+        graph = graphs[ended.definition_hash]
+        types = await self._types(ended) if graph is None else types_of(graph)
+        return replace(ended, steps=steps, node_types=types)
 
     async def _steps(self, row: EndedRow) -> list[Step]:
         result = None
@@ -69,13 +84,16 @@ class Counting(Looping):
         record = await self._persistence.get(ExecutionId(row.ended.id), row.ended.namespace)
         return (await steps_at(self._persistence, record)).steps
 
+    async def _graph(self, ended: Ended) -> WorkflowGraph | None:
+        """None where this process lacks a node type that the definition was accepted with."""
+        try:
+            return (await self._definitions.stored(ended.definition_hash, ended.namespace)).graph
+        except (InvalidRequest, ValueNotFound):
+            return None
+
     async def _types(self, ended: Ended) -> dict[str, str]:
-        known = self._node_types.get(ended.definition_hash)
-        if known is None:
-            try:
-                text = await self._persistence.definition(ended.definition_hash, ended.namespace)
-                known = node_types_of(text)
-            except ValueNotFound:
-                known = {}
-            self._node_types.put(ended.definition_hash, known)
-        return known
+        """As the definition says, be they known here or not."""
+        try:
+            return node_types_of(await self._persistence.definition(ended.definition_hash, ended.namespace))
+        except ValueNotFound:
+            return {}

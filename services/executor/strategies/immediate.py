@@ -71,6 +71,7 @@ class ImmediateRun:
             means.services,
             new.id,
             budget_ends_at=means.clock.monotonic() + start.budget_seconds,
+            typical_ms=start.typical_ms,
             callbacks=means.callbacks.of(new.id),
             secrets=means.secrets.of(new.namespace),
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from flow_engine.ids import ExecutionId
@@ -28,6 +28,7 @@ class Prepared:
     graph: WorkflowGraph
     budget_seconds: float  # of an immediate run
     at_once: bool = True  # commit before anything runs: somebody watches, or wants an answer now
+    typical_ms: Mapping[str, float] = field(default_factory=dict)  # by node id, where history tells
 
 
 class Run(Protocol):

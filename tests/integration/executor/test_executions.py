@@ -442,3 +442,26 @@ async def test_what_ended_is_in_the_statistics(client: Client, executor: Executo
     assert stats.total.HasField("queue_wait")
     assert {one.node_id for one in stats.slowest_nodes} == {"a", "b"}
     assert sum(point.completed for point in stats.throughput) == 2
+
+
+async def test_estimates_are_learned_from_what_ended(client: Client, executor: Executor) -> None:
+    workflow = chain(node("ms", "data.set", values={"n": 30}), delay("a", 0))
+    workflow["nodes"][1]["config"]["durationMs"] = "${ nodes.ms.output.n }"
+    spec = start_spec(workflow)
+    before = await client.executions.AnalyzeWorkflow(pb.AnalyzeWorkflowRequest(spec=spec))
+    assert before.complexity.estimated_duration.ToMilliseconds() >= 1000
+    for _ in range(3):
+        await client.start(workflow)
+    await executor.counting.turn()
+    executor.durations.forget()
+    after = await client.executions.AnalyzeWorkflow(pb.AnalyzeWorkflowRequest(spec=spec))
+    assert after.complexity.learned_nodes == 2
+    assert after.complexity.estimated_duration.ToMilliseconds() < 1000
+
+
+async def test_a_running_execution_says_when_it_will_have_ended(client: Client) -> None:
+    started = await client.start(chain(delay("a", 4000)), wait=0)
+    execution = await client.get(started.execution.id)
+    assert execution.progress.eta_time.ToDatetime() > execution.started_time.ToDatetime()
+    await client.control(execution.id, "cancel")
+    assert not (await client.ended(execution.id)).progress.HasField("eta_time")

@@ -19,7 +19,10 @@ from flow_engine.interpreter.events import (
 )
 from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.interpreter.steps import Result, Step
+from flow_engine.nodes.registry import built_in_registry
 from flow_engine.payload import encode
+from services.executor.definitions import Definitions
+from services.executor.durations.learned import decode_learned
 from services.executor.persistence.contract import ImmediateRun
 from services.executor.persistence.database import OutcomeUnknown
 from services.executor.persistence.store import SqlExecutionPersistence
@@ -31,7 +34,8 @@ from tests.integration.persistence.stage import START, Stage
 
 
 def counting(stage: Stage, store: SqlExecutionPersistence | None = None) -> Counting:
-    return Counting((store or stage.store).statistics, stage.store, 1.0, SystemClock())
+    definitions = Definitions(built_in_registry(), stage.store, stage.store.workflows, 16)
+    return Counting((store or stage.store).statistics, stage.store, definitions, 1.0, SystemClock())
 
 
 async def figures(stage: Stage, **changes: object) -> Figures:
@@ -106,6 +110,19 @@ async def test_what_ended_is_counted_by_workflow_type_node_and_error(stage: Stag
     assert [group.names["node_type"] for group in of_b.node_types] == ["flow.noop"]
     assert not (await figures(stage, workflow_id="none")).total.sums
     assert not (await figures(stage, waiting_types=("flow.noop",))).slowest_nodes
+
+
+async def test_durations_are_learned_by_node_and_by_type_as_executions_are_counted(stage: Stage) -> None:
+    for milliseconds in (90, 100, 110):
+        await ends(stage, milliseconds)
+    await counting(stage).turn()
+    await ends(stage, 100)
+    await counting(stage).turn()
+    texts = await stage.store.statistics.learned("default", "definition")
+    own, types = decode_learned(texts["definition"]), decode_learned(texts[""])
+    assert own.nodes["a"].runs == types.nodes["flow.noop"].runs == 4
+    assert own.nodes["a"].milliseconds() == pytest.approx(100, rel=0.05)
+    assert await stage.store.statistics.learned("other", "definition") == {}
 
 
 async def test_two_executors_and_a_crash_count_nothing_twice(
