@@ -25,6 +25,7 @@ expect.set_options(timeout=15_000)
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One for all tests. Everything that takes `asyncio.run` to start is started before the browser."""
     folder = tmp_path_factory.mktemp("console")
     valkey = PrivateValkey(folder / "valkey")
     asyncio.run(valkey.start())

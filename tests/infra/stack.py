@@ -167,6 +167,10 @@ class Stack:
         return self._environment["DATABASE_URL"]
 
     @property
+    def redis_url(self) -> str:
+        return self._environment["REDIS_URL"]
+
+    @property
     def grpc_address(self) -> str:
         return f"127.0.0.1:{self.executor_port}"
 

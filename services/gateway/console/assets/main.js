@@ -1,7 +1,7 @@
 // The console: which page is shown, and what stands around it.
 import { html, render, useEffect } from "./lib/html.js";
 import { Link, go, route } from "./lib/router.js";
-import { mustSignIn, reachable, signOut, token } from "./lib/api.js";
+import { may, meet, mustSignIn, reachable, session, signOut } from "./lib/api.js";
 import { theme } from "./lib/preferences.js";
 import { timeStyle } from "./lib/time.js";
 import { Button, Icon } from "./components/basics.js";
@@ -23,7 +23,7 @@ const PAGES = [
   { path: "workflows", title: "Workflows", icon: "workflows", page: WorkflowsPage, detail: WorkflowPage, key: "w" },
   { path: "nodes", title: "Node types", icon: "nodes", page: NodeTypesPage, detail: NodeTypesPage, key: "n", whole: true, same: true },
   { path: "stats", title: "Stats", icon: "stats", page: StatsPage, key: "s" },
-  { path: "workers", title: "Workers", icon: "workers", page: WorkersPage, key: "q" },
+  { path: "workers", title: "Workers", icon: "workers", page: WorkersPage, key: "q", needs: "OperationsService/GetQueue" },
 ];
 
 function App() {
@@ -47,7 +47,7 @@ function App() {
 function Sidebar({ current }) {
   return html`<nav class="sidebar" aria-label="Console">
     <${Link} to=${["executions"]} class="brand" aria-label="Flow, executions"><img src=${new URL("icon.svg", import.meta.url).pathname} alt="" width="22" height="22" /><span>Flow</span><//>
-    <ul>${PAGES.map((page) => html`<li key=${page.path}>
+    <ul>${PAGES.filter((page) => !page.needs || may(page.needs)).map((page) => html`<li key=${page.path}>
       <${Link} to=${[page.path]} aria-current=${page.path === current ? "page" : undefined}>
         <${Icon} name=${page.icon} /><span>${page.title}</span>${page.badge && html`<${page.badge} />`}<//></li>`)}</ul>
     <div class="sidebar-foot">
@@ -57,7 +57,8 @@ function Sidebar({ current }) {
         onClick=${() => { timeStyle.value = timeStyle.value === "relative" ? "absolute" : "relative"; }} />
       <a class="button bare" href="/docs" title="API reference" aria-label="API reference"><${Icon} name="external" /></a>
       <button type="button" class="button bare keys-button" title="Keyboard" aria-label="Keyboard shortcuts" onClick=${showKeys}>?</button>
-      ${token.value && html`<button type="button" class="text-button" onClick=${signOut}>Sign out</button>`}
+      ${session.value?.authenticationRequired && html`<p class="who-am-i small"><span title="namespace ${session.value.namespace}">${session.value.subject}, ${session.value.role}</span>
+        <button type="button" class="text-button" onClick=${signOut}>Sign out</button></p>`}
     </div></nav>`;
 }
 
@@ -100,4 +101,5 @@ addEventListener("keydown", (event) => {
   return undefined;
 });
 
+meet();
 render(html`<${App} />`, document.getElementById("app"));

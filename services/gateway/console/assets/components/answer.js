@@ -1,6 +1,6 @@
 // Answering a step that waits: yes or no, a form, or what an outside system has to do.
 import { html, useState } from "../lib/html.js";
-import { executionPath, post, query } from "../lib/api.js";
+import { executionPath, may, post, query } from "../lib/api.js";
 import { Time } from "../lib/time.js";
 import { Button, Trouble } from "./basics.js";
 import { SchemaForm, initial } from "./schema-form.js";
@@ -19,7 +19,7 @@ export function Answer({ executionId, step, done, idPrefix = "answer" }) {
     <p class="answer-title">${waiting.title}</p>
     ${waiting.description && html`<p class="answer-text">${waiting.description}</p>`}
     <p class="muted small">${waiting.assignee ? html`Asked of <b>${waiting.assignee}</b>. ` : ""}${waiting.until ? html`Times out <${Time} at=${waiting.until} />.` : ""}</p>
-    ${isApproval(waiting.schema) ? html`<${Approval} ...${props} />` : html`<${Form} ...${props} />`}
+    ${!may("ExecutionService/SubmitInput") ? html`<p class="muted">Your role may look at this, not answer it.</p>` : isApproval(waiting.schema) ? html`<${Approval} ...${props} />` : html`<${Form} ...${props} />`}
   </div>`;
 }
 

@@ -222,10 +222,11 @@ export class GraphCanvas {
       const look = this.look(id);
       if (look.open) paintFrame(context, box, look, this.palette);
     }
+    const faint = k < 0.3 ? Math.max(0.16, Math.min(0.5, 160 / this.layout.edges.length)) : 1;
     for (const edge of this.layout.edges) {
       if (!spans(edge, view)) continue;
       const dim = this.look(edge.source).dim || this.look(edge.target).dim;
-      paintEdge(context, edge, this.edgeState(edge), this.palette, k, dim);
+      paintEdge(context, edge, this.edgeState(edge), this.palette, k, dim, faint);
     }
   }
 

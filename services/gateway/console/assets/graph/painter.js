@@ -153,7 +153,7 @@ function paintButton(context, x, y, palette, sign) {
 /** A strip of iterations: a cell each, or shares where there are too many. */
 function paintCells(context, look, palette, x, y, width, height, current = -1) {
   const total = Math.max(look.count ?? 0, look.cells.length);
-  if (!total) return;
+  if (total < 2) return;
   if (total * CELL <= width) {
     const step = Math.min(22, width / total);
     for (let index = 0; index < total; index += 1) {
@@ -217,7 +217,7 @@ export function headerPart(box, look, x, y) {
   if (y > 26) {
     const total = Math.max(look.count ?? 0, look.cells.length);
     const width = box.width - 52;
-    if (!total || x < 34 || x > 34 + width) return null;
+    if (total < 2 || x < 34 || x > 34 + width) return null;
     const step = total * CELL <= width ? Math.min(22, width / total) : width / total;
     const index = Math.floor((x - 34) / step);
     return index < total ? index : null;
@@ -243,10 +243,10 @@ export function paintFrame(context, box, look, palette) {
   context.globalAlpha = 1;
 }
 
-/** state: "open", "taken" or "not". */
-export function paintEdge(context, edge, state, palette, k, dim) {
+/** state: "open", "taken" or "not". faint: 0 to 1, for the crowd from afar. */
+export function paintEdge(context, edge, state, palette, k, dim, faint) {
   const { points } = edge;
-  context.globalAlpha = dim ? 0.12 : (state === "not" ? 0.55 : 1) * (k < 0.3 ? 0.45 : 1);
+  context.globalAlpha = dim ? 0.12 : (state === "not" ? 0.55 : 1) * faint;
   context.strokeStyle = state === "taken" ? palette["edge-taken"] : palette.edge;
   context.lineWidth = (state === "taken" ? 1.7 : 1.2) * (k < 0.3 ? Math.min(2.2, 0.45 / k) : 1);
   if (state === "not" && k > 0.3) context.setLineDash([4, 4]);

@@ -2,26 +2,32 @@
 import { signal } from "./html.js";
 import { parse, stringify } from "./exact-json.js";
 
-const TOKEN = "flow.token";
-
-/** Bearer token of this tab; "" without one. */
-export const token = signal(sessionStorage.getItem(TOKEN) ?? "");
 /** Whether the gateway wants to know who is asking. */
 export const mustSignIn = signal(false);
 /** Whether the last call got any answer at all. */
 export const reachable = signal(true);
+/** {subject, namespace, role, methods, authenticationRequired}; null until it is known. */
+export const session = signal(null);
 
-export function signIn(text) {
-  token.value = text.trim();
-  if (token.value) sessionStorage.setItem(TOKEN, token.value);
-  else sessionStorage.removeItem(TOKEN);
+/** Asks whom the engine takes this browser for. The token itself is in a cookie that no script can read. */
+export async function meet() {
+  session.value = await get("/api/session").catch(() => null);
+}
+
+/** Raises Problem when the token is not accepted. */
+export async function signIn(token) {
+  session.value = await call("POST", "/api/session", { body: { token } });
   mustSignIn.value = false;
 }
 
-export function signOut() {
-  signIn("");
+export async function signOut() {
+  await send("DELETE", "/api/session");
+  session.value = null;
   mustSignIn.value = true;
 }
+
+/** Whether this caller may call an RPC, such as "ExecutionService/CancelExecution"; unknown counts as yes. */
+export const may = (method) => !session.value || session.value.methods.includes(method);
 
 /** A call that was refused. status 0: nobody answered. */
 export class Problem extends Error {
@@ -36,10 +42,6 @@ export class Problem extends Error {
   }
 }
 
-export function authorized(headers = {}) {
-  return token.value ? { ...headers, Authorization: `Bearer ${token.value}` } : headers;
-}
-
 /** fetch that throws Problem unless the answer is 2xx. `body` is a value, `text` is JSON text as it is. */
 export async function send(method, path, { body, text, headers, signal: abort } = {}) {
   const content = text ?? (body === undefined ? undefined : stringify(body));
@@ -47,7 +49,7 @@ export async function send(method, path, { body, text, headers, signal: abort } 
   try {
     response = await fetch(path, {
       method, signal: abort, body: content,
-      headers: authorized({ ...(content === undefined ? {} : { "Content-Type": "application/json" }), ...headers }),
+      headers: { ...(content === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -60,7 +62,7 @@ export async function send(method, path, { body, text, headers, signal: abort } 
 }
 
 export async function problemOf(response) {
-  if (response.status === 401) mustSignIn.value = true;
+  if (response.status === 401 && !response.url.endsWith("/api/session")) mustSignIn.value = true;
   return new Problem(response.status, await response.json().catch(() => ({})));
 }
 

@@ -1,30 +1,48 @@
 // A workflow definition as the console reads it: what React Flow gives is taken as it is.
 
+const DEEPEST = 8;
+
 /**
- * {nodes, edges, byId, children}: nodes in declaration order with {id, type, name, parent, config, raw};
- * children: ids by the id of their container, "" at the top. Broken parts are left out, never thrown at.
+ * {nodes, edges, byId, children}: nodes in declaration order with {id, type, name, parent, config, raw, pointer};
+ * children: ids by the id of their container, "" at the top. The nodes of a sub-flow stand under its node, and
+ * their ids are paths: price/lookup. Broken parts are left out, never thrown at.
  */
 export function graphOf(definition) {
-  const nodes = list(definition?.nodes).filter((node) => node && typeof node.id === "string").map((node) => ({
-    id: node.id,
-    type: String(node.type ?? ""),
-    name: String(node.name || node.data?.label || node.id),
-    parent: typeof node.parentId === "string" ? node.parentId : "",
-    config: configOf(node),
-    raw: node,
-  }));
-  const byId = new Map(nodes.map((node) => [node.id, node]));
-  const children = new Map([["", []]]);
-  for (const node of nodes) {
-    if (!byId.has(node.parent) || node.parent === node.id) node.parent = "";
-    if (!children.has(node.parent)) children.set(node.parent, []);
-    children.get(node.parent).push(node.id);
+  const graph = { nodes: [], edges: [], byId: new Map(), children: new Map([["", []]]) };
+  read(definition, graph, "", "", 0);
+  return graph;
+}
+
+function read(definition, graph, around, pointer, depth) {
+  const prefix = around ? `${around}/` : "";
+  const found = [];
+  list(definition?.nodes).forEach((node, index) => {
+    if (!node || typeof node.id !== "string" || graph.byId.has(prefix + node.id)) return;
+    const read = {
+      id: prefix + node.id,
+      type: String(node.type ?? ""),
+      name: String(node.name || node.data?.label || node.id),
+      parent: typeof node.parentId === "string" ? prefix + node.parentId : around,
+      config: configOf(node),
+      raw: node,
+      pointer: `${pointer}/nodes/${index}`,
+    };
+    found.push(read);
+    graph.byId.set(read.id, read);
+  });
+  for (const node of found) {
+    if (!graph.byId.has(node.parent) || node.parent === node.id) node.parent = around;
+    graph.nodes.push(node);
+    if (!graph.children.has(node.parent)) graph.children.set(node.parent, []);
+    graph.children.get(node.parent).push(node.id);
+    if (node.type === "flow.subflow" && Array.isArray(node.config.workflow?.nodes) && depth < DEEPEST) {
+      read(node.config.workflow, graph, node.id, `${node.pointer}/${node.raw.config ? "config" : "data/config"}/workflow`, depth + 1);
+    }
   }
-  const edges = list(definition?.edges)
-    .filter((edge) => edge && byId.has(edge.source) && byId.has(edge.target)
-      && byId.get(edge.source).parent === byId.get(edge.target).parent)
-    .map((edge) => ({ source: edge.source, target: edge.target, handle: edge.sourceHandle ?? "" }));
-  return { nodes, edges, byId, children };
+  for (const edge of list(definition?.edges)) {
+    const [source, target] = [graph.byId.get(prefix + edge?.source), graph.byId.get(prefix + edge?.target)];
+    if (source && target && source.parent === target.parent) graph.edges.push({ source: source.id, target: target.id, handle: edge.sourceHandle ?? "" });
+  }
 }
 
 const list = (value) => (Array.isArray(value) ? value : []);

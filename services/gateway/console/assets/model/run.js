@@ -78,7 +78,8 @@ export class Run {
     this.events = [];
     this.last = 0;
     this.apply(frames);
-    this.execution = facts;
+    const { inputRef, outputRef } = this.execution; // events alone tell these
+    this.execution = { ...facts, inputRef, outputRef };
   }
 
   step(nodeId, iteration) { return this.steps.get(keyOf(nodeId, iteration)); }
@@ -107,7 +108,10 @@ export class Run {
     if (type.startsWith("step.")) return this._foldStep(frame);
     const facts = { ...this.execution };
     switch (type) {
-      case "execution.created": facts.createdAt ??= time; break;
+      case "execution.created":
+        facts.createdAt ??= time;
+        if (frame.inputRef) facts.inputRef = frame.inputRef;
+        break;
       case "execution.started": facts.status = "running"; facts.startedAt ??= time; break;
       case "execution.claimed": facts.status = "running"; facts.waitingReason = undefined; break;
       case "execution.promoted": facts.mode = "queued"; facts.status = "pending"; break;

@@ -1,6 +1,6 @@
 // Pause, resume, cancel and retry of one execution, as buttons and as calls.
 import { html, useState } from "../lib/html.js";
-import { executionPath, post } from "../lib/api.js";
+import { executionPath, may, post } from "../lib/api.js";
 import { go, link } from "../lib/router.js";
 import { controlsFor } from "../model/status.js";
 import { Button } from "../components/basics.js";
@@ -36,9 +36,18 @@ export async function retry(id, fromNode) {
   return answer;
 }
 
+/** What its status and this caller's role allow. */
+export function allowed(execution) {
+  const able = controlsFor(execution);
+  return {
+    pause: able.pause && may("ExecutionService/PauseExecution"), resume: able.resume && may("ExecutionService/ResumeExecution"),
+    cancel: able.cancel && may("ExecutionService/CancelExecution"), retry: able.retry && may("ExecutionService/RetryExecution"),
+  };
+}
+
 export function Controls({ execution, changed }) {
   const [busy, setBusy] = useState("");
-  const able = controlsFor(execution);
+  const able = allowed(execution);
   const id = execution.executionId;
   const run = (verb, action) => async () => {
     setBusy(verb);

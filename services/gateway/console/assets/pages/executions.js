@@ -4,10 +4,12 @@ import { get, post, query } from "../lib/api.js";
 import { usePolled } from "../lib/live.js";
 import { Link, go, refine, route } from "../lib/router.js";
 import { Duration, Time } from "../lib/time.js";
-import { STATUSES, controlsFor } from "../model/status.js";
+import { STATUSES } from "../model/status.js";
 import { Button, Empty, FilterField, Glyph, Skeleton, Status, Trouble, short } from "../components/basics.js";
 import { confirm } from "../components/dialog.js";
 import { say } from "../components/toasts.js";
+import { peopleCount } from "../model/tasks.js";
+import { allowed } from "./controls.js";
 
 const PAGE = 50;
 const POLL_MS = 15_000; // beside the stream of changes
@@ -17,7 +19,7 @@ export function filterOf(values) {
   const several = (name) => values.get(name)?.split(",").filter(Boolean) ?? [];
   return {
     status: several("status"), workflowId: values.get("workflow") ?? "", tag: several("tag"), mode: values.get("mode") ?? "",
-    createdAfter: values.get("after") ?? "", createdBefore: values.get("before") ?? "",
+    createdAfter: values.get("after") ?? "", createdBefore: values.get("before") ?? "", errorText: values.get("error") ?? "",
   };
 }
 
@@ -51,21 +53,20 @@ export function ExecutionsPage() {
   </div>`;
 }
 
+const countOf = (filter, signal) => get(`/api/workflow/executions/count${query(filter)}`, { signal });
+const shownCount = ({ count, more }) => `${count.toLocaleString()}${more ? "+" : ""}`;
+
 /** What wants somebody: failed lately, waiting for a person. */
 function Attention() {
   const load = async (signal) => {
-    const count = (values) => get(`/api/workflow/executions${query({ ...values, limit: 100 })}`, { signal })
-      .then((page) => ({ count: page.executions.length, more: Boolean(page.nextPageToken), rows: page.executions }));
-    const [failed, waiting] = await Promise.all([
-      count({ status: "failed", createdAfter: new Date(Date.now() - 86_400_000).toISOString() }), count({ status: "waiting" })]);
-    const people = waiting.rows.filter((one) => one.waitingReason?.kind === "person").length;
-    return { failed: `${failed.count}${failed.more ? "+" : ""}`, people: `${people}${waiting.more ? "+" : ""}` };
+    const failed = await countOf({ status: "failed", createdAfter: new Date(Date.now() - 86_400_000).toISOString() }, signal);
+    return { failed: shownCount(failed) };
   };
   const { value } = usePolled(load, [], POLL_MS, { changesMs: 2000 });
   if (!value) return null;
   return html`<p class="attention">
     <${Link} to=${["executions"]} query=${{ status: "failed" }} class=${value.failed === "0" ? "calm" : "failed"}><${Glyph} status="failed" /> <b>${value.failed}</b> failed in 24 h<//>
-    <${Link} to=${["inbox"]} class=${value.people === "0" ? "calm" : "waiting"}><${Glyph} status="waiting" /> <b>${value.people}</b> wait for a person<//>
+    <${Link} to=${["inbox"]} class=${peopleCount.value ? "waiting" : "calm"}><${Glyph} status="waiting" /> <b>${peopleCount.value || 0}</b> wait for a person<//>
   </p>`;
 }
 
@@ -74,14 +75,15 @@ function Filters({ filter }) {
     const all = filter.status.includes(status) ? filter.status.filter((one) => one !== status) : [...filter.status, status];
     refine({ status: all.join(",") });
   };
-  const any = filter.status.length || filter.workflowId || filter.tag.length || filter.mode || filter.createdAfter;
+  const any = filter.status.length || filter.workflowId || filter.tag.length || filter.mode || filter.createdAfter || filter.errorText;
   return html`<div class="filters" role="search" aria-label="Filter executions">
     <div class="chips" role="group" aria-label="Status">${STATUSES.map((status) => html`
       <button type="button" key=${status} class="chip" aria-pressed=${String(filter.status.includes(status))} onClick=${() => toggle(status)}>
         <${Glyph} status=${status} />${status}</button>`)}</div>
     <${FilterField} label="Workflow id" icon="search" data-search placeholder="workflow id" value=${filter.workflowId} take=${(text) => refine({ workflow: text })} />
-    <${FilterField} label="Tag" class="narrow" placeholder="tag" value=${filter.tag.join(",")} take=${(text) => refine({ tag: text })} />
-    <label><span class="hidden">Mode</span><select value=${filter.mode} onChange=${(event) => refine({ mode: event.target.value })}>
+    <div class="rare"><${FilterField} label="Tag" class="narrow" placeholder="tag" value=${filter.tag.join(",")} take=${(text) => refine({ tag: text })} /></div>
+    ${(filter.status.includes("failed") || filter.errorText) && html`<${FilterField} label="Text of the error" class="narrow" placeholder="error text" value=${filter.errorText} take=${(text) => refine({ error: text })} />`}
+    <label class="rare"><span class="hidden">Mode</span><select value=${filter.mode} onChange=${(event) => refine({ mode: event.target.value })}>
       <option value="">any mode</option><option value="immediate">immediate</option><option value="queued">queued</option></select></label>
     <label><span class="hidden">Created</span><select value=${sinceWord(filter.createdAfter)} onChange=${(event) => refine({ after: since(event.target.value) })}>
       <option value="">any time</option><option value="1">last hour</option><option value="24">last 24 hours</option><option value="168">last 7 days</option>
@@ -142,7 +144,7 @@ function Row({ row, ticked, choose }) {
 function Doing({ row }) {
   if (row.error) return html`<span class="failed-text">${row.error.nodeId ? html`<b>${row.error.nodeId}</b> ` : ""}${row.error.code}: ${row.error.message}</span>`;
   if (row.pendingControl) return html`<span>${row.pendingControl === "cancel" ? "is being cancelled" : "pauses when its running steps are done"}</span>`;
-  if (row.waitingReason) return html`<span>${row.waitingReason.explanation}${row.waitingReason.until && row.waitingReason.kind !== "queued" ? html` <span class="muted">until <${Time} at=${row.waitingReason.until} /></span>` : ""}</span>`;
+  if (row.waitingReason) return html`<span>${row.waitingReason.explanation}${row.waitingReason.until && row.waitingReason.kind !== "queued" ? html` <span class="muted">${["retry", "timer"].includes(row.waitingReason.kind) ? "" : "times out "}<${Time} at=${row.waitingReason.until} /></span>` : ""}</span>`;
   if (row.progress && row.progress.totalSteps) return html`<span class="progress"><progress max=${row.progress.totalSteps} value=${row.progress.completedSteps} aria-label="Progress"></progress> ${row.progress.completedSteps} of ${row.progress.totalSteps} steps</span>`;
   return html`<span class="muted">${row.tags.map((tag) => html`<span class="tag" key=${tag}>${tag}</span>`)}</span>`;
 }
@@ -152,7 +154,7 @@ const VERBS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retr
 /** What can be done to those that were ticked, or to all that the filter finds. */
 function Bulk({ rows, chosen, setChosen, filter, refresh }) {
   const picked = rows.filter((row) => chosen.has(row.executionId));
-  const able = (verb) => picked.filter((row) => controlsFor(row)[verb]);
+  const able = (verb) => picked.filter((row) => allowed(row)[verb]);
   const toPicked = async (verb) => {
     const targets = able(verb);
     if (verb === "cancel" && (await confirm({ title: `Cancel ${targets.length} executions?`, action: "Cancel them", kind: "danger", text: "Running steps are interrupted." })) === null) return;
@@ -182,14 +184,16 @@ function Bulk({ rows, chosen, setChosen, filter, refresh }) {
       refresh();
     } catch (problem) { say(problem.message, { kind: "failed" }); }
   };
-  const filtered = Object.keys(bulkFilter(filter)).length > 0;
-  if (!picked.length && !filtered) return null;
+  const filtered = Object.keys(bulkFilter(filter)).length > 0 && !filter.errorText;
+  const found = usePolled((signal) => countOf(filter, signal), [JSON.stringify(filter)], 30_000, { changesMs: 3000 });
+  const total = found.value && html`<span class="num">${shownCount(found.value)} ${found.value.count === 1 ? "execution" : "executions"}</span>
+    <a class="quiet-link" href="/api/workflow/executions/export${query({ ...filter, format: "csv" })}" download="executions.csv">export</a>`;
   return html`<div class="bulk" role="group" aria-label="Act on several">
     ${picked.length ? html`<span><b>${picked.length}</b> chosen</span>
       ${Object.keys(VERBS).map((verb) => able(verb).length > 0 && html`<${Button} key=${verb} onClick=${() => toPicked(verb)}>${VERBS[verb]} ${able(verb).length}<//>`)}
       <button type="button" class="text-button" onClick=${() => setChosen(new Set())}>Choose none</button>`
-      : html`<span class="muted">All that match:</span>
-      ${Object.keys(VERBS).map((verb) => html`<button type="button" class="text-button" key=${verb} onClick=${() => matching(verb)}>${VERBS[verb].toLowerCase()} …</button>`)}`}
+      : html`${total}${filtered && html`<span class="muted gap-left">all of them:</span>`}
+      ${filtered && Object.keys(VERBS).map((verb) => html`<button type="button" class="text-button" key=${verb} onClick=${() => matching(verb)}>${VERBS[verb].toLowerCase()} …</button>`)}`}
   </div>`;
 }
 

@@ -112,8 +112,12 @@ function scopeOf(graph, open, container) {
   };
 }
 
+/** Of a node that is still drawn while its definition has changed. */
+const GONE = { status: "pending", title: "", subtitle: "", note: "", dim: true };
+
 function lookOf({ run, look, found }, id) {
   const node = run.graph.byId.get(id);
+  if (!node) return GONE;
   const step = run.step(id, look.path(id));
   const status = step?.status ?? "pending";
   const seen = {
@@ -138,9 +142,9 @@ function containerLook(seen, { run, look }, id, step) {
     container: true, open: look.open.has(id), cells: words, count,
     current: inner ?? firstOf(words),
   });
-  if (count) {
+  if (count > 1) {
     seen.note = seen.note ? `${done}/${count} · ${seen.note}` : `${done}/${count}`;
-    if (count > 1) seen.iterationText = `${seen.current + 1} of ${count}`;
+    seen.iterationText = `${seen.current + 1} of ${count}`;
   }
 }
 
@@ -208,5 +212,5 @@ function keys(event, latest, canvas) {
 
 function sentence(latest, id) {
   const seen = lookOf(latest, id);
-  return `${seen.title}, ${seen.subtitle}, ${seen.status}${seen.count ? `, ${seen.note}` : ""}${seen.container ? seen.open ? ", open" : ", closed" : ""}`;
+  return `${seen.title}, ${seen.subtitle}, ${seen.status}${seen.count > 1 ? `, ${seen.note}` : ""}${seen.container ? seen.open ? ", open" : ", closed" : ""}`;
 }

@@ -4,9 +4,8 @@ import { Link } from "../lib/router.js";
 import { Duration, Time, span } from "../lib/time.js";
 import { Glyph, Icon, Status, short } from "../components/basics.js";
 import { say } from "../components/toasts.js";
-import { controlsFor } from "../model/status.js";
 import { Button } from "../components/basics.js";
-import { Controls, retry } from "./controls.js";
+import { Controls, allowed, retry } from "./controls.js";
 
 const ORDER = ["completed", "failed", "cancelled", "running", "waiting", "skipped", "pending"];
 
@@ -52,14 +51,14 @@ function Now({ run, look }) {
   if (status === "failed" && error) {
     const known = error.nodeId && run.graph.byId.has(error.nodeId);
     return html`<div class="now failed"><${Glyph} status="failed" /><p>${known ? html`Failed at ${step(error.nodeId)}: ` : "Failed: "}<code>${error.code}</code> ${error.message}</p>
-      ${known && controlsFor(execution).retry && html`<${Button} icon="retry" onClick=${() => retry(execution.executionId, topOf(run, error.nodeId))}>Retry from ${topOf(run, error.nodeId)}<//>`}</div>`;
+      ${known && allowed(execution).retry && html`<${Button} icon="retry" onClick=${() => retry(execution.executionId, topOf(run, error.nodeId))}>Retry from ${topOf(run, error.nodeId)}<//>`}</div>`;
   }
   if (pendingControl === "cancel") return html`<div class="now"><${Glyph} status="cancelled" /><p>It is being cancelled: running steps are interrupted.</p></div>`;
   if (pendingControl === "pause") return html`<div class="now"><${Glyph} status="paused" /><p>It pauses as soon as its running steps are done.</p></div>`;
   if (waitingReason) {
     const nodes = waitingReason.nodeIds.filter((id) => run.graph.byId.has(id));
     return html`<div class="now ${waitingReason.kind === "noWorker" ? "failed" : status}" data-reason=${waitingReason.kind}><${Glyph} status=${status} />
-      <p>${waitingReason.explanation}${waitingReason.until ? html` <span class="muted">${waitingReason.kind === "retry" || waitingReason.kind === "timer" ? "" : "until "}<${Time} at=${waitingReason.until} /></span>` : ""}</p>
+      <p>${waitingReason.explanation}${waitingReason.until ? html` <span class="muted">${["retry", "timer"].includes(waitingReason.kind) ? "" : "Times out "}<${Time} at=${waitingReason.until} /></span>` : ""}</p>
       ${nodes.length > 0 && html`<span class="now-steps">${nodes.slice(0, 3).map((id) => html`<${Button} key=${id} onClick=${() => look.choose(id)}>${waitingReason.kind === "person" ? "Answer" : "Show"} ${nodes.length > 1 ? run.graph.byId.get(id).name : ""}<//>`)}</span>`}</div>`;
   }
   if (status === "running") {

@@ -6,9 +6,8 @@ import { Button, Icon, Status } from "../components/basics.js";
 import { Answer } from "../components/answer.js";
 import { JsonTree, Value } from "../components/json-tree.js";
 import { containersOf } from "../model/definition.js";
-import { controlsFor } from "../model/status.js";
 import { Decision } from "./decision.js";
-import { retry } from "./controls.js";
+import { allowed, retry } from "./controls.js";
 
 export function Inspector({ feed, look }) {
   const run = feed.run.watched;
@@ -36,7 +35,7 @@ function StepCard({ feed, look, id }) {
   const step = run.step(id, path);
   const { executionId } = run.execution;
   const container = run.graph.children.has(id);
-  const canRetry = controlsFor(run.execution).retry && !node.parent;
+  const canRetry = allowed(run.execution).retry && !node.parent;
   return html`
     <header class="card-head"><div><h2>${node.name}</h2><p class="muted">${node.name !== node.id && html`<span class="mono">${node.id}</span> · `}${node.type}</p></div>
       <${Button} icon="close" label="Close" onClick=${() => look.choose(null)} /></header>
@@ -117,9 +116,9 @@ function Overview({ feed }) {
   const claims = run.events.filter((event) => event.type === "execution.claimed");
   const promoted = run.events.find((event) => event.type === "execution.promoted");
   return html`
-    ${execution.error && html`<section class="panel failed" data-panel="error"><p><code>${execution.error.code}</code> ${execution.error.message}</p></section>`}
-    <${Value} title="Output" value=${execution.output} reference=${execution.outputRef} executionId=${execution.executionId} open=${execution.output !== undefined || Boolean(execution.outputRef)} />
-    <${Value} title="Input" value=${execution.input} executionId=${execution.executionId} />
+    ${execution.error?.details !== undefined && html`<section class="panel failed" data-panel="error"><${JsonTree} value=${execution.error.details} depth=${3} label="Details of the error" /></section>`}
+    ${(execution.output !== undefined || execution.outputRef) && html`<${Value} title="Output" value=${execution.output} reference=${execution.outputRef} executionId=${execution.executionId} />`}
+    ${(execution.input !== undefined || execution.inputRef) && html`<${Value} title="Input" value=${execution.input} reference=${execution.inputRef} executionId=${execution.executionId} />`}
     ${execution.complexity && html`<details class="section" data-section="why" open><summary><h3>Why ${execution.complexity.mode}</h3></summary>
       <div class="section-body"><${Decision} complexity=${execution.complexity} />
       ${promoted && html`<p class="decision-note">${html`<${Icon} name="next" />`} It went on in the queue ${html`<${Time} at=${promoted.time} />`}: ${PROMOTED[promoted.reason] ?? promoted.reason}.</p>`}</div></details>`}

@@ -1,17 +1,25 @@
 // A card for the token, when the gateway asks who is there.
-import { html, useRef } from "../lib/html.js";
-import { signIn, token } from "../lib/api.js";
+import { html, useRef, useState } from "../lib/html.js";
+import { session, signIn } from "../lib/api.js";
+import { Trouble } from "../components/basics.js";
 
 export function SignIn() {
   const field = useRef(null);
-  const submit = (event) => { event.preventDefault(); signIn(field.current.value); };
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const submit = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try { await signIn(field.current.value.trim()); } catch (error) { setProblem(error); setBusy(false); field.current.select(); }
+  };
   return html`<main class="sign-in"><form class="card" onSubmit=${submit}>
     <img src=${new URL("../icon.svg", import.meta.url).pathname} alt="" width="36" height="36" />
     <h1>Sign in</h1>
-    <p class="muted">${token.value ? "This token was not accepted. It may have expired or been withdrawn." : "This engine wants to know who is asking."}</p>
+    <p class="muted">${session.value ? "Your session has ended." : "This engine wants to know who is asking."}</p>
     <label class="field"><span>Access token</span>
-      <input ref=${field} type="password" name="token" autocomplete="current-password" required autofocus spellcheck="false" /></label>
-    <p class="muted small">It is kept in this tab only and sent to this gateway alone.</p>
-    <button type="submit" class="button primary">Sign in</button>
+      <input ref=${field} type="password" name="token" autocomplete="current-password" required autofocus spellcheck="false" aria-invalid=${problem ? "true" : undefined} /></label>
+    <${Trouble} error=${problem?.status === 401 ? { message: "This token is not accepted. It may have expired or been revoked." } : problem} />
+    <p class="muted small">It is kept in a cookie that pages cannot read, and sent to this gateway alone.</p>
+    <button type="submit" class="button primary" aria-busy=${busy ? "true" : undefined} disabled=${busy}>Sign in</button>
   </form></main>`;
 }

@@ -12,6 +12,7 @@ import { Button, Glyph, Icon, Skeleton, Trouble } from "../components/basics.js"
 import { confirm, openDialog } from "../components/dialog.js";
 import { JsonEditor } from "../components/json-editor.js";
 import { say } from "../components/toasts.js";
+import { Changes } from "./changes.js";
 import { Decision } from "./decision.js";
 import { GraphView } from "./run-graph.js";
 import { RunForm } from "./run-form.js";
@@ -104,8 +105,9 @@ function Desk({ stored, first, changed }) {
         <div class="desk-foot"><button type="button" class="text-button" onClick=${tidy}>Tidy up</button><span class="muted small">Ctrl S stores · ${lineOf(text, text.length)} lines</span></div>
       </section>
       <section class="desk-side">
-        <div class="tabs" role="group" aria-label="Beside the definition">${[["graph", "Graph"], ["mode", "Mode"]].map(([key, title]) => html`<button type="button" key=${key} aria-pressed=${String(side === key)} aria-selected=${undefined} class=${names({ on: side === key })} onClick=${() => setSide(key)}>${title}</button>`)}</div>
+        <div class="tabs" role="group" aria-label="Beside the definition">${[["graph", "Graph"], ["mode", "Mode"], ...(stored ? [["changes", "Changes"]] : [])].map(([key, title]) => html`<button type="button" key=${key} aria-pressed=${String(side === key)} aria-selected=${undefined} class=${names({ on: side === key })} onClick=${() => setSide(key)}>${title}</button>`)}</div>
         ${side === "graph" ? html`<${Preview} definition=${definition} marks=${verdict.marks} pick=${(id) => pick(id, definition, verdict, editor)} />`
+          : side === "changes" ? html`<${Changes} key=${dirty} id=${stored.id} version=${dirty ? latest : stored.version} text=${dirty && verdict.fresh && verdict.state !== "syntax" ? text : ""} />`
           : html`<div class="section-body desk-mode">${verdict.complexity ? html`<${Decision} complexity=${verdict.complexity} />` : html`<p class="muted">The mode is known once the definition is valid.</p>`}</div>`}
       </section>
     </div></div>`;
@@ -121,10 +123,10 @@ function useLatestVersion(stored) {
 }
 
 function pick(id, definition, verdict, editor) {
-  const index = definition.nodes.findIndex((node) => node?.id === id);
-  if (index < 0) return;
-  const place = placeOf(verdict.places, `/nodes/${index}`, verdict.text);
-  editor.current.show(place.start, verdict.places.get(`/nodes/${index}`)?.end ?? place.end);
+  const pointer = graphOf(definition).byId.get(id)?.pointer;
+  if (pointer === undefined) return;
+  const place = placeOf(verdict.places, pointer, verdict.text);
+  editor.current.show(place.start, verdict.places.get(pointer)?.end ?? place.end);
 }
 
 /** What is to be known about the text as it stands. */
@@ -151,12 +153,10 @@ function Preview({ definition, marks, pick: choose }) {
   const wrong = useMemo(() => {
     const found = new Map();
     for (const mark of marks) {
-      const index = /^\/nodes\/(\d+)/.exec(mark.path)?.[1];
-      const id = index !== undefined && shown?.nodes?.[index]?.id;
-      if (id && !found.has(id)) found.set(id, mark.message);
+      for (const node of run.graph.nodes) if (`${mark.path}/`.startsWith(`${node.pointer}/`) && !found.has(node.id)) found.set(node.id, mark.message);
     }
     return found;
-  }, [marks, shown]);
+  }, [marks, run]);
   const containers = [...run.graph.children.keys()].filter(Boolean);
   const openNow = open ?? new Set(containers);
   const look = {
