@@ -244,6 +244,28 @@ class QueueFull(Busy):
         )
 
 
+class QuotaExceeded(Busy):
+    """A namespace uses as much as it may."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, quota: str, most: float, setting: str, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"this namespace is at its quota of {most:,} ({quota}); {setting} sets it",
+            retry_after_seconds=retry_after_seconds,
+        )
+        self.details |= {"quota": quota}
+
+
+class TooManyCalls(Busy):
+    """As many calls are open as may be; workers have room beside them."""
+
+    reason = "TOO_MANY_CALLS"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most:,} calls are open, which is the most; FLOW_GRPC_CALLS sets it")
+
+
 class Unauthenticated(FlowEngineError):
     """Nobody knows who calls: no credentials, or none that hold."""
 

@@ -41,6 +41,7 @@ from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
 from services.executor.queue_view import QueueView
+from services.executor.quotas import QuotaKeeper
 from services.executor.relay import Relay
 from services.executor.roster import Roster
 from services.executor.secrets.keyring import Keyring
@@ -109,6 +110,7 @@ class Executor:
         self._database_clock = DatabaseClock(persistence, clock)
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
         prefix = f"{settings.public_url}/api/workflow/callback/"
+        quotas = QuotaKeeper(self._store.usage, settings.quotas, clock)
         self._callbacks = CallbackKeys(persistence, prefix, settings.callback_secret)
         self._vault = vault = SecretVault(
             self._store.kept_secrets,
@@ -192,6 +194,7 @@ class Executor:
             self._callbacks,
             self.durations,
             told=self._told,
+            quotas=quotas,
         )
         self.authenticator = authenticator = Authenticator(
             self._store.tokens,
@@ -208,7 +211,7 @@ class Executor:
         self._server = make_server(
             ExecutionServicer(self.manager, registry, self._store.statistics, self._database_clock),
             WorkflowServicer(self._store.workflows, definitions),
-            WorkerServicer(persistence, self._sessions, self._callbacks),
+            WorkerServicer(persistence, self._sessions, self._callbacks, quotas),
             OperationsServicer(self._store.operations),
             SecretServicer(vault),
             SecretResolutionServicer(vault, persistence, definitions),
@@ -217,6 +220,7 @@ class Executor:
                 authenticator,
                 self.audit,
                 live_calls,
+                most_calls=settings.max_concurrent_rpcs,
                 certificates=bool(settings.tls and settings.tls.client_authority),
             ),
             TaskServicer(self.tasks),
@@ -242,6 +246,7 @@ class Executor:
             self.counting,
             live_calls,
             self.audit,
+            quotas,
             self.tasks,
         ]
 

@@ -54,6 +54,7 @@ from services.executor.persistence.contract import (
 )
 from services.executor.progress import Progress, progress_of
 from services.executor.queue_view import QueueView
+from services.executor.quotas import QuotaKeeper
 from services.executor.starts import StartRequest, Starts, limits
 from services.executor.strategies.immediate import ImmediateExecutionStrategy
 from services.executor.strategies.queued import QueuedExecutionStrategy
@@ -99,8 +100,10 @@ class ExecutionManager:
         callbacks: CallbackKeys,
         durations: Durations,
         told: Callable[[ExecutionId], None],
+        quotas: QuotaKeeper,
     ) -> None:
         self._persistence = persistence
+        self._quotas = quotas
         self._definitions = definitions
         self._starts = starts
         self._immediate = immediate
@@ -135,6 +138,7 @@ class ExecutionManager:
             if known is not None:
                 return Accepted(self._under_way(known, request.namespace), created=False)
         prepared = await self._starts.prepare(request, at_once=at_once)
+        self._quotas.admit(request.namespace, prepared.new.created.mode)
         run = await self._strategy(prepared.new.created.mode).execute(prepared)
         started = await run.accepted()
         for replaced in started.replaced:
@@ -177,6 +181,7 @@ class ExecutionManager:
         forked = fork(definition.graph, view, from_node, now)
         created = await created_event(self._persistence, record)
         new = again(record, created, definition, await self._input(created, record.namespace), forked)
+        self._quotas.admit(namespace, "queued")
         run = await self._queued.execute(Prepared(new, definition.graph, 0.0))
         for replaced in run.started.replaced:
             self._told(replaced)

@@ -63,6 +63,8 @@ NAMES = tuple(
 )
 
 READINESS_SECONDS = 2.0
+ROOM_FOR_WORKERS = 1_000
+"""Calls that are open beside as many of other callers as may be: claims, reports, leases, health."""
 
 
 class AddressInUse(Exception):
@@ -87,7 +89,7 @@ def make_server(
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
         interceptors=[TracingInterceptor(), ErrorInterceptor(), access_interceptor],
-        maximum_concurrent_rpcs=max_concurrent_rpcs,
+        maximum_concurrent_rpcs=max_concurrent_rpcs + ROOM_FOR_WORKERS,
         options=[
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),  # pages are bounded; a claim brings whole histories
@@ -96,7 +98,10 @@ def make_server(
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.http2.ping_timeout_ms", 5_000),  # keepalive alone does not see a frozen peer
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.max_concurrent_streams", 1_000),
+            ("grpc.max_concurrent_streams", 1_000),  # of one connection
+            ("grpc.max_metadata_size", 32 << 10),
+            ("grpc.absolute_max_metadata_size", 48 << 10),
+            ("grpc.server_handshake_timeout_ms", 10_000),
         ],
     )
     add_ExecutionServiceServicer_to_server(executions, server)

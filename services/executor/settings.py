@@ -25,10 +25,12 @@ from flow_engine.environment import (
 from flow_engine.exposure import read_required, read_token, refuse_exposure
 from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 from services.executor.access.oidc import ALGORITHMS, OidcSettings
+from services.executor.quotas import Quotas
 from services.executor.secrets.keyring import keys_of
 from services.executor.secrets.providers import PREFIX, hosts_of
 
 LEAST_SECRET_LENGTH = 32
+NO_QUOTAS = Quotas()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Settings:
     token: str = ""  # one more token, an administrator's of the default namespace
     oidc: OidcSettings | None = None
     tls: ServerTls | None = None
+    quotas: Quotas = NO_QUOTAS  # of each namespace
 
     lease_seconds: float = 30.0
     immediate_lease_seconds: float = 10.0
@@ -76,7 +79,7 @@ class Settings:
     secrets_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     max_message_bytes: int = 8 << 20
-    max_concurrent_rpcs: int = 2_000
+    max_concurrent_rpcs: int = 2_000  # of callers; workers have room beside them
     definition_cache_size: int = 256
 
     @property
@@ -108,6 +111,14 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         token=read_token(environment, read),
         oidc=read_oidc(environment, read),
         tls=read_tls(read),
+        quotas=Quotas(
+            running=read("FLOW_NAMESPACE_RUNNING", whole(0, 1_000_000), 0),
+            queued=read("FLOW_NAMESPACE_QUEUED", whole(0, 1_000_000_000), 0),
+            starts_per_second=read("FLOW_NAMESPACE_STARTS_PER_SECOND", number(0, 1_000_000), 0.0),
+            storage_bytes=read("FLOW_NAMESPACE_STORAGE_BYTES", whole(0, 1 << 60), 0),
+        ),
+        max_message_bytes=read("FLOW_GRPC_MESSAGE_BYTES", whole(1 << 10, 1 << 30), 8 << 20),
+        max_concurrent_rpcs=read("FLOW_GRPC_CALLS", whole(10, 1_000_000), 2_000),
         lease_seconds=read("FLOW_LEASE_SECONDS", number(1, 3600), 30.0),
         immediate_lease_seconds=read("FLOW_IMMEDIATE_LEASE_SECONDS", number(1, 3600), 10.0),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),

@@ -7,14 +7,11 @@ import contextlib
 import logging
 import signal
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from flow_engine.clock import Clock, SystemClock
 from flow_engine.environment import WrongSettings, joined
@@ -31,6 +28,7 @@ from services.gateway.hub import Hub, Source
 from services.gateway.metrics import Metrics
 from services.gateway.openapi import api_document
 from services.gateway.operations import Operations
+from services.gateway.protection import GuardedHttpProtocol, SocketProtocol
 from services.gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -145,8 +143,8 @@ def stop_on_signals() -> asyncio.Event:
 def config_for(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         gateway,
-        http=_HttpProtocol,
-        ws=_SocketProtocol,
+        http=GuardedHttpProtocol,
+        ws=SocketProtocol,
         lifespan="off",
         log_config=None,
         log_level=logging.WARNING,
@@ -155,6 +153,7 @@ def config_for(gateway: Gateway, settings: Settings) -> uvicorn.Config:
         # Proxies' headers decide nothing here.
         proxy_headers=False,
         backlog=2048,
+        limit_concurrency=settings.http_connections,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
         ws_max_size=64 << 10,  # clients have nothing to say
@@ -177,29 +176,3 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _HttpProtocol(HttpToolsProtocol):
-    """Lets an application drop a connection whose client does not read."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = _abort_by(self.transport)
-
-
-class _SocketProtocol(WebSocketsSansIOProtocol):
-    """The same for WebSockets."""
-
-    async def run_asgi(self) -> None:
-        self.scope["extensions"] |= _abort_by(self.transport)
-        await super().run_asgi()
-
-
-def _abort_by(transport: asyncio.Transport) -> dict[str, Any]:
-    def abort() -> None:
-        # Closed without lingering, so that the system too forgets what waits to be sent.
-        raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-    return {"flow.abort": abort}

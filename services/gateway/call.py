@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from flow_engine.errors import Problem
 from services.gateway.bodies import Body, decode
@@ -106,8 +107,9 @@ class Call:
             raise _too_large(limit)
         parts: list[bytes] = []
         size, more = 0, True
+        give_up_at = asyncio.get_running_loop().time() + self.services.settings.body_seconds
         while more:
-            message = await self._receive()
+            message = await self._next(give_up_at)
             if message["type"] == "http.disconnect":
                 raise Disconnected
             parts.append(message.get("body", b""))
@@ -119,6 +121,16 @@ class Call:
         if body or self.route.body_required:
             require_json(self.headers)
         return body
+
+    async def _next(self, give_up_at: float) -> Message:
+        """Raises Refused when the client takes too long."""
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                return await self._receive()
+        except TimeoutError:
+            seconds = self.services.settings.body_seconds
+            detail = f"send the whole body within {seconds:g} s; FLOW_HTTP_BODY_SECONDS sets it"
+            raise Refused("REQUEST_TIMEOUT", detail, headers={"Connection": "close"}) from None
 
     async def decoded(self, kind: type[B]) -> B:
         return decode(await self.body(), kind)

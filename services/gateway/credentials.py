@@ -75,7 +75,7 @@ def checked(bearer: str) -> str:
 
 
 def unauthenticated(detail: str) -> Refused:
-    return Refused("UNAUTHENTICATED", detail, headers={"WWW-Authenticate": "Bearer"})
+    return Refused("UNAUTHENTICATED", detail)
 
 
 def _from_cookie(text: str) -> str:

@@ -50,10 +50,13 @@ HTTP_STATUS: Mapping[str, int] = {
     "SECRET_UNREADABLE": 409,
     "CONFLICT": 409,
     "CALLBACK_GONE": 410,
+    "REQUEST_TIMEOUT": 408,
     "TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "BUSY": 429,
     "QUEUE_FULL": 429,
+    "QUOTA_EXCEEDED": 429,
+    "TOO_MANY_CALLS": 429,
     "CONCURRENCY_LIMIT": 429,
     "RATE_LIMIT": 429,
     "INTERNAL": 500,
@@ -94,6 +97,7 @@ CODE_OF_STATUS: Mapping[int, str] = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
     409: "FAILED_PRECONDITION",
     410: "FAILED_PRECONDITION",
     413: "RESOURCE_EXHAUSTED",
@@ -136,6 +140,8 @@ class Refused(Exception):
         self.problems = tuple(problems)
         self.details = dict(details or {})
         self.headers = dict(headers or {})
+        if self.status == 401:
+            self.headers.setdefault("WWW-Authenticate", "Bearer")
         if self.status in (429, 503):
             self.headers.setdefault("Retry-After", str(self.details.get("retryAfterSeconds", 1)))
 

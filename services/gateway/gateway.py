@@ -64,6 +64,10 @@ class Router:
         raise Refused("ROUTE_NOT_FOUND", f"there is nothing at {path[:200]}; /docs lists what there is")
 
 
+class Preflight(Exception):
+    """A browser asks what a page of another site may send."""
+
+
 class Gateway:
     def __init__(
         self,
@@ -90,6 +94,8 @@ class Gateway:
         with self._metrics.in_flight.track_inprogress():
             try:
                 self._access.check(headers)
+                if http and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                    raise Preflight
                 router = self._router if http else self._sockets
                 route, path = router.find(method if http else "GET", scope["path"])
                 template = route.path
@@ -103,12 +109,15 @@ class Gateway:
                     answer = await route.handler(call)
             except Refused as refused:
                 answer = problem(refused, request_id)
+            except Preflight:
+                answer = Response(status_code=204, headers=self._access.preflight(headers))
             except Disconnected:
                 answer = Response(status_code=400)
             except Exception:
                 log.exception("call.failed", method=method, route=template, request_id=request_id)
                 answer = problem(Refused("INTERNAL", OWN_WORDS["INTERNAL"]), request_id)
-            await _send(answer, scope, receive, _with_headers(send, request_id))
+            more = self._access.for_pages(headers)
+            await _send(answer, scope, receive, _with_headers(send, request_id, more))
         self._count(method, template, answer, started)
 
     def _count(self, method: str, template: str, answer: Answer, started: float) -> None:
@@ -145,8 +154,9 @@ async def _send(answer: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
     await answer(scope, receive, send)
 
 
-def _with_headers(send: Send, request_id: str) -> Send:
+def _with_headers(send: Send, request_id: str, more: Mapping[str, str]) -> Send:
     extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    extra += [(name.lower().encode(), value.encode()) for name, value in more.items()]
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):

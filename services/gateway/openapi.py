@@ -16,7 +16,7 @@ from services.gateway.errors import ProblemDocument
 ALWAYS_REFUSED = (400, 401, 403, 500, 503)
 """Any route may answer with these: a wrong parameter, missing credentials, a foreign Host header, a role that
 may not, a broken or absent executor."""
-BODY_REFUSED = (413, 415)
+BODY_REFUSED = (408, 413, 415)
 
 DEFINITION_SCHEMA = {
     "type": "object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from flow_engine.dialing import PLAIN, Dial, read_dial
 from flow_engine.environment import (
@@ -32,6 +33,10 @@ class Settings:
     dial: Dial = PLAIN  # its address is `grpc_address`
     log_level: str = "info"
     body_limit_bytes: int = 8 << 20
+    body_seconds: float = 60.0  # in which a body must arrive
+    http_connections: int = 10_000  # at once; beyond it 503
+    cors_origins: tuple[str, ...] = ()  # of other sites whose pages may call
+    public_url: str = ""
     immediate_budget_ms: int = 30_000  # as the executor has it; bounds how long a start is waited for
     patience_seconds: float = 5.0  # how long a call is repeated while the executor does not answer
     heartbeat_seconds: float = 15.0  # between comments on a silent stream
@@ -65,6 +70,10 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         dial=read_dial(environment, read, send_token=False),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
         body_limit_bytes=read("FLOW_HTTP_BODY_BYTES", whole(1, 1 << 30), 8 << 20),
+        body_seconds=read("FLOW_HTTP_BODY_SECONDS", number(0.1, 3600), 60.0),
+        http_connections=read("FLOW_HTTP_CONNECTIONS", whole(10, 1_000_000), 10_000),
+        cors_origins=read("FLOW_CORS_ORIGINS", origins, ()),
+        public_url=environment.get("FLOW_PUBLIC_URL", "").strip(),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),
         patience_seconds=read("FLOW_EXECUTOR_PATIENCE_SECONDS", number(0, 3600), 5.0),
         heartbeat_seconds=read("FLOW_STREAM_HEARTBEAT_SECONDS", number(0.05, 3600), 15.0),
@@ -82,6 +91,15 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     )
     read.refuse_if_wrong()
     return settings
+
+
+def origins(text: str) -> tuple[str, ...]:
+    found = names(text)
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != origin:
+            raise ValueError("is not a list of origins such as https://app.example")
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:

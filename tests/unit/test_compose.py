@@ -30,9 +30,9 @@ OURS = {
 }
 NEEDED = {
     "migrate": {"DATABASE_URL"},
-    "executor": {"DATABASE_URL", "REDIS_URL", "FLOW_GRPC_ADDRESS"},
-    "worker": {"REDIS_URL", "FLOW_GRPC_ADDRESS"},
-    "gateway": {"FLOW_GRPC_ADDRESS", "FLOW_HTTP_ADDRESS"},
+    "executor": {"DATABASE_URL", "REDIS_URL", "FLOW_GRPC_ADDRESS", "FLOW_TOKEN"},
+    "worker": {"REDIS_URL", "FLOW_GRPC_ADDRESS", "FLOW_TOKEN"},
+    "gateway": {"FLOW_GRPC_ADDRESS", "FLOW_HTTP_ADDRESS", "FLOW_AUTH"},
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from flow_engine.errors import (
     InvalidRequest,
     PermissionDenied,
     Problem,
+    TooManyCalls,
 )
 from services.executor.access.audit import Audit, Origin, target_of
 from services.executor.access.authenticator import Authenticator, Credential, bearer_of
@@ -32,6 +33,7 @@ Decode = Callable[[bytes], Any]
 Metadata = list[tuple[str, str]]
 
 PEM_CERTIFICATE = "x509_pem_cert"
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, authenticator: Authenticator, audit: Audit, live_calls: LiveCalls, *, certificates: bool = False
+        self,
+        authenticator: Authenticator,
+        audit: Audit,
+        live_calls: LiveCalls,
+        *,
+        most_calls: int,
+        certificates: bool = False,
     ) -> None:
         self._authenticator = authenticator
         self._audit = audit
         self._live_calls = live_calls
         self._certificates = certificates
+        self._most_calls = most_calls
+        self._open_calls = 0
 
     async def intercept_service(
         self,
@@ -87,6 +97,20 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if guard.admitted is not None and guard.rule.audited:
             origin = Origin.of(context.peer(), guard.metadata)
             self._audit.record(guard.admitted.caller, guard.method, target, outcome, origin)
+
+    @contextlib.contextmanager
+    def room(self, guard: Guard) -> Iterator[None]:
+        """While a call is open. Raises TooManyCalls; those of workers and health checks are not counted."""
+        if guard.rule.least == "worker" or guard.method == HEALTH_CHECK:
+            yield
+            return
+        if self._open_calls >= self._most_calls:
+            raise TooManyCalls(self._most_calls)
+        self._open_calls += 1
+        try:
+            yield
+        finally:
+            self._open_calls -= 1
 
     def holding(self, admitted: Admitted) -> contextlib.AbstractContextManager[None]:
         return self._live_calls.holding(admitted.credential, admitted.caller)
@@ -134,7 +158,8 @@ class Guard:
             await self._enter(context)
             request = decoded(raw, decode)
             try:
-                response = await handler(request, context)
+                with self._access.room(self):
+                    response = await handler(request, context)
             except FlowEngineError as error:
                 self._access.audit(self, target_of(request, None), error.reason, context)
                 raise
@@ -148,7 +173,7 @@ class Guard:
             admitted = await self._enter(context)
             request = decode(raw)
             told = False
-            with self._access.holding(admitted):
+            with self._access.room(self), self._access.holding(admitted):
                 try:
                     messages = handler(request, context)
                     if inspect.isawaitable(messages):  # reflection and health write to the context

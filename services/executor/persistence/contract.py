@@ -140,6 +140,7 @@ class Claim:
     capabilities: Sequence[str] = ()
     namespace: str = DEFAULT_NAMESPACE  # empty: of any
     snapshot_format: int = 0  # that the worker can read; others stay here, and the whole history goes
+    full: Sequence[str] = ()  # namespaces that nothing is claimed of
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ queues AS (
     JOIN workflow_executions AS first ON first.id = found.at
     WHERE CAST(:namespace AS TEXT) IN ('', first.namespace)
         AND (first.needs = '' OR CAST(:capabilities AS TEXT) = '[]' OR {able})
+        AND NOT {full}
 ),
 spaces AS (SELECT DISTINCT namespace FROM queues),
 standing AS (
@@ -88,6 +89,7 @@ _ABOUT = (
 _POSTGRESQL = (
     _CLAIM.format(
         ready=READY,
+        full="jsonb_exists(CAST(:full AS jsonb), first.namespace)",
         able="CAST(first.needs AS jsonb) <@ CAST(:capabilities AS jsonb)",
         turn="CAST(CAST(:turns AS jsonb) ->> spaces.namespace AS bigint)",
         heads="CROSS JOIN LATERAL ("
@@ -103,6 +105,7 @@ _POSTGRESQL = (
 _SQLITE = (
     _CLAIM.format(
         ready=READY,
+        full="first.namespace IN (SELECT value FROM json_each(:full))",
         able="NOT EXISTS (SELECT 1 FROM json_each(first.needs) AS need "
         "WHERE need.value NOT IN (SELECT value FROM json_each(:capabilities)))",
         turn="(SELECT value FROM json_each(:turns) WHERE key = spaces.namespace)",
@@ -146,6 +149,7 @@ async def next_in_turn(
         "queues": MOST_QUEUES,
         "capabilities": json.dumps(list(claim.capabilities)),
         "turns": turns.as_json(),
+        "full": json.dumps(list(claim.full)),
     }
     rows = await transaction.fetch(text(_SQLITE if sqlite else _POSTGRESQL).bindparams(**values))
     turns.took(list(dict.fromkeys(row.namespace for row in rows)))

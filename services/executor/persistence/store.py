@@ -45,6 +45,7 @@ from services.executor.persistence.statistics import SqlStatistics
 from services.executor.persistence.sweep import Sweep
 from services.executor.persistence.tasks import TaskStore
 from services.executor.persistence.tokens import SqlAuditLog, SqlTokenStore
+from services.executor.persistence.usage import SqlUsage
 from services.executor.persistence.workflows import SqlWorkflowStore
 
 LEASE_SECONDS = 30.0
@@ -89,6 +90,7 @@ class SqlExecutionPersistence:
         self.statistics = SqlStatistics(self.database)
         self.tokens = SqlTokenStore(self.database)
         self.audit_log = SqlAuditLog(self.database)
+        self.usage = SqlUsage(self.database)
         self.tasks = TaskStore(self.database)
 
     async def start(self) -> None:

@@ -30,6 +30,7 @@ from services.executor.persistence.contract import (
     StoredBatch,
 )
 from services.executor.persistence.operations import WorkerWord
+from services.executor.quotas import QuotaKeeper
 from services.executor.servicers.messages import instant, timestamp
 from services.executor.sessions import Session, Sessions
 
@@ -42,8 +43,13 @@ PORTION_BYTES = 4 << 20
 
 class WorkerServicer(WorkerServiceServicer):
     def __init__(
-        self, persistence: ExecutionPersistence, sessions: Sessions, callbacks: CallbackKeys
+        self,
+        persistence: ExecutionPersistence,
+        sessions: Sessions,
+        callbacks: CallbackKeys,
+        quotas: QuotaKeeper,
     ) -> None:
+        self._quotas = quotas
         self._persistence = persistence
         self._sessions = sessions
         self._callbacks = callbacks
@@ -75,6 +81,7 @@ class WorkerServicer(WorkerServiceServicer):
             capabilities=tuple(request.capabilities),
             namespace="" if current_caller().operates_all else current_namespace(),
             snapshot_format=request.snapshot_format,
+            full=self._quotas.full,
         )
         claimed = await self._persistence.claim_next(claim)
         return pb.ClaimNextResponse(

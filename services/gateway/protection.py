@@ -1,0 +1,111 @@
+"""What the HTTP server asks of its clients: heads of bounded size, sent within bounded time.
+
+Also lets an application drop a connection whose client does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+MOST_HEAD_BYTES = 32 << 10
+"""Of a request's line and headers together."""
+HEAD_SECONDS = 10.0
+"""From the first byte of a request, or the connection, to the end of its headers."""
+
+TOO_SLOW = (408, "Request Timeout", "REQUEST_TIMEOUT", f"send the whole head within {HEAD_SECONDS:g} s")
+TOO_LARGE = (
+    431,
+    "Request Header Fields Too Large",
+    "HEADERS_TOO_LARGE",
+    f"a request's line and headers have {MOST_HEAD_BYTES} bytes at most",
+)
+
+
+class GuardedHttpProtocol(HttpToolsProtocol):
+    _timer: asyncio.TimerHandle | None = None
+    _reading_head = True
+    _head_bytes = 0
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._reading_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._reading_head and self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(*TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = abort_by(self.transport)
+        self._reading_head = True
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_is_here()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MOST_HEAD_BYTES:
+            self._refuse(*TOO_LARGE)
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, *TOO_SLOW)
+
+    def _head_is_here(self) -> None:
+        self._reading_head, self._head_bytes = False, 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, status: int, title: str, reason: str, detail: str) -> None:
+        self._head_is_here()
+        self._refused = True
+        document = {"type": f"/docs#{reason}", "title": title, "status": status, "reason": reason}
+        body = json.dumps({**document, "detail": detail}).encode()
+        head = (
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    async def run_asgi(self) -> None:
+        self.scope["extensions"] |= abort_by(self.transport)
+        await super().run_asgi()
+
+
+def abort_by(transport: asyncio.Transport) -> dict[str, Any]:
+    def abort() -> None:
+        # Closed without lingering, so that the system too forgets what waits to be sent.
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    return {"flow.abort": abort}
