@@ -124,6 +124,11 @@ class NodeServices:
     def http(self) -> Any:  # httpx.AsyncClient
         raise LookupError("this process has no HTTP client")
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether the operator lets this process run code that workflows bring."""
+        return False
+
     async def address_of(self, host: str, port: int) -> str:
         """Where to connect for `host`: nodes that open connections of their own ask first, and connect there.
 
@@ -174,6 +179,7 @@ class NodeType(ABC, Generic[ConfigT]):
     wants_predecessors: ClassVar[bool] = False
     timed_by_config: ClassVar[bool] = False  # `typical_ms` is exact: better than what history teaches
     at_most_once: ClassVar[bool] = False  # default of the node field `atMostOnce`
+    setting: ClassVar[str] = ""  # the operator's setting that turns it on; empty: it is always on
     ends_execution: ClassVar[bool] = False
     """Its output is that of the execution, or of the sub-flow around it; everything else is cancelled."""
     subflow: ClassVar[bool] = False

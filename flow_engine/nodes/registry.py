@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from flow_engine.nodes.ai_chat import AiChat
 from flow_engine.nodes.ai_extract import AiExtract
+from flow_engine.nodes.code_python import CodePython
 from flow_engine.nodes.contract import Effect, NodeConfig, NodeType
 from flow_engine.nodes.data_format import DataFormat
 from flow_engine.nodes.data_hash import DataHash
@@ -56,6 +57,7 @@ ENTRY_POINT_GROUP = "flow_engine.nodes"
 BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     AiChat,
     AiExtract,
+    CodePython,
     DataFormat,
     DataHash,
     DataMerge,
@@ -128,6 +130,19 @@ class NodeRegistry:
         self._types: dict[str, NodeType[Any]] = {}
         self._origins: dict[str, str] = {}
         self.broken: list[BrokenPlugin] = []
+        self._off: dict[str, str] = {}
+
+    def turn_off(self, *settings: str) -> None:
+        """Types that these settings would turn on are known and described, and refused in definitions."""
+        self._off.update({one.type: one.setting for one in self if one.setting in settings})
+
+    def setting_for(self, type_name: str) -> str:
+        """The setting that would turn this type on; empty when it is on, or unknown."""
+        return self._off.get(type_name, "")
+
+    def usable(self, *off: str) -> list[str]:
+        """Names of the types that a process can run in which these settings are off."""
+        return [one.type for one in self if not one.setting or one.setting not in off]
 
     def register(self, node_type: type[NodeType[Any]], origin: str = "") -> None:
         """Add a type. origin: who brings it, for messages; its module by default.

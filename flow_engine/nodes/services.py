@@ -29,11 +29,13 @@ def _trust() -> ssl.SSLContext:
 class SharedServices(NodeServices):
     """For all executions of one process, within one event loop. Close it when the process stops.
 
-    guard: where nodes may connect; without one, to the public internet only.
+    guard: where nodes may connect; without one, to the public internet only. runs_code: whether code that
+    workflows bring may run here.
     """
 
-    def __init__(self, guard: EgressGuard | None = None) -> None:
+    def __init__(self, guard: EgressGuard | None = None, *, runs_code: bool = False) -> None:
         self._guard = guard or EgressGuard()
+        self._runs_code = runs_code
         self._http: httpx.AsyncClient | None = None
 
     @property
@@ -52,6 +54,10 @@ class SharedServices(NodeServices):
                 trust_env=False,
             )
         return self._http
+
+    @property
+    def runs_code(self) -> bool:
+        return self._runs_code
 
     async def address_of(self, host: str, port: int) -> str:
         return (await self._guard.addresses(host, port))[0]

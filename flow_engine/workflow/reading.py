@@ -35,6 +35,10 @@ class NodeTypes(Protocol):
 
     def names(self) -> Collection[str]: ...
 
+    def setting_for(self, type_name: str) -> str:
+        """The operator's setting that would turn the type on; empty when it is on, or unknown."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -191,6 +195,9 @@ class _NodeReader:
         if found is None:
             hint = near_miss(name, self.types.names()) or "`flow nodes` lists the types"
             self.findings.add(f"{path}/type", "UNKNOWN_TYPE", f"unknown type {quoted(name)}", hint)
+        elif setting := self.types.setting_for(name):
+            message = f"nodes of type {quoted(name)} are turned off here"
+            self.findings.add(f"{path}/type", "TYPE_TURNED_OFF", message, f"the operator sets {setting}=1")
         return found
 
     def _config_fields(self, type_name: str) -> Collection[str]:

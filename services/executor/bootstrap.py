@@ -87,6 +87,8 @@ class Executor:
     ) -> None:
         clock = clock or SystemClock()
         registry = registry or load_registry()
+        if not settings.code_python:
+            registry.turn_off("FLOW_CODE_PYTHON")
         for plugin in registry.broken:
             log.warning("node_type.broken", message=str(plugin))
         self.owner = f"executor:{uuid.uuid4()}"
@@ -106,7 +108,7 @@ class Executor:
                 settings.redis_url, self.owner, self._notifications, self._workers_here, clock
             )
         self.persistence = persistence = AnnouncingPersistence(self._store, self._committed)
-        self._services = SharedServices(EgressGuard(settings.egress))
+        self._services = SharedServices(EgressGuard(settings.egress), runs_code=settings.code_python)
         self._database_clock = DatabaseClock(persistence, clock)
         self._leases = LeaseKeeper(persistence, self.owner, settings.immediate_lease_seconds, clock)
         prefix = f"{settings.public_url}/api/workflow/callback/"

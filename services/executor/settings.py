@@ -77,6 +77,7 @@ class Settings:
     secrets_dir: Path | None = None  # a file for each secret
     secrets_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secrets_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    code_python: bool = False  # whether definitions may bring code, and immediate runs run it
 
     max_message_bytes: int = 8 << 20
     max_concurrent_rpcs: int = 2_000  # of callers; workers have room beside them
@@ -135,6 +136,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         secrets_dir=read("FLOW_SECRETS_DIR", Path, None),
         secrets_hosts=read("FLOW_SECRETS_HOSTS", hosts_of, {}),
         secrets_environment={name: text for name, text in environment.items() if name.startswith(PREFIX)},
+        code_python=read("FLOW_CODE_PYTHON", switch, False),
         egress=egress_rules(read, joined(host, port), gateway_url(read), redis, database),
     )
     refuse_exposure(

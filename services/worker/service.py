@@ -41,9 +41,9 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.id = f"worker:{uuid.uuid4()}"
         self._settings = settings
-        self._node_services = SharedServices(EgressGuard(settings.egress))
+        self._node_services = SharedServices(EgressGuard(settings.egress), runs_code=settings.code_python)
         registry = load_registry()
-        able = capabilities(registry.names())
+        able = capabilities(registry.usable(*settings.off))
         self._client = ExecutorClient(settings.executor_address, self.id, able, settings.dial)
         self._runs = Runs(
             self._client,

@@ -9,7 +9,7 @@ from pathlib import Path
 from flow_engine.dialing import PLAIN, Dial, read_dial
 from flow_engine.egress import CLOSED, EgressRules
 from flow_engine.egress.rules import egress_rules
-from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, whole
+from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, switch, whole
 from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 
 
@@ -26,6 +26,12 @@ class Settings:
     egress: EgressRules = CLOSED  # where nodes may connect
     metrics: MetricsSettings = NO_METRICS
     dial: Dial = PLAIN  # its address is `executor_address`
+    code_python: bool = False  # whether code that workflows bring may run here
+
+    @property
+    def off(self) -> tuple[str, ...]:
+        """Settings that turn node types on, and do not here."""
+        return () if self.code_python else ("FLOW_CODE_PYTHON",)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -40,9 +46,14 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         metrics=metrics_settings(read, environment, "FLOW_WORKER_METRICS_ADDRESS"),
         egress=egress_from(read, environment),
         dial=read_dial(environment, read),
+        code_python=code_from(read),
     )
     read.refuse_if_wrong()
     return settings
+
+
+def code_from(read: EnvironmentReader) -> bool:
+    return read("FLOW_CODE_PYTHON", switch, False)
 
 
 def egress_from(read: EnvironmentReader, environment: Mapping[str, str]) -> EgressRules:

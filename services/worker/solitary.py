@@ -35,7 +35,7 @@ from flow_engine.v1 import worker_pb2 as pb
 from services.worker.definitions import Definitions
 from services.worker.executor_client import ExecutorClient, ExecutorUnreachable
 from services.worker.journal import RemoteJournal, RemotePayloads, RemoteSecrets, decoded
-from services.worker.settings import egress_from
+from services.worker.settings import code_from, egress_from
 
 log = structlog.get_logger()
 
@@ -98,7 +98,9 @@ class _UntilKilled:
         pass
 
 
-async def carry(address: str, worker_id: str, egress: EgressRules, dial: Dial) -> None:
+async def carry(
+    address: str, worker_id: str, egress: EgressRules, dial: Dial, *, runs_code: bool = False
+) -> None:
     """The child's side: one execution, from claim to end."""
     orders = asyncio.StreamReader(limit=64 << 20)
     await asyncio.get_running_loop().connect_read_pipe(
@@ -107,7 +109,7 @@ async def carry(address: str, worker_id: str, egress: EgressRules, dial: Dial) -
     claimed = pb.ClaimedExecution.FromString(base64.b64decode(await orders.readline()))
     registry = load_registry()
     client = ExecutorClient(address, worker_id, registry.names(), dial)
-    services = SharedServices(EgressGuard(egress))
+    services = SharedServices(EgressGuard(egress), runs_code=runs_code)
     try:
         runner = Runner(
             await Definitions(client, registry).graph(claimed.definition_hash, claimed.execution_id),
@@ -147,4 +149,5 @@ if __name__ == "__main__":
     configure_logs(os.environ.get("FLOW_LOG_LEVEL") or "info")
     _, executor, worker = sys.argv
     read = EnvironmentReader(os.environ)
-    asyncio.run(carry(executor, worker, egress_from(read, os.environ), read_dial(os.environ, read)))
+    egress, dial = egress_from(read, os.environ), read_dial(os.environ, read)
+    asyncio.run(carry(executor, worker, egress, dial, runs_code=code_from(read)))

@@ -30,6 +30,14 @@ def config(name: str, raw: dict[str, Any]) -> NodeConfig:
     return node_type(name).config_model.model_validate(raw)
 
 
+class Lent(NodeServices):
+    """A process that runs code."""
+
+    @property
+    def runs_code(self) -> bool:
+        return True
+
+
 def context(**changes: Any) -> NodeContext:
     """One attempt of one step at the top of an execution, with an input for conditions."""
     given: dict[str, Any] = {
@@ -38,7 +46,7 @@ def context(**changes: Any) -> NodeContext:
         "iteration": (),
         "attempt": 1,
         "step_key": "5f3c0de5f3c0de5f3c0de5f3c0de5f3c",
-        "services": NodeServices(),
+        "services": Lent(),
         "scope": {"input": {"total": 500}, "vars": {}, "nodes": {}},
     }
     return NodeContext(**{**given, **changes})
