@@ -124,6 +124,10 @@ class NodeServices:
     def http(self) -> Any:  # httpx.AsyncClient
         raise LookupError("this process has no HTTP client")
 
+    def http_with(self, trust: Any) -> Any:  # ssl.SSLContext -> httpx.AsyncClient
+        """A client for one use (`async with`), with certificates of its own, under the same rules."""
+        raise LookupError("this process has no HTTP client")
+
     @property
     def runs_code(self) -> bool:
         """Whether the operator lets this process run code that workflows bring."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
@@ -112,10 +113,16 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
         raise NodeError("HTTP_BODY", str(error), status=response.status_code) from error
 
 
-def refused(response: httpx.Response, body: bytes) -> NodeError:
-    """The failure that an answer with a status of 400 or more stands for."""
+def refused(
+    response: httpx.Response, body: bytes, retry_on_status: Collection[int] | None = None
+) -> NodeError:
+    """The failure that an answer with a status of 400 or more stands for.
+
+    retry_on_status: which may be retried, where somebody says so.
+    """
     status = response.status_code
-    retryable = status in RETRYABLE_STATUS or status >= 500
+    passing = status in RETRYABLE_STATUS or status >= 500
+    retryable = passing if retry_on_status is None else status in retry_on_status
     excerpt = text_of(body[:EXCERPT_BYTES], response.headers.get("content-type", ""))
     asked = f"{response.request.method} {_place(response.request.url)}"
     return NodeError(

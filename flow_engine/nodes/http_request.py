@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
+import tempfile
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlencode
@@ -18,7 +20,7 @@ from pydantic import (
 )
 
 from flow_engine import tracing
-from flow_engine.nodes.connections import MAY_HOLD_SECRETS
+from flow_engine.nodes.connections import MAY_HOLD_SECRETS, Secret
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
 from flow_engine.nodes.fields import MISSING, FieldPath, field_of
 from flow_engine.nodes.http_body import is_json, is_text, text_of
@@ -59,6 +61,35 @@ class ApiKeyAuth(NodeConfig):
     name: str = Field(default="X-API-Key", min_length=1, description="Name of the header or query parameter.")
     value: str = Field(description="The key.", json_schema_extra={"x-secret": True})
     place: Literal["header", "query"] = Field(default="header", description="Where the key is sent.")
+
+
+def _pem(text: str) -> str:
+    if "-----BEGIN " not in text:
+        raise ValueError("must be PEM text: -----BEGIN …")
+    return text
+
+
+Pem = Annotated[str, AfterValidator(_pem)]
+
+
+class TlsOptions(NodeConfig):
+    authorities: Pem | None = Field(
+        default=None, description="Certificates (PEM) to trust instead of the usual authorities."
+    )
+    certificate: Pem | None = Field(
+        default=None,
+        description="Certificate (PEM) to show, with those between it and the root.",
+    )
+    key: Annotated[Secret, AfterValidator(_pem)] | None = Field(
+        default=None, description="The key (PEM) of that certificate."
+    )
+    key_password: Secret | None = Field(default=None, description="What the key is encrypted with.")
+
+    @model_validator(mode="after")
+    def _certificate_goes_with_its_key(self) -> TlsOptions:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("`certificate` and `key` go together")
+        return self
 
 
 class Pages(NodeConfig):
@@ -131,11 +162,22 @@ class HttpRequestConfig(NodeConfig):
         le=MAX_RESPONSE_BYTES,
         description="A longer answer, after decompression, fails.",
     )
+    tls: TlsOptions | None = Field(
+        default=None,
+        description="Certificates for https; absent: the usual authorities, none shown. Such a request "
+        "has a connection of its own.",
+    )
     follow_redirects: bool = Field(default=True, description=f"Follow up to {MAX_REDIRECTS} redirects.")
     pagination: Annotated[Pagination, Field(discriminator="type")] | None = Field(
         default=None, description="How to get at the pages behind the first; absent: there is one only."
     )
     fail_on_status: bool = Field(default=True, description="Whether a status of 400 or more fails the step.")
+    retry_on_status: list[Annotated[int, Field(ge=400, le=599)]] | None = Field(
+        default=None,
+        max_length=200,
+        description="The statuses after which another attempt may succeed; by default 408, 425, 429 and all "
+        "from 500. How often is for `retry` of the node to say.",
+    )
 
     @model_validator(mode="after")
     def _body_fits_its_type(self) -> HttpRequestConfig:
@@ -151,7 +193,8 @@ class HttpRequest(NodeType[HttpRequestConfig]):
 
     The output is `{"status": 200, "headers": {…}, "body": …}`: header names in lower case, repeated ones
     joined by a comma; `body` parsed if it is JSON (numbers keep their value), a string if it is text, base64
-    otherwise, null if it is empty. A status of 400 or more fails the step unless `failOnStatus` is off; the
+    otherwise, null if it is empty. Bytes are sent by `bodyType: base64`; above 4 KiB a history holds them by
+    their hash, as any value. A status of 400 or more fails the step unless `failOnStatus` is off; the
     failure's `details` hold the status and the beginning of the body.
 
     Requests that change something carry an `Idempotency-Key` that is the same for every attempt of the step,
@@ -195,11 +238,37 @@ class HttpRequest(NodeType[HttpRequestConfig]):
         return 500.0
 
     async def run(self, context: NodeContext, config: HttpRequestConfig) -> Completed:
-        client: httpx.AsyncClient = context.services.http
-        request = _request(client, config, context.step_key)
-        if config.pagination is not None:
-            return await _all_pages(client, request, config, config.pagination)
-        return _outcome(await _sent(client, request, config, config.max_response_bytes), config)
+        if config.tls is None:
+            return await _run(context.services.http, context, config)
+        async with context.services.http_with(_ssl_context(config.tls)) as client:
+            return await _run(client, context, config)
+
+
+async def _run(client: httpx.AsyncClient, context: NodeContext, config: HttpRequestConfig) -> Completed:
+    request = _request(client, config, context.step_key)
+    if config.pagination is not None:
+        return await _all_pages(client, request, config, config.pagination)
+    return _outcome(await _sent(client, request, config, config.max_response_bytes), config)
+
+
+def _ssl_context(options: TlsOptions) -> ssl.SSLContext:
+    """Raises NodeError CONFIG_INVALID."""
+    try:
+        context = ssl.create_default_context(cadata=options.authorities)
+        if options.certificate is not None and options.key is not None:
+            _show(context, options.certificate, options.key, options.key_password)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        reason = (getattr(error, "reason", None) or "wrong certificate, key or password").lower()
+        raise NodeError("CONFIG_INVALID", f"tls: {reason.replace('_', ' ')}") from error
+    return context
+
+
+def _show(context: ssl.SSLContext, certificate: str, key: str, password: str | None) -> None:
+    """OpenSSL takes them from a file only; it is readable by us alone, and gone at once."""
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(f"{key}\n{certificate}\n")
+        file.flush()
+        context.load_cert_chain(file.name, password=password or "")
 
 
 async def _sent(
@@ -393,7 +462,7 @@ def _as_text(value: JsonValue) -> str:
 def _outcome(answer: Answer, config: HttpRequestConfig) -> Completed:
     response, body = answer
     if response.status_code >= 400 and config.fail_on_status:
-        raise refused(response, body)
+        raise refused(response, body, config.retry_on_status)
     headers = {name.lower(): value for name, value in response.headers.items()}
     value = _body_value(body, response.headers.get("content-type", ""), config.response_type)
     return Completed({"status": response.status_code, "headers": headers, "body": value})

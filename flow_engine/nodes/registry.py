@@ -47,6 +47,7 @@ from flow_engine.nodes.logic_join import LogicJoin
 from flow_engine.nodes.logic_switch import LogicSwitch
 from flow_engine.nodes.logic_wait_until import LogicWaitUntil
 from flow_engine.nodes.logic_while import LogicWhile
+from flow_engine.nodes.queue_publish import QueuePublish
 from flow_engine.nodes.redis_publish import RedisPublish
 from flow_engine.nodes.task_external import TaskExternal
 from flow_engine.nodes.wait_callback import WaitCallback
@@ -84,6 +85,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     LogicSwitch,
     LogicWaitUntil,
     LogicWhile,
+    QueuePublish,
     RedisPublish,
     TaskExternal,
     WaitCallback,

@@ -46,14 +46,20 @@ class SharedServices(NodeServices):
                 max_keepalive_connections=MAX_IDLE_CONNECTIONS,
                 keepalive_expiry=IDLE_SECONDS,
             )
-            self._http = httpx.AsyncClient(
-                transport=GuardedTransport(self._guard, _trust(), limits),
-                headers={"User-Agent": USER_AGENT},
-                cookies=_no_cookies(),
-                follow_redirects=False,
-                trust_env=False,
-            )
+            self._http = self._client(_trust(), limits)
         return self._http
+
+    def http_with(self, trust: ssl.SSLContext) -> httpx.AsyncClient:
+        return self._client(trust, httpx.Limits(max_keepalive_connections=1))
+
+    def _client(self, trust: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=GuardedTransport(self._guard, trust, limits),
+            headers={"User-Agent": USER_AGENT},
+            cookies=_no_cookies(),
+            follow_redirects=False,
+            trust_env=False,
+        )
 
     @property
     def runs_code(self) -> bool:

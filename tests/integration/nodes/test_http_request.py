@@ -8,18 +8,24 @@ import email
 import email.message
 import gzip
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.contract import Completed
 from flow_engine.nodes.http_exchange import retry_after_ms
 from flow_engine.nodes.services import SharedServices
@@ -615,6 +621,70 @@ async def test_a_certificate_counts_if_this_machine_trusts_it(monkeypatch: pytes
         assert (await output(friend, raw))["body"] == "ok"
         await stranger.close()
         await friend.close()
+
+
+def own_certificate(name: str) -> tuple[str, str]:
+    """A certificate that vouches for itself, and its key, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encryption = serialization.BestAvailableEncryption(b"pass")
+    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), text.decode()
+
+
+async def test_both_sides_show_certificates_of_their_own() -> None:
+    certificate, key = own_certificate("the engine")
+    seen: list[Any] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peercert")["subject"])
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok")
+        await writer.drain()
+
+    wanting = server_context()
+    wanting.verify_mode = ssl.CERT_REQUIRED
+    wanting.load_verify_locations(cadata=certificate)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=wanting)
+    place = f"localhost:{server.sockets[0].getsockname()[1]}"
+    shared = SharedServices(open_to(place))
+    authorities = CERTIFICATE.read_text()
+    shown = {"certificate": certificate, "key": key, "keyPassword": "pass"}
+
+    async def failure(tls: dict[str, Any]) -> Failure:
+        raw = {"url": f"https://{place}/", "tls": tls}
+        return (await contexts.failed("http.request", raw, services=shared)).failure
+
+    async with server:
+        tls = {"authorities": authorities, **shown}
+        assert (await output(shared, {"url": f"https://{place}/", "tls": tls}))["body"] == "ok"
+        assert seen == [((("commonName", "the engine"),),)]
+        assert (await failure(shown)).code == "HTTP_TLS", "nobody vouches for the server"
+        assert (await failure({"authorities": authorities})).code in ("HTTP_TLS", "HTTP_PROTOCOL")
+        wrong = await failure({**tls, "keyPassword": "wrong"})
+        assert wrong.code == "CONFIG_INVALID"
+        assert "PRIVATE" not in wrong.message
+    await shared.close()
+
+
+async def test_the_statuses_to_retry_are_those_that_are_told(services: SharedServices, site: str) -> None:
+    for status, told, retryable in [(404, [404, 409], True), (503, [404], False), (429, [429], True)]:
+        raw = {"url": f"{site}/answer?status={status}&retryAfter=7", "retryOnStatus": told}
+        outcome = await contexts.failed("http.request", raw, services=services)
+        assert outcome.failure.retryable == retryable
+        assert outcome.retry_after_ms == (7000 if retryable else None)
 
 
 async def test_cancelling_closes_the_connection(services: SharedServices) -> None:
