@@ -213,7 +213,7 @@ def _spec(mailbox: str) -> str:
 def _output(message: EmailMessage, recipients: list[str], refusals: list[Refusal]) -> dict[str, JsonValue]:
     refused = {refusal.address: refusal.reply for refusal in refusals}
     return {
-        "messageId": message["Message-ID"],
+        "messageId": str(message["Message-ID"]),
         "accepted": [address for address in recipients if address not in refused],
         "refused": [
             {"address": address, "code": reply.code, "message": reply.text}

@@ -55,7 +55,7 @@ def shared_stack(
     import asyncio
 
     asyncio.run(valkey.start())
-    stack = Stack(folder, url, valkey.url, **QUICK, **LOOPBACK)
+    stack = Stack(folder, url, valkey.url, **QUICK, **LOOPBACK, FLOW_CODE_PYTHON="1")
     try:
         yield stack.start()
     finally:

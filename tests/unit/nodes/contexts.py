@@ -16,6 +16,7 @@ from flow_engine.nodes.contract import (
     NodeType,
 )
 from flow_engine.nodes.registry import built_in_registry
+from flow_engine.payload import encode
 
 BUILT_IN = built_in_registry()
 
@@ -57,6 +58,7 @@ async def completed(name: str, raw: dict[str, Any], **changes: Any) -> Completed
     outcome = await node_type(name).run(context(**changes), config(name, raw))
     assert isinstance(outcome, Completed)
     Draft202012Validator(node_type(name).output_schema(raw) or {}).validate(outcome.output)
+    encode(outcome.output)  # as the history will: it takes exact types of JSON only
     return outcome
 
 

@@ -88,7 +88,7 @@ HOSTILE = {
     "its worker": ("import os", "return open(f'/proc/{os.getppid()}/environ').read()", PermissionError),
     "its own environment": ("", "return open('/proc/self/environ').read()", PermissionError),
     "a folder": ("import os", "return os.listdir('/')", PermissionError),
-    "a new file": ("import os", "return open('/tmp/new', 'w')", OSError),
+    "a new file": ("import os", "return open(f'/tmp/{os.getpid()}.new', 'w')", OSError),
     "more rights": ("import resource", "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))", Exception),
 }  # fmt: skip
 
