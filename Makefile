@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-e2e chaos chaos-short bench lint format proto lock clean
+.PHONY: help setup run test test-e2e chaos chaos-short bench fuzz audit sbom lint format proto lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ chaos-short: setup ## A few of these, in rotation
 
 bench: setup ## Measure, and compare with the recorded figures
 	$(BIN)/python -m benchmarks
+
+fuzz: setup ## Throw everything at what takes bytes from outside, for a minute (FUZZ_ARGS=--help)
+	$(BIN)/python -m tests.security.fuzzing $(FUZZ_ARGS)
+
+audit: setup ## Look for known vulnerabilities in what the lock files name
+	$(BIN)/python -m tools.audit
+
+sbom: setup ## Write what an installation consists of to sbom.cdx.json (CycloneDX)
+	$(BIN)/python -m tools.sbom
 
 lint: setup ## Style, types, layering, protobuf contract, fresh stubs
 	$(BIN)/python -m tools.lint
