@@ -63,10 +63,11 @@ class Up:
         parsed: dict[str, Any] = json.loads(text)
         return parsed
 
-    def flow(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def flow(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "services.cli", *arguments],
             env={**ENVIRONMENT, "FLOW_GRPC_ADDRESS": self.ready["grpc"]},
+            input=stdin,
             capture_output=True,
             text=True,
         )
@@ -159,6 +160,51 @@ def test_the_command_line_meets_the_stack(shared: Up, tmp_path: Path) -> None:
         answer = stack.flow(command, str(wrong))
         assert answer.returncode == ExitCode.BAD_USE
         assert "2 problems" in answer.stderr
+
+
+def test_workflows_reach_the_gateway_of_the_stack_and_nothing_else_of_this_machine(
+    shared: Up, tmp_path: Path
+) -> None:
+    call = {"id": "a", "type": "http.request", "config": {"url": "${ input.url }"}, "onError": "continue"}
+    file = tmp_path / "call.json"
+    file.write_text(json.dumps({"nodes": [call], "output": "${ get(nodes.a.error, {'code': 'none'}) }"}))
+
+    def error_of(url: str, mode: str) -> Any:
+        answer = shared.flow("run", str(file), "--input", json.dumps({"url": url}), "--mode", mode, "--json")
+        return json.loads(answer.stdout)["output"]
+
+    grpc = shared.ready["grpc"].rpartition(":")[2]
+    for mode in ("immediate", "queued"):
+        assert error_of(f"{shared.http}/healthz", mode) == {"code": "none"}
+        for closed in (f"http://127.0.0.1:{grpc}/", "http://127.0.0.1:1/", "http://[::1]:1/"):
+            denied = error_of(closed, mode)
+            assert denied["code"] == "EGRESS_DENIED"
+            assert "FLOW_EGRESS_ALLOW=" in denied["message"]
+
+
+def test_secrets_are_set_from_a_pipe_listed_by_name_and_deleted(shared: Up) -> None:
+    refused = shared.flow("secret", "set", "TOKEN", stdin="hunter22")
+    assert refused.returncode == ExitCode.BAD_USE
+    assert "--host" in refused.stderr
+    kept = shared.flow("secret", "set", "TOKEN", "--host", "api.example.com", stdin="hunter22\n")
+    assert kept.returncode == ExitCode.OK, kept.stderr
+    listed = shared.flow("secret", "list", "--json")
+    assert [(each["name"], each["hosts"]) for each in json.loads(listed.stdout)["secrets"]] == [
+        ("TOKEN", ["api.example.com"])
+    ]
+    answer = httpx.put(
+        f"{shared.http}/api/secrets/OTHER", json={"value": "abc", "hosts": []}, timeout=10, trust_env=False
+    )
+    assert answer.status_code == 400
+    assert {problem["path"] for problem in answer.json()["problems"]} == {"/value", "/hosts"}
+    assert httpx.get(f"{shared.http}/api/secrets", timeout=10, trust_env=False).json() == json.loads(
+        listed.stdout
+    )
+    assert shared.flow("secret", "delete", "TOKEN").returncode == ExitCode.OK
+    assert shared.flow("secret", "delete", "TOKEN").returncode == ExitCode.BAD_USE
+    assert "hunter22" not in kept.stdout + kept.stderr + listed.stdout
+    for log in (shared.data / "logs").iterdir():
+        assert "hunter22" not in log.read_text()
 
 
 def test_a_killed_stack_leaves_nothing_running_and_nothing_is_lost(start: Start) -> None:
