@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import estimates, expressions, heartbeats, persistence, stats, validation, waiting, workloads
+from benchmarks import (
+    console,
+    estimates,
+    expressions,
+    heartbeats,
+    persistence,
+    stats,
+    validation,
+    waiting,
+    workloads,
+)
 
 
 def main() -> int:
@@ -18,6 +28,7 @@ def main() -> int:
         ("waiting", lambda: waiting.main([])),
         ("estimates", lambda: estimates.main([])),
         ("stats", lambda: stats.main([])),
+        ("console", console.main),
     ):
         print(f"\n=== {name}", flush=True)
         broken |= int(run() or 0)

@@ -284,6 +284,7 @@ export class GraphCanvas {
     const old = this.hovered;
     this.hovered = id;
     this.host.style.cursor = id ? "pointer" : "";
+    this.host.title = id ? this.look(id).title : "";
     this.touch([old, id]);
   }
 }

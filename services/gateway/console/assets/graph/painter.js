@@ -6,8 +6,8 @@ const glyphs = Object.fromEntries(Object.entries(GLYPHS).map(([word, path]) => [
 const CELL = 9;
 const LOUD = new Set(["running", "waiting", "paused", "failed"]);
 
-export const CARD = { width: 184, height: 48 };
-export const CLOSED = { width: 190, height: 60 };
+export const CARD = { width: 174, height: 48 };
+export const CLOSED = { width: 184, height: 60 };
 export const HEADER = 52;
 
 const clipped = new Map();
@@ -253,8 +253,8 @@ export function paintEdge(context, edge, state, palette, k, dim, faint) {
   context.beginPath();
   context.moveTo(points[0].x, points[0].y);
   if (points.length === 2) {
-    const reach = Math.max(24, Math.min(120, Math.abs(points[1].x - points[0].x) * 0.5));
-    context.bezierCurveTo(points[0].x + reach, points[0].y, points[1].x - reach, points[1].y, points[1].x, points[1].y);
+    if (edge.label) swing(context, points[0], edge.label);
+    swing(context, edge.label ?? points[0], points[1]);
   } else {
     for (let at = 1; at < points.length - 1; at += 1) {
       const next = at === points.length - 2 ? points[at + 1] : middle(points[at], points[at + 1]);
@@ -276,9 +276,15 @@ export function paintEdge(context, edge, state, palette, k, dim, faint) {
   context.globalAlpha = 1;
 }
 
+/** A curve that leaves and arrives level. */
+function swing(context, from, to) {
+  const reach = Math.max(Math.min(24, Math.abs(to.x - from.x)), Math.min(120, Math.abs(to.x - from.x) * 0.5));
+  context.bezierCurveTo(from.x + reach, from.y, to.x - reach, to.y, to.x, to.y);
+}
+
 /** The name of the way out, halfway to where edges of the same node have parted. */
 function paintHandle(context, edge, palette) {
-  const place = middle(edge.points[0], edge.points[1]);
+  const place = edge.label ?? middle(edge.points[0], edge.points[1]);
   context.font = `10.5px ${FONT}`;
   context.textAlign = "center";
   const text = fitted(context, edge.handle, 60);

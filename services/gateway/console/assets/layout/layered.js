@@ -5,14 +5,15 @@
 // the shape of a screen; that takes milliseconds even for thousands of nodes.
 import { graphlib, layout as dagre } from "../vendor/dagre.mjs";
 
-export const GAP = { across: 18, along: 60, header: 40, padding: 18 };
+export const GAP = { across: 18, along: 46, header: 40, padding: 18 };
 const FOLD_FROM_NODES = 220;
 const FOLD_FROM_LAYER = 26;
+const LABEL = 62;
 const SHAPE = 1.7; // width to height
 
 /**
  * scope: {nodes: [{id, width, height, header?, scope?}], edges: [{source, target, handle}]}.
- * Returns {width, height, nodes: {id: {x, y, width, height}}, edges: [{source, target, handle, points}]}, with
+ * Returns {width, height, nodes: {id: {x, y, width, height}}, edges: [{source, target, handle, points, label?}]}, with
  * (x, y) the upper left corner; points are absolute, from the right side of the source to the left of the target.
  */
 export function layoutScope(scope) {
@@ -37,9 +38,8 @@ export function layoutScope(scope) {
     const at = placed.nodes[node.id];
     const [x, y] = [at.x + GAP.padding, at.y + (node.header ?? GAP.header)];
     for (const [id, box] of Object.entries(inside.nodes)) placed.nodes[id] = { ...box, x: box.x + x, y: box.y + y };
-    for (const edge of inside.edges) {
-      placed.edges.push({ ...edge, points: edge.points.map((point) => ({ x: point.x + x, y: point.y + y })) });
-    }
+    const moved = (point) => ({ x: point.x + x, y: point.y + y });
+    for (const edge of inside.edges) placed.edges.push({ ...edge, points: edge.points.map(moved), ...(edge.label ? { label: moved(edge.label) } : {}) });
   }
   return placed;
 }
@@ -50,7 +50,7 @@ function byDagre(nodes, edges) {
     ranker: nodes.length > 120 ? "tight-tree" : "network-simplex" });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of nodes) graph.setNode(node.id, { width: node.width, height: node.height });
-  edges.forEach((edge, index) => graph.setEdge(edge.source, edge.target, {}, String(index)));
+  edges.forEach((edge, index) => graph.setEdge(edge.source, edge.target, labelOf(edge), String(index)));
   if (nodes.length) dagre(graph);
   const places = {};
   for (const node of nodes) {
@@ -60,13 +60,18 @@ function byDagre(nodes, edges) {
   return {
     nodes: places,
     edges: edges.map((edge, index) => {
-      const bends = graph.edge(edge.source, edge.target, String(index)).points.slice(1, -1);
-      const spans = places[edge.target].x - places[edge.source].x - places[edge.source].width > GAP.along * 2;
-      return { ...edge, points: ends(places, edge, spans ? bends : []) };
+      const { points, x, y } = graph.edge(edge.source, edge.target, String(index));
+      const spans = places[edge.target].x - places[edge.source].x - places[edge.source].width > GAP.along * 2 + LABEL;
+      return { ...edge, points: ends(places, edge, spans ? points.slice(1, -1) : []), ...(edge.handle ? { label: { x, y } } : {}) };
     }),
     width: nodes.length ? graph.graph().width : 0,
     height: nodes.length ? graph.graph().height : 0,
   };
+}
+
+/** Room for the name of the way out. */
+function labelOf({ handle }) {
+  return handle ? { width: Math.min(LABEL, handle.length * 6 + 10), height: 14, labelpos: "c" } : {};
 }
 
 function ends(places, edge, bends) {

@@ -41,7 +41,7 @@ function Task({ task, current }) {
   const { execution, step } = task;
   return html`<li><button type="button" class=${names("task", { current })} aria-current=${current ? "true" : undefined} onClick=${() => refine({ task: taskId(task) })}>
     <span class="task-title">${step.waiting.title ?? step.nodeId}</span>
-    <span class="muted small">${execution.workflowName || execution.workflowId || "unnamed workflow"} · since <${Time} at=${step.startedAt} />${step.waiting.assignee ? ` · ${step.waiting.assignee}` : ""}</span>
+    <span class="muted small">${execution.workflowName || execution.workflowId || "unnamed workflow"} · asked <${Time} at=${step.startedAt} />${step.waiting.assignee ? ` · ${step.waiting.assignee}` : ""}</span>
     ${step.waiting.until && html`<span class=${names("small", Date.parse(step.waiting.until) - Date.now() < 3_600_000 ? "failed-text" : "muted")}>times out <${Time} at=${step.waiting.until} /></span>`}
   </button></li>`;
 }

@@ -21,7 +21,7 @@ export function RunHead({ feed, state, look }) {
           ${execution.workflowId && execution.workflowVersion ? html`<${Link} to=${["workflows", execution.workflowId]}>${execution.workflowId} v${execution.workflowVersion}<//>` : ""}
           <button type="button" class="why" onClick=${() => { look.choose(null); setTimeout(() => openSection("why"), 0); }}>${execution.mode} · why?</button>
           <span>created <${Time} at=${execution.createdAt} /></span>
-          ${execution.startedAt && html`<span>took <${Duration} start=${execution.startedAt} end=${execution.completedAt} /></span>`}
+          ${execution.startedAt && html`<span>${execution.completedAt ? "took" : "for"} <${Duration} start=${execution.startedAt} end=${execution.completedAt} /></span>`}
           ${execution.retryOf && html`<span>retry of <${Link} to=${["executions", execution.retryOf]}>${short(execution.retryOf)}<//></span>`}
           ${execution.rootId && execution.rootId !== execution.executionId && !execution.retryOf && html`<span>called by <${Link} to=${["executions", execution.rootId]}>${short(execution.rootId)}<//></span>`}
           ${execution.tags.map((tag) => html`<${Link} class="tag" key=${tag} to=${["executions"]} query=${{ tag }}>${tag}<//>`)}
