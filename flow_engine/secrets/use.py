@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 import httpx
 
@@ -85,14 +85,18 @@ class BoundServices(NodeServices):
         self._secrets = secrets
         self._client: httpx.AsyncClient | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
     @property
     def http(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = _BoundClient(self._inner.http, self._secrets)
+            self._client = _BoundClient(self._inner.http, self._secrets, own=False)
         return self._client
+
+    def http_with(self, trust: ssl.SSLContext) -> httpx.AsyncClient:
+        return _BoundClient(self._inner.http_with(trust), self._secrets, own=True)
+
+    @property
+    def runs_code(self) -> bool:
+        return self._inner.runs_code
 
     async def address_of(self, host: str, port: int) -> str:
         """Whatever a node says over a connection of its own may hold any of its secrets."""
@@ -103,22 +107,30 @@ class BoundServices(NodeServices):
 
 
 class _BoundClient(httpx.AsyncClient):
-    """The shared client, whose connections it uses; each request passes here, every redirect's too."""
+    """A client over the connections of another; each request passes here, every redirect's too.
 
-    def __init__(self, shared: httpx.AsyncClient, secrets: Mapping[str, Secret]) -> None:
+    own: the other one is closed with it.
+    """
+
+    def __init__(self, other: httpx.AsyncClient, secrets: Mapping[str, Secret], *, own: bool) -> None:
         super().__init__(
-            transport=_BoundTransport(shared._transport, secrets),
-            headers=shared.headers,
-            cookies=shared.cookies.jar,
+            transport=_BoundTransport(other._transport, secrets, own=own),
+            headers=other.headers,
+            cookies=other.cookies.jar,
             follow_redirects=False,
             trust_env=False,
         )
 
 
 class _BoundTransport(httpx.AsyncBaseTransport):
-    def __init__(self, inner: httpx.AsyncBaseTransport, secrets: Mapping[str, Secret]) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, secrets: Mapping[str, Secret], *, own: bool) -> None:
         self._inner = inner
+        self._own = own
         self._secrets = [(name, secret, Redactor([secret.value])) for name, secret in secrets.items()]
+
+    async def aclose(self) -> None:
+        if self._own:
+            await self._inner.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         said = ""
