@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
+    backlog,
     console,
     estimates,
     expressions,
@@ -24,6 +25,7 @@ def main() -> int:
         ("heartbeats", heartbeats.main),
         ("validation", validation.main),
         ("persistence", persistence.main),
+        ("backlog", lambda: backlog.main([])),
         ("workloads", lambda: workloads.main([])),
         ("waiting", lambda: waiting.main([])),
         ("estimates", lambda: estimates.main([])),

@@ -107,6 +107,13 @@ class VersionConflict(FlowEngineError):
         )
 
 
+class WorkerNotFound(FlowEngineError):
+    reason = "WORKER_NOT_FOUND"
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__(f"no worker {worker_id!r} is alive", workerId=worker_id)
+
+
 class NodeNotFound(FlowEngineError):
     reason = "NODE_NOT_FOUND"
 

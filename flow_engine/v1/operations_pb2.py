@@ -22,37 +22,58 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flow_engine.v1 import execution_pb2 as flow__engine_dot_v1_dot_execution__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66low_engine/v1/operations.proto\x12\x0e\x66low_engine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x12ListWorkersRequest\"\x8c\x01\n\x13ListWorkersResponse\x12\x34\n\x07workers\x18\x01 \x03(\x0b\x32\x1a.flow_engine.v1.WorkerInfoR\x07workers\x12?\n\rdatabase_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\"\xe6\x03\n\nWorkerInfo\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08hostname\x18\x02 \x01(\tR\x08hostname\x12\x1d\n\nprocess_id\x18\x03 \x01(\x05R\tprocessId\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\x12\x14\n\x05slots\x18\x05 \x01(\x05R\x05slots\x12\x1d\n\nfree_slots\x18\x06 \x01(\x05R\tfreeSlots\x12=\n\x0cstarted_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bstartedTime\x12\x37\n\tseen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08seenTime\x12\x1f\n\x0b\x65xecutor_id\x18\t \x01(\tR\nexecutorId\x12\x1a\n\x08\x64raining\x18\n \x01(\x08R\x08\x64raining\x12#\n\rrunning_count\x18\x0b \x01(\x05R\x0crunningCount\x12@\n\nexecutions\x18\x0c \x03(\x0b\x32 .flow_engine.v1.RunningExecutionR\nexecutions\x12\"\n\x0c\x63\x61pabilities\x18\r \x03(\tR\x0c\x63\x61pabilities\"\x84\x02\n\x10RunningExecution\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\x12#\n\rworkflow_name\x18\x03 \x01(\tR\x0cworkflowName\x12=\n\x0cstarted_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bstartedTime\x12H\n\x12lease_expires_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10leaseExpiresTime\"\x11\n\x0fGetQueueRequest\"\xb3\x05\n\x10GetQueueResponse\x12#\n\rpending_count\x18\x01 \x01(\x03R\x0cpendingCount\x12\x1f\n\x0bready_count\x18\x02 \x01(\x03R\nreadyCount\x12#\n\rrunning_count\x18\x03 \x01(\x03R\x0crunningCount\x12#\n\rwaiting_count\x18\x04 \x01(\x03R\x0cwaitingCount\x12G\n\x12oldest_pending_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\x12\x43\n\x10oldest_ready_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0eoldestReadyAge\x12!\n\x0cworker_count\x18\x07 \x01(\x05R\x0bworkerCount\x12\x14\n\x05slots\x18\x08 \x01(\x05R\x05slots\x12\x1d\n\nfree_slots\x18\t \x01(\x05R\tfreeSlots\x12=\n\npriorities\x18\n \x03(\x0b\x32\x1d.flow_engine.v1.PriorityDepthR\npriorities\x12>\n\nnamespaces\x18\x0b \x03(\x0b\x32\x1e.flow_engine.v1.NamespaceDepthR\nnamespaces\x12;\n\tworkflows\x18\x0c \x03(\x0b\x32\x1d.flow_engine.v1.WorkflowDepthR\tworkflows\x12,\n\x04keys\x18\r \x03(\x0b\x32\x18.flow_engine.v1.KeyDepthR\x04keys\x12?\n\rdatabase_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\"\x99\x01\n\rPriorityDepth\x12\x1a\n\x08priority\x18\x01 \x01(\x05R\x08priority\x12#\n\rpending_count\x18\x02 \x01(\x03R\x0cpendingCount\x12G\n\x12oldest_pending_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\"\x9c\x01\n\x0eNamespaceDepth\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n\rpending_count\x18\x02 \x01(\x03R\x0cpendingCount\x12G\n\x12oldest_pending_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\"\x9e\x01\n\rWorkflowDepth\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12#\n\rpending_count\x18\x02 \x01(\x03R\x0cpendingCount\x12G\n\x12oldest_pending_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\"\xe0\x01\n\x08KeyDepth\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\x12\x10\n\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x31\n\x06period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06period\x12\x1f\n\x0btaken_count\x18\x06 \x01(\x05R\ntakenCount\x12#\n\rwaiting_count\x18\x07 \x01(\x03R\x0cwaitingCount2\xba\x01\n\x11OperationsService\x12V\n\x0bListWorkers\x12\".flow_engine.v1.ListWorkersRequest\x1a#.flow_engine.v1.ListWorkersResponse\x12M\n\x08GetQueue\x12\x1f.flow_engine.v1.GetQueueRequest\x1a .flow_engine.v1.GetQueueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66low_engine/v1/operations.proto\x12\x0e\x66low_engine.v1\x1a\x1e\x66low_engine/v1/execution.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x12ListWorkersRequest\"\x8c\x01\n\x13ListWorkersResponse\x12\x34\n\x07workers\x18\x01 \x03(\x0b\x32\x1a.flow_engine.v1.WorkerInfoR\x07workers\x12?\n\rdatabase_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\"\xe6\x03\n\nWorkerInfo\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08hostname\x18\x02 \x01(\tR\x08hostname\x12\x1d\n\nprocess_id\x18\x03 \x01(\x05R\tprocessId\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\x12\x14\n\x05slots\x18\x05 \x01(\x05R\x05slots\x12\x1d\n\nfree_slots\x18\x06 \x01(\x05R\tfreeSlots\x12=\n\x0cstarted_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bstartedTime\x12\x37\n\tseen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08seenTime\x12\x1f\n\x0b\x65xecutor_id\x18\t \x01(\tR\nexecutorId\x12\x1a\n\x08\x64raining\x18\n \x01(\x08R\x08\x64raining\x12#\n\rrunning_count\x18\x0b \x01(\x05R\x0crunningCount\x12@\n\nexecutions\x18\x0c \x03(\x0b\x32 .flow_engine.v1.RunningExecutionR\nexecutions\x12\"\n\x0c\x63\x61pabilities\x18\r \x03(\tR\x0c\x63\x61pabilities\"\x84\x02\n\x10RunningExecution\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\x12#\n\rworkflow_name\x18\x03 \x01(\tR\x0cworkflowName\x12=\n\x0cstarted_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bstartedTime\x12H\n\x12lease_expires_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10leaseExpiresTime\"\x11\n\x0fGetQueueRequest\"\xb3\x05\n\x10GetQueueResponse\x12#\n\rpending_count\x18\x01 \x01(\x03R\x0cpendingCount\x12\x1f\n\x0bready_count\x18\x02 \x01(\x03R\nreadyCount\x12#\n\rrunning_count\x18\x03 \x01(\x03R\x0crunningCount\x12#\n\rwaiting_count\x18\x04 \x01(\x03R\x0cwaitingCount\x12G\n\x12oldest_pending_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\x12\x43\n\x10oldest_ready_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0eoldestReadyAge\x12!\n\x0cworker_count\x18\x07 \x01(\x05R\x0bworkerCount\x12\x14\n\x05slots\x18\x08 \x01(\x05R\x05slots\x12\x1d\n\nfree_slots\x18\t \x01(\x05R\tfreeSlots\x12=\n\npriorities\x18\n \x03(\x0b\x32\x1d.flow_engine.v1.PriorityDepthR\npriorities\x12>\n\nnamespaces\x18\x0b \x03(\x0b\x32\x1e.flow_engine.v1.NamespaceDepthR\nnamespaces\x12;\n\tworkflows\x18\x0c \x03(\x0b\x32\x1d.flow_engine.v1.WorkflowDepthR\tworkflows\x12,\n\x04keys\x18\r \x03(\x0b\x32\x18.flow_engine.v1.KeyDepthR\x04keys\x12?\n\rdatabase_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x64\x61tabaseTime\"\x99\x01\n\rPriorityDepth\x12\x1a\n\x08priority\x18\x01 \x01(\x05R\x08priority\x12#\n\rpending_count\x18\x02 \x01(\x03R\x0cpendingCount\x12G\n\x12oldest_pending_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\"\x9c\x01\n\x0eNamespaceDepth\x12\x1c\n\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n\rpending_count\x18\x02 \x01(\x03R\x0cpendingCount\x12G\n\x12oldest_pending_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\"\x9e\x01\n\rWorkflowDepth\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12#\n\rpending_count\x18\x02 \x01(\x03R\x0cpendingCount\x12G\n\x12oldest_pending_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestPendingAge\"\xe0\x01\n\x08KeyDepth\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1f\n\x0bworkflow_id\x18\x02 \x01(\tR\nworkflowId\x12\x10\n\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x31\n\x06period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06period\x12\x1f\n\x0btaken_count\x18\x06 \x01(\x05R\ntakenCount\x12#\n\rwaiting_count\x18\x07 \x01(\x03R\x0cwaitingCount\"E\n\x12\x44rainWorkerRequest\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x12\n\x04undo\x18\x02 \x01(\x08R\x04undo\"I\n\x13\x44rainWorkerResponse\x12\x32\n\x06worker\x18\x01 \x01(\x0b\x32\x1a.flow_engine.v1.WorkerInfoR\x06worker\"R\n\x17RequeueExecutionRequest\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x14\n\x05\x66irst\x18\x02 \x01(\x08R\x05\x66irst\"S\n\x18RequeueExecutionResponse\x12\x37\n\texecution\x18\x01 \x01(\x0b\x32\x19.flow_engine.v1.ExecutionR\texecution\"\x99\x02\n\x11PurgeQueueRequest\x12\x1f\n\x0bworkflow_id\x18\x01 \x01(\tR\nworkflowId\x12\x1f\n\x08priority\x18\x02 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x10\n\x03key\x18\x03 \x01(\tR\x03key\x12J\n\x13\x63reated_before_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x11\x63reatedBeforeTime\x12\x10\n\x03\x61ll\x18\x05 \x01(\x08R\x03\x61ll\x12\x16\n\x06reason\x18\x06 \x01(\tR\x06reason\x12\x17\n\x07\x64ry_run\x18\x07 \x01(\x08R\x06\x64ryRun\x12\x14\n\x05limit\x18\x08 \x01(\x05R\x05limitB\x0b\n\t_priority\"c\n\x12PurgeQueueResponse\x12\x14\n\x05\x63ount\x18\x01 \x01(\x03R\x05\x63ount\x12#\n\rexecution_ids\x18\x02 \x03(\tR\x0c\x65xecutionIds\x12\x12\n\x04more\x18\x03 \x01(\x08R\x04more\"\x11\n\x0f\x44iagnoseRequest\"\xbd\x01\n\x10\x44iagnoseResponse\x12-\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x15.flow_engine.v1.CheckR\x06\x63hecks\x12?\n\rexecutor_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0c\x65xecutorTime\x12\x1f\n\x0b\x65xecutor_id\x18\x03 \x01(\tR\nexecutorId\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\"\x7f\n\x05\x43heck\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32\x1a.flow_engine.v1.CheckStateR\x05state\x12\x18\n\x07\x66inding\x18\x03 \x01(\tR\x07\x66inding\x12\x16\n\x06remedy\x18\x04 \x01(\tR\x06remedy*m\n\nCheckState\x12\x1b\n\x17\x43HECK_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HECK_STATE_OK\x10\x01\x12\x17\n\x13\x43HECK_STATE_WARNING\x10\x02\x12\x15\n\x11\x43HECK_STATE_ERROR\x10\x03\x32\x9d\x04\n\x11OperationsService\x12V\n\x0bListWorkers\x12\".flow_engine.v1.ListWorkersRequest\x1a#.flow_engine.v1.ListWorkersResponse\x12M\n\x08GetQueue\x12\x1f.flow_engine.v1.GetQueueRequest\x1a .flow_engine.v1.GetQueueResponse\x12V\n\x0b\x44rainWorker\x12\".flow_engine.v1.DrainWorkerRequest\x1a#.flow_engine.v1.DrainWorkerResponse\x12\x65\n\x10RequeueExecution\x12\'.flow_engine.v1.RequeueExecutionRequest\x1a(.flow_engine.v1.RequeueExecutionResponse\x12S\n\nPurgeQueue\x12!.flow_engine.v1.PurgeQueueRequest\x1a\".flow_engine.v1.PurgeQueueResponse\x12M\n\x08\x44iagnose\x12\x1f.flow_engine.v1.DiagnoseRequest\x1a .flow_engine.v1.DiagnoseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow_engine.v1.operations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTWORKERSREQUEST']._serialized_start=116
-  _globals['_LISTWORKERSREQUEST']._serialized_end=136
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=139
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=279
-  _globals['_WORKERINFO']._serialized_start=282
-  _globals['_WORKERINFO']._serialized_end=768
-  _globals['_RUNNINGEXECUTION']._serialized_start=771
-  _globals['_RUNNINGEXECUTION']._serialized_end=1031
-  _globals['_GETQUEUEREQUEST']._serialized_start=1033
-  _globals['_GETQUEUEREQUEST']._serialized_end=1050
-  _globals['_GETQUEUERESPONSE']._serialized_start=1053
-  _globals['_GETQUEUERESPONSE']._serialized_end=1744
-  _globals['_PRIORITYDEPTH']._serialized_start=1747
-  _globals['_PRIORITYDEPTH']._serialized_end=1900
-  _globals['_NAMESPACEDEPTH']._serialized_start=1903
-  _globals['_NAMESPACEDEPTH']._serialized_end=2059
-  _globals['_WORKFLOWDEPTH']._serialized_start=2062
-  _globals['_WORKFLOWDEPTH']._serialized_end=2220
-  _globals['_KEYDEPTH']._serialized_start=2223
-  _globals['_KEYDEPTH']._serialized_end=2447
-  _globals['_OPERATIONSSERVICE']._serialized_start=2450
-  _globals['_OPERATIONSSERVICE']._serialized_end=2636
+  _globals['_CHECKSTATE']._serialized_start=3521
+  _globals['_CHECKSTATE']._serialized_end=3630
+  _globals['_LISTWORKERSREQUEST']._serialized_start=148
+  _globals['_LISTWORKERSREQUEST']._serialized_end=168
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=171
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=311
+  _globals['_WORKERINFO']._serialized_start=314
+  _globals['_WORKERINFO']._serialized_end=800
+  _globals['_RUNNINGEXECUTION']._serialized_start=803
+  _globals['_RUNNINGEXECUTION']._serialized_end=1063
+  _globals['_GETQUEUEREQUEST']._serialized_start=1065
+  _globals['_GETQUEUEREQUEST']._serialized_end=1082
+  _globals['_GETQUEUERESPONSE']._serialized_start=1085
+  _globals['_GETQUEUERESPONSE']._serialized_end=1776
+  _globals['_PRIORITYDEPTH']._serialized_start=1779
+  _globals['_PRIORITYDEPTH']._serialized_end=1932
+  _globals['_NAMESPACEDEPTH']._serialized_start=1935
+  _globals['_NAMESPACEDEPTH']._serialized_end=2091
+  _globals['_WORKFLOWDEPTH']._serialized_start=2094
+  _globals['_WORKFLOWDEPTH']._serialized_end=2252
+  _globals['_KEYDEPTH']._serialized_start=2255
+  _globals['_KEYDEPTH']._serialized_end=2479
+  _globals['_DRAINWORKERREQUEST']._serialized_start=2481
+  _globals['_DRAINWORKERREQUEST']._serialized_end=2550
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=2552
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=2625
+  _globals['_REQUEUEEXECUTIONREQUEST']._serialized_start=2627
+  _globals['_REQUEUEEXECUTIONREQUEST']._serialized_end=2709
+  _globals['_REQUEUEEXECUTIONRESPONSE']._serialized_start=2711
+  _globals['_REQUEUEEXECUTIONRESPONSE']._serialized_end=2794
+  _globals['_PURGEQUEUEREQUEST']._serialized_start=2797
+  _globals['_PURGEQUEUEREQUEST']._serialized_end=3078
+  _globals['_PURGEQUEUERESPONSE']._serialized_start=3080
+  _globals['_PURGEQUEUERESPONSE']._serialized_end=3179
+  _globals['_DIAGNOSEREQUEST']._serialized_start=3181
+  _globals['_DIAGNOSEREQUEST']._serialized_end=3198
+  _globals['_DIAGNOSERESPONSE']._serialized_start=3201
+  _globals['_DIAGNOSERESPONSE']._serialized_end=3390
+  _globals['_CHECK']._serialized_start=3392
+  _globals['_CHECK']._serialized_end=3519
+  _globals['_OPERATIONSSERVICE']._serialized_start=3633
+  _globals['_OPERATIONSSERVICE']._serialized_end=4174
 # @@protoc_insertion_point(module_scope)

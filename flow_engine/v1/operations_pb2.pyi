@@ -1,14 +1,27 @@
 import datetime
 
+from flow_engine.v1 import execution_pb2 as _execution_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class CheckState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHECK_STATE_UNSPECIFIED: _ClassVar[CheckState]
+    CHECK_STATE_OK: _ClassVar[CheckState]
+    CHECK_STATE_WARNING: _ClassVar[CheckState]
+    CHECK_STATE_ERROR: _ClassVar[CheckState]
+CHECK_STATE_UNSPECIFIED: CheckState
+CHECK_STATE_OK: CheckState
+CHECK_STATE_WARNING: CheckState
+CHECK_STATE_ERROR: CheckState
 
 class ListWorkersRequest(_message.Message):
     __slots__ = ()
@@ -149,3 +162,89 @@ class KeyDepth(_message.Message):
     taken_count: int
     waiting_count: int
     def __init__(self, kind: _Optional[str] = ..., workflow_id: _Optional[str] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., taken_count: _Optional[int] = ..., waiting_count: _Optional[int] = ...) -> None: ...
+
+class DrainWorkerRequest(_message.Message):
+    __slots__ = ("worker_id", "undo")
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    UNDO_FIELD_NUMBER: _ClassVar[int]
+    worker_id: str
+    undo: bool
+    def __init__(self, worker_id: _Optional[str] = ..., undo: _Optional[bool] = ...) -> None: ...
+
+class DrainWorkerResponse(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: WorkerInfo
+    def __init__(self, worker: _Optional[_Union[WorkerInfo, _Mapping]] = ...) -> None: ...
+
+class RequeueExecutionRequest(_message.Message):
+    __slots__ = ("execution_id", "first")
+    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    execution_id: str
+    first: bool
+    def __init__(self, execution_id: _Optional[str] = ..., first: _Optional[bool] = ...) -> None: ...
+
+class RequeueExecutionResponse(_message.Message):
+    __slots__ = ("execution",)
+    EXECUTION_FIELD_NUMBER: _ClassVar[int]
+    execution: _execution_pb2.Execution
+    def __init__(self, execution: _Optional[_Union[_execution_pb2.Execution, _Mapping]] = ...) -> None: ...
+
+class PurgeQueueRequest(_message.Message):
+    __slots__ = ("workflow_id", "priority", "key", "created_before_time", "all", "reason", "dry_run", "limit")
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    workflow_id: str
+    priority: int
+    key: str
+    created_before_time: _timestamp_pb2.Timestamp
+    all: bool
+    reason: str
+    dry_run: bool
+    limit: int
+    def __init__(self, workflow_id: _Optional[str] = ..., priority: _Optional[int] = ..., key: _Optional[str] = ..., created_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., all: _Optional[bool] = ..., reason: _Optional[str] = ..., dry_run: _Optional[bool] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class PurgeQueueResponse(_message.Message):
+    __slots__ = ("count", "execution_ids", "more")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_IDS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    execution_ids: _containers.RepeatedScalarFieldContainer[str]
+    more: bool
+    def __init__(self, count: _Optional[int] = ..., execution_ids: _Optional[_Iterable[str]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class DiagnoseRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DiagnoseResponse(_message.Message):
+    __slots__ = ("checks", "executor_time", "executor_id", "version")
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    checks: _containers.RepeatedCompositeFieldContainer[Check]
+    executor_time: _timestamp_pb2.Timestamp
+    executor_id: str
+    version: str
+    def __init__(self, checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., executor_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., executor_id: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("name", "state", "finding", "remedy")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FINDING_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: CheckState
+    finding: str
+    remedy: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[CheckState, str]] = ..., finding: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...

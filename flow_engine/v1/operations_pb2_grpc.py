@@ -46,6 +46,26 @@ class OperationsServiceStub:
                 request_serializer=flow__engine_dot_v1_dot_operations__pb2.GetQueueRequest.SerializeToString,
                 response_deserializer=flow__engine_dot_v1_dot_operations__pb2.GetQueueResponse.FromString,
                 _registered_method=True)
+        self.DrainWorker = channel.unary_unary(
+                '/flow_engine.v1.OperationsService/DrainWorker',
+                request_serializer=flow__engine_dot_v1_dot_operations__pb2.DrainWorkerRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_operations__pb2.DrainWorkerResponse.FromString,
+                _registered_method=True)
+        self.RequeueExecution = channel.unary_unary(
+                '/flow_engine.v1.OperationsService/RequeueExecution',
+                request_serializer=flow__engine_dot_v1_dot_operations__pb2.RequeueExecutionRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_operations__pb2.RequeueExecutionResponse.FromString,
+                _registered_method=True)
+        self.PurgeQueue = channel.unary_unary(
+                '/flow_engine.v1.OperationsService/PurgeQueue',
+                request_serializer=flow__engine_dot_v1_dot_operations__pb2.PurgeQueueRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_operations__pb2.PurgeQueueResponse.FromString,
+                _registered_method=True)
+        self.Diagnose = channel.unary_unary(
+                '/flow_engine.v1.OperationsService/Diagnose',
+                request_serializer=flow__engine_dot_v1_dot_operations__pb2.DiagnoseRequest.SerializeToString,
+                response_deserializer=flow__engine_dot_v1_dot_operations__pb2.DiagnoseResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServiceServicer:
@@ -68,6 +88,36 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainWorker(self, request, context):
+        """Lets a worker finish what it has and claim nothing more. It stays so
+        until that is undone, at whichever executor it asks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequeueExecution(self, request, context):
+        """Takes a running execution from its runner, which is locked out, and puts
+        it back into the queue; moves a pending one to the front.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeQueue(self, request, context):
+        """Cancels pending executions that a filter finds, a portion a call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Diagnose(self, request, context):
+        """Looks at everything that this executor needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +130,26 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.GetQueue,
                     request_deserializer=flow__engine_dot_v1_dot_operations__pb2.GetQueueRequest.FromString,
                     response_serializer=flow__engine_dot_v1_dot_operations__pb2.GetQueueResponse.SerializeToString,
+            ),
+            'DrainWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainWorker,
+                    request_deserializer=flow__engine_dot_v1_dot_operations__pb2.DrainWorkerRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_operations__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'RequeueExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueExecution,
+                    request_deserializer=flow__engine_dot_v1_dot_operations__pb2.RequeueExecutionRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_operations__pb2.RequeueExecutionResponse.SerializeToString,
+            ),
+            'PurgeQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeQueue,
+                    request_deserializer=flow__engine_dot_v1_dot_operations__pb2.PurgeQueueRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_operations__pb2.PurgeQueueResponse.SerializeToString,
+            ),
+            'Diagnose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Diagnose,
+                    request_deserializer=flow__engine_dot_v1_dot_operations__pb2.DiagnoseRequest.FromString,
+                    response_serializer=flow__engine_dot_v1_dot_operations__pb2.DiagnoseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +208,114 @@ class OperationsService:
             '/flow_engine.v1.OperationsService/GetQueue',
             flow__engine_dot_v1_dot_operations__pb2.GetQueueRequest.SerializeToString,
             flow__engine_dot_v1_dot_operations__pb2.GetQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.OperationsService/DrainWorker',
+            flow__engine_dot_v1_dot_operations__pb2.DrainWorkerRequest.SerializeToString,
+            flow__engine_dot_v1_dot_operations__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequeueExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.OperationsService/RequeueExecution',
+            flow__engine_dot_v1_dot_operations__pb2.RequeueExecutionRequest.SerializeToString,
+            flow__engine_dot_v1_dot_operations__pb2.RequeueExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.OperationsService/PurgeQueue',
+            flow__engine_dot_v1_dot_operations__pb2.PurgeQueueRequest.SerializeToString,
+            flow__engine_dot_v1_dot_operations__pb2.PurgeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diagnose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow_engine.v1.OperationsService/Diagnose',
+            flow__engine_dot_v1_dot_operations__pb2.DiagnoseRequest.SerializeToString,
+            flow__engine_dot_v1_dot_operations__pb2.DiagnoseResponse.FromString,
             options,
             channel_credentials,
             insecure,

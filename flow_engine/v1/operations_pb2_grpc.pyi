@@ -41,6 +41,18 @@ class OperationsServiceStub:
     """
     GetQueue: _grpc.UnaryUnaryMultiCallable[_operations_pb2.GetQueueRequest, _operations_pb2.GetQueueResponse]
     """How deep the queue is, how old, and what it is made of."""
+    DrainWorker: _grpc.UnaryUnaryMultiCallable[_operations_pb2.DrainWorkerRequest, _operations_pb2.DrainWorkerResponse]
+    """Lets a worker finish what it has and claim nothing more. It stays so
+    until that is undone, at whichever executor it asks.
+    """
+    RequeueExecution: _grpc.UnaryUnaryMultiCallable[_operations_pb2.RequeueExecutionRequest, _operations_pb2.RequeueExecutionResponse]
+    """Takes a running execution from its runner, which is locked out, and puts
+    it back into the queue; moves a pending one to the front.
+    """
+    PurgeQueue: _grpc.UnaryUnaryMultiCallable[_operations_pb2.PurgeQueueRequest, _operations_pb2.PurgeQueueResponse]
+    """Cancels pending executions that a filter finds, a portion a call."""
+    Diagnose: _grpc.UnaryUnaryMultiCallable[_operations_pb2.DiagnoseRequest, _operations_pb2.DiagnoseResponse]
+    """Looks at everything that this executor needs."""
 
 @_typing.type_check_only
 class OperationsServiceAsyncStub(OperationsServiceStub):
@@ -55,6 +67,18 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """
     GetQueue: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetQueueRequest, _operations_pb2.GetQueueResponse]  # type: ignore[assignment]
     """How deep the queue is, how old, and what it is made of."""
+    DrainWorker: _aio.UnaryUnaryMultiCallable[_operations_pb2.DrainWorkerRequest, _operations_pb2.DrainWorkerResponse]  # type: ignore[assignment]
+    """Lets a worker finish what it has and claim nothing more. It stays so
+    until that is undone, at whichever executor it asks.
+    """
+    RequeueExecution: _aio.UnaryUnaryMultiCallable[_operations_pb2.RequeueExecutionRequest, _operations_pb2.RequeueExecutionResponse]  # type: ignore[assignment]
+    """Takes a running execution from its runner, which is locked out, and puts
+    it back into the queue; moves a pending one to the front.
+    """
+    PurgeQueue: _aio.UnaryUnaryMultiCallable[_operations_pb2.PurgeQueueRequest, _operations_pb2.PurgeQueueResponse]  # type: ignore[assignment]
+    """Cancels pending executions that a filter finds, a portion a call."""
+    Diagnose: _aio.UnaryUnaryMultiCallable[_operations_pb2.DiagnoseRequest, _operations_pb2.DiagnoseResponse]  # type: ignore[assignment]
+    """Looks at everything that this executor needs."""
 
 class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators look at and do: workers and the queue. docs/operations.md
@@ -78,5 +102,41 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.GetQueueResponse, _abc.Awaitable[_operations_pb2.GetQueueResponse]]:
         """How deep the queue is, how old, and what it is made of."""
+
+    @_abc_1.abstractmethod
+    def DrainWorker(
+        self,
+        request: _operations_pb2.DrainWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.DrainWorkerResponse, _abc.Awaitable[_operations_pb2.DrainWorkerResponse]]:
+        """Lets a worker finish what it has and claim nothing more. It stays so
+        until that is undone, at whichever executor it asks.
+        """
+
+    @_abc_1.abstractmethod
+    def RequeueExecution(
+        self,
+        request: _operations_pb2.RequeueExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.RequeueExecutionResponse, _abc.Awaitable[_operations_pb2.RequeueExecutionResponse]]:
+        """Takes a running execution from its runner, which is locked out, and puts
+        it back into the queue; moves a pending one to the front.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeQueue(
+        self,
+        request: _operations_pb2.PurgeQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.PurgeQueueResponse, _abc.Awaitable[_operations_pb2.PurgeQueueResponse]]:
+        """Cancels pending executions that a filter finds, a portion a call."""
+
+    @_abc_1.abstractmethod
+    def Diagnose(
+        self,
+        request: _operations_pb2.DiagnoseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.DiagnoseResponse, _abc.Awaitable[_operations_pb2.DiagnoseResponse]]:
+        """Looks at everything that this executor needs."""
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -35,6 +35,22 @@ def worker_table(answer: pb.ListWorkersResponse) -> Table:
             what = f"  {one.execution_id}  {one.workflow_id or one.workflow_name}  {since}"
             made.add_row(Text(what, style="dim"))
     return made
+
+
+MARKS = {
+    pb.CHECK_STATE_OK: ("✓", "green"),
+    pb.CHECK_STATE_WARNING: ("!", "yellow"),
+    pb.CHECK_STATE_ERROR: ("✗", "red"),
+}
+
+
+def check_lines(checks: Sequence[pb.Check]) -> Iterator[RenderableType]:
+    """A line for each finding, and one below for what mends it."""
+    for check in checks:
+        mark, style = MARKS.get(check.state, ("?", ""))
+        yield Text.assemble((mark, style), f" {check.name:<14} {check.finding}")
+        if check.remedy:
+            yield Text(f"  {'':<14} → {check.remedy}", style=style)
 
 
 def queue_report(queue: pb.GetQueueResponse) -> Iterator[RenderableType]:

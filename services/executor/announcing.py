@@ -25,6 +25,7 @@ from services.executor.persistence.contract import (
     NewExecution,
     Nudged,
     Place,
+    PurgeFilter,
     QueueState,
     Report,
     ReportOutcome,
@@ -118,6 +119,17 @@ class AnnouncingPersistence:
         self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
     ) -> Move:
         return self._moved(await self._inner.cancel(execution_id, reason, namespace))
+
+    async def requeue(
+        self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE, *, first: bool = False
+    ) -> Move:
+        return self._moved(await self._inner.requeue(execution_id, namespace, first=first))
+
+    async def purge(self, where: PurgeFilter, limit: int, reason: str) -> list[ExecutionId]:
+        return self._tell(await self._inner.purge(where, limit, reason), pending=False)
+
+    async def would_purge(self, where: PurgeFilter) -> list[ExecutionId]:
+        return await self._inner.would_purge(where)
 
     async def signal(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Collection
+from importlib.metadata import version
 
 import structlog
 from grpc_health.v1.health import aio as health
@@ -28,6 +29,7 @@ from services.executor.announcing import AnnouncingPersistence
 from services.executor.callbacks import CallbackKeys
 from services.executor.database_clock import DatabaseClock
 from services.executor.definitions import Definitions
+from services.executor.diagnosis import Diagnosis
 from services.executor.dispatcher import Dispatcher, TaskiqQueue
 from services.executor.durations.memory import Durations
 from services.executor.feed import Feed
@@ -37,7 +39,7 @@ from services.executor.leases import LeaseKeeper
 from services.executor.manager import ExecutionManager
 from services.executor.notifications import Notifications
 from services.executor.nudger import Nudger
-from services.executor.persistence.migrating import migrate
+from services.executor.persistence.migrating import migrate, needed_revision
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
 from services.executor.queue_view import QueueView
@@ -214,7 +216,14 @@ class Executor:
             ExecutionServicer(self.manager, registry, self._store.statistics, self._database_clock),
             WorkflowServicer(self._store.workflows, definitions),
             WorkerServicer(persistence, self._sessions, self._callbacks, quotas),
-            OperationsServicer(self._store.operations),
+            OperationsServicer(
+                self._store.operations,
+                self.manager,
+                self._roster,
+                self._diagnosis(clock),
+                self.owner,
+                version("flow-execution-engine"),
+            ),
             SecretServicer(vault),
             SecretResolutionServicer(vault, persistence, definitions),
             AccessServicer(self._store.tokens, self._store.audit_log, authenticator),
@@ -321,6 +330,18 @@ class Executor:
             self._hints.tell(execution_ids)
         if pending:
             self._dispatcher.hint()
+
+    def _diagnosis(self, clock: Clock) -> Diagnosis:
+        return Diagnosis(
+            self.persistence,
+            self._store.operations,
+            self._queue.ping,
+            needed_revision,
+            "SQLite" if self._settings.sqlite else "PostgreSQL",
+            self._settings.data_dir.absolute(),
+            self._settings.queue_max_pending,
+            clock,
+        )
 
     def _workers_here(self) -> int:
         return len(self._sessions.worker_ids)

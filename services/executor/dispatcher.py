@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from taskiq.exceptions import SendTaskError
 from taskiq.kicker import AsyncKicker
 from taskiq_redis import RedisStreamBroker
@@ -52,6 +54,14 @@ class TaskiqQueue:
 
     async def stop(self) -> None:
         await self._broker.shutdown()
+
+    async def ping(self) -> None:
+        """Raises Unavailable."""
+        try:
+            async with Redis(connection_pool=self._broker.connection_pool) as redis:
+                await redis.ping()
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
 
     async def ring(self, execution_id: str, priority: int) -> None:
         bell: AsyncKicker[..., None] = AsyncKicker(

@@ -38,6 +38,7 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ExecutionNotFound: grpc.StatusCode.NOT_FOUND,
     errors.WorkflowNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.WorkerNotFound: grpc.StatusCode.NOT_FOUND,
     errors.NodeNotFound: grpc.StatusCode.NOT_FOUND,
     errors.WorkflowExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.IdempotencyConflict: grpc.StatusCode.ALREADY_EXISTS,

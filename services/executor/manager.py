@@ -49,6 +49,7 @@ from services.executor.persistence.contract import (
     Move,
     NewExecution,
     Place,
+    PurgeFilter,
     Started,
     StoredBatch,
 )
@@ -213,6 +214,24 @@ class ExecutionManager:
             "cancelled",
             unless=("completed", "failed"),
         )
+
+    async def requeue(self, execution_id: ExecutionId, namespace: str, *, first: bool) -> ExecutionRecord:
+        """Take it from its runner, who is locked out, and put it back into the queue.
+
+        Raises ExecutionNotFound, IllegalTransition.
+        """
+        move = await self._persistence.requeue(execution_id, namespace, first=first)
+        if not move.changed and move.record.status != "pending":
+            raise IllegalTransition(move.record.status, "requeued")
+        self._told(execution_id)
+        return move.record
+
+    async def purge(self, where: PurgeFilter, limit: int, reason: str) -> Sequence[ExecutionId]:
+        """Cancel pending executions, at most so many."""
+        return await self._persistence.purge(where, limit, reason)
+
+    async def would_purge(self, where: PurgeFilter) -> Sequence[ExecutionId]:
+        return await self._persistence.would_purge(where)
 
     async def _strategy_of(self, execution_id: ExecutionId, namespace: str) -> ExecutionStrategy:
         return self._strategy((await self._persistence.get(execution_id, namespace)).mode)

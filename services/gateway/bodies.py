@@ -69,6 +69,29 @@ class CancelRequest(PauseRequest, frozen=True, kw_only=True):
     pass
 
 
+class DrainRequest(Body, frozen=True, kw_only=True):
+    undo: Annotated[bool, Meta(description="Let it take work again.")] | None = None
+
+
+class RequeueRequest(Body, frozen=True, kw_only=True):
+    first: Annotated[bool, Meta(description="To the front of its queue.")] | None = None
+
+
+class PurgeRequest(Body, frozen=True, kw_only=True):
+    """Conditions, all of which must hold; or `all`."""
+
+    workflow_id: Name | None = None
+    priority: Annotated[int, Meta(ge=0, le=9)] | None = None
+    key: (
+        Annotated[str, Meta(min_length=1, max_length=256, description="Of concurrency or rateLimit.")] | None
+    ) = None
+    created_before: datetime | None = None
+    all: Annotated[bool, Meta(description="Everything that is pending.")] | None = None
+    reason: Annotated[str, Meta(max_length=1024, description="For the histories.")] | None = None
+    dry_run: Annotated[bool, Meta(description="Change nothing, only tell.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=500, description="The most to cancel by this call.")] | None = None
+
+
 class ResumeRequest(Body, frozen=True, kw_only=True):
     pass
 

@@ -45,6 +45,33 @@ class WorkerList(Document, frozen=True, kw_only=True):
     database_time: Instant | UnsetType = UNSET
 
 
+class PurgeDocument(Document, frozen=True, kw_only=True):
+    """What was cancelled, or would be."""
+
+    count: int
+    execution_ids: Annotated[list[str], Meta(description="The first 100.")]
+    more: Annotated[bool, Meta(description="There are more: call again.")]
+
+
+class CheckDocument(Document, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    state: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "warning", "error"]})]
+    finding: str
+    remedy: Annotated[str, Meta(description="What mends it.")] | UnsetType = UNSET
+
+
+class DiagnosisDocument(Document, frozen=True, kw_only=True):
+    """How an executor finds everything that it needs."""
+
+    healthy: Annotated[bool, Meta(description="Whether no check ended in an error.")]
+    checks: list[CheckDocument]
+    executor_id: str
+    executor_time: Instant | UnsetType = UNSET
+    version: str
+
+
 class PriorityDocument(Document, frozen=True, kw_only=True):
     priority: int
     pending_count: int
@@ -126,6 +153,32 @@ def worker_document(worker: pb.WorkerInfo) -> WorkerDocument:
         ],
         capabilities=list(worker.capabilities),
     )
+
+
+def purge_document(answer: pb.PurgeQueueResponse) -> PurgeDocument:
+    return PurgeDocument(count=answer.count, execution_ids=list(answer.execution_ids), more=answer.more)
+
+
+def diagnosis_document(answer: pb.DiagnoseResponse) -> DiagnosisDocument:
+    return DiagnosisDocument(
+        healthy=all(check.state != pb.CHECK_STATE_ERROR for check in answer.checks),
+        checks=[
+            CheckDocument(
+                name=check.name,
+                state=state_word(check.state),
+                finding=check.finding,
+                remedy=check.remedy or UNSET,
+            )
+            for check in answer.checks
+        ],
+        executor_id=answer.executor_id,
+        executor_time=instant_of(answer, "executor_time"),
+        version=answer.version,
+    )
+
+
+def state_word(state: pb.CheckState) -> str:
+    return pb.CheckState.Name(state).removeprefix("CHECK_STATE_").lower()
 
 
 def queue_document(queue: pb.GetQueueResponse) -> QueueDocument:

@@ -30,11 +30,14 @@ from services.gateway.bodies import (
     CancelRequest,
     CompleteRequest,
     ControlRequest,
+    DrainRequest,
     FailRequest,
     HeartbeatRequest,
     LabelRequest,
     PauseRequest,
     PollRequest,
+    PurgeRequest,
+    RequeueRequest,
     ResumeRequest,
     RetryRequest,
     RunRequest,
@@ -70,7 +73,13 @@ from services.gateway.documents import (
     WorkflowPage,
     WorkflowVersionPage,
 )
-from services.gateway.queue_documents import QueueDocument, WorkerList
+from services.gateway.queue_documents import (
+    DiagnosisDocument,
+    PurgeDocument,
+    QueueDocument,
+    WorkerDocument,
+    WorkerList,
+)
 
 EXECUTION = "/api/workflow/execution/{executionId}"
 EVENT_STREAM = "text/event-stream"
@@ -475,6 +484,34 @@ API: tuple[Route, ...] = (
         rpc="OperationsService/GetQueue",
     ),
     Route(
+        "POST", "/api/queue/purge", queue.purge_queue, "Operations", "Cancel pending executions",
+        "Those that the conditions find, oldest first, at most 500 a call; repeat it while `more`. "
+        "With dryRun nothing changes.",
+        body=PurgeRequest, answers={200: PurgeDocument},
+        rpc="OperationsService/PurgeQueue",
+    ),
+    Route(
+        "POST", "/api/workers/{workerId}/drain", queue.drain_worker, "Operations",
+        "Let a worker finish what it has and claim nothing",
+        body=DrainRequest, body_required=False,
+        answers={200: WorkerDocument}, refusals=(404,),
+        rpc="OperationsService/DrainWorker",
+    ),
+    Route(
+        "POST", f"{EXECUTION}/requeue", queue.requeue_execution, "Operations",
+        "Take a running execution from its runner, back to the queue",
+        "The runner is locked out; finished nodes stay finished. With first a pending one goes to the front.",
+        body=RequeueRequest, body_required=False,
+        answers={200: ExecutionDocument}, refusals=(404, 409),
+        rpc="OperationsService/RequeueExecution",
+    ),
+    Route(
+        "GET", "/api/diagnosis", queue.diagnose, "Operations", "Look at everything that the executor needs",
+        "Database, schema, clocks, Redis, workers, queue, leases and disk: what is wrong and how to mend it.",
+        answers={200: DiagnosisDocument},
+        rpc="OperationsService/Diagnose",
+    ),
+    Route(
         "GET", "/api/session", accounts.get_session, "Access", "Whom the engine takes the caller for",
         answers={200: SessionDocument},
         rpc=SIGNED_IN,
@@ -561,6 +598,7 @@ PATH_PARAMS: Mapping[str, str] = {
     "name": "Of the secret.",
     "hash": "SHA-256 of the value's JSON text, hex.",
     "workflowId": "Id of the stored workflow.",
+    "workerId": "As the list of workers has it.",
     "queue": "That the task.external node names.",
 }
 

@@ -100,6 +100,10 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
     "flow_engine.v1.OperationsService": {
         "ListWorkers": reads("viewer"),
         "GetQueue": reads("viewer"),
+        "DrainWorker": changes("operator"),  # and only who operates the whole installation
+        "RequeueExecution": changes("operator"),
+        "PurgeQueue": changes("operator"),
+        "Diagnose": reads("operator"),
     },
     "flow_engine.v1.AccessService": {
         "WhoAmI": reads("signed in"),

@@ -93,7 +93,7 @@ class SqlAdmission:
             free = not line.slot or row.taken < row.concurrency_limit
             if free and line.rate:
                 since = now - timedelta(milliseconds=row.rate_period_ms)
-                (begun,) = await self._database.read(_begun(line.namespace, line.rate, since))
+                (begun,) = await self._database.read(begun_since(line.namespace, line.rate, since))
                 free = begun.number < row.rate_limit
             if free:
                 lines.append(line)
@@ -103,7 +103,7 @@ class SqlAdmission:
 
     async def slot_standing(self, execution_id: str, namespace: str, key: str) -> Standing:
         """How the slots of a key stand for one of those who wait for them."""
-        (taken,) = await self._database.read(_taken(namespace, key))
+        (taken,) = await self._database.read(slots_taken(namespace, key))
         return Standing(taken.number, await self._ahead(execution_id, namespace, _e.slot_wanted == key))
 
     async def rate_standing(
@@ -111,7 +111,7 @@ class SqlAdmission:
     ) -> Standing:
         period = timedelta(milliseconds=period_ms)
         since = await self._database.time() - period
-        (begun,) = await self._database.read(_begun(namespace, key, since))
+        (begun,) = await self._database.read(begun_since(namespace, key, since))
         rows = await self._database.read(_begun_before_last(namespace, key, since, limit))
         ahead = await self._ahead(execution_id, namespace, _e.rate_wanted == key)
         return Standing(begun.number, ahead, rows[0].rated_at + period if rows else None)
@@ -167,7 +167,7 @@ async def admittance(transaction: Transaction, new: NewExecution) -> Admittance:
 
 async def _slot_is_free(transaction: Transaction, new: NewExecution, slot: SlotPolicy) -> bool:
     """Nobody overtakes those who wait already."""
-    (taken,) = await transaction.fetch(_taken(new.namespace, slot.key))
+    (taken,) = await transaction.fetch(slots_taken(new.namespace, slot.key))
     waiting = select(_e.id).where(is_held(), _e.namespace == new.namespace, _e.slot_wanted == slot.key)
     room = slot.limit - int(taken.number)
     return room > 0 and len(await transaction.fetch(waiting.limit(room))) < room
@@ -176,7 +176,7 @@ async def _slot_is_free(transaction: Transaction, new: NewExecution, slot: SlotP
 async def _rate_has_room(transaction: Transaction, namespace: str, rate: RatePolicy) -> bool:
     period = timedelta(milliseconds=rate.period_ms)
     now = await transaction.now()
-    (begun,) = await transaction.fetch(_begun(namespace, rate.key, now - period))
+    (begun,) = await transaction.fetch(begun_since(namespace, rate.key, now - period))
     waiting = select(_e.id).where(is_held(), _e.namespace == namespace, _e.rate_wanted == rate.key)
     room = rate.limit - int(begun.number)
     if room > 0 and len(await transaction.fetch(waiting.limit(room))) < room:
@@ -230,9 +230,9 @@ async def _admit(transaction: Transaction, line: Line) -> Admitted:
     period = timedelta(milliseconds=head.rate_period_ms)
     taken = begun = 0
     if line.slot:
-        taken = int((await transaction.fetch(_taken(line.namespace, line.slot)))[0].number)
+        taken = int((await transaction.fetch(slots_taken(line.namespace, line.slot)))[0].number)
     if line.rate:
-        begun = int((await transaction.fetch(_begun(line.namespace, line.rate, now - period)))[0].number)
+        begun = int((await transaction.fetch(begun_since(line.namespace, line.rate, now - period)))[0].number)
     ids = within_limits(candidates, line, taken, begun)
     drafts = await transaction.lock(ids) if ids else {}
     for draft in drafts.values():
@@ -274,13 +274,13 @@ async def _lock_keys(transaction: Transaction, namespace: str, slot: str, rate: 
         await transaction.serialize(f"rate {namespace} {rate}")
 
 
-def _taken(namespace: str, key: str) -> sqlalchemy.Select[Any]:
+def slots_taken(namespace: str, key: str) -> sqlalchemy.Select[Any]:
     return select(func.count().label("number")).where(
         holds_slot(), _e.namespace == namespace, _e.slot_key == key
     )
 
 
-def _begun(namespace: str, key: str, since: datetime) -> sqlalchemy.Select[Any]:
+def begun_since(namespace: str, key: str, since: datetime) -> sqlalchemy.Select[Any]:
     return select(func.count().label("number")).where(
         _e.namespace == namespace, _e.rate_key == key, _e.rated_at > since
     )

@@ -289,6 +289,17 @@ class ChangePage:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgeFilter:
+    """Conditions on pending executions; empty ones allow all."""
+
+    workflow_id: str = ""
+    priority: int | None = None
+    key: str = ""  # of a slot or a rate, as the definition's expression gave it
+    created_before: datetime | None = None
+    namespace: str = DEFAULT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
 class QueueState:
     pending: int
     oldest_pending_seconds: float
@@ -356,6 +367,18 @@ class ExecutionPersistence(Protocol):
     async def cancel(
         self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
     ) -> Move: ...
+
+    async def requeue(
+        self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE, *, first: bool = False
+    ) -> Move:
+        """running → pending, epoch + 1. first: to the front of its queue, pending ones too."""
+        ...
+
+    async def purge(self, where: PurgeFilter, limit: int, reason: str) -> list[ExecutionId]:
+        """Cancel pending executions, at most so many, oldest first."""
+        ...
+
+    async def would_purge(self, where: PurgeFilter) -> list[ExecutionId]: ...
 
     async def signal(
         self,

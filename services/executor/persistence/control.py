@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 
 from flow_engine import payload as json_text
 from flow_engine.errors import AlreadyAnswered, ExecutionNotFound, NotWaiting
@@ -20,13 +22,17 @@ from flow_engine.interpreter.events import (
     placed,
 )
 from flow_engine.payload import Payload
-from services.executor.persistence.contract import TERMINAL, ExecutionRecord, Move
+from flow_engine.workflow.queue_keys import shown
+from services.executor.persistence.contract import TERMINAL, ExecutionRecord, Move, PurgeFilter
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.reading import record
 from services.executor.persistence.sweep import fire_timer
-from services.executor.persistence.tables import signals, workflow_executions
+from services.executor.persistence.tables import is_held, is_ready, signals, workflow_executions
 from services.executor.persistence.transaction import Transaction
+
+FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+"""A place in the queue before all others."""
 
 
 class Control:
@@ -41,6 +47,33 @@ class Control:
 
     async def cancel(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move:
         return await self._move(execution_id, namespace, lambda draft: cancel(draft, reason))
+
+    async def requeue(self, execution_id: ExecutionId, namespace: str, *, first: bool) -> Move:
+        return await self._move(execution_id, namespace, lambda draft: requeue(draft, first=first))
+
+    async def purge(self, where: PurgeFilter, limit: int, reason: str) -> list[ExecutionId]:
+        """Cancel at most so many; those that somebody is at are left alone."""
+
+        async def work(transaction: Transaction) -> list[ExecutionId]:
+            columns = workflow_executions.c
+            found = select(columns.id, columns.concurrency_key, columns.rate_key).where(*conditions(where))
+            found = found.order_by(columns.created_at, columns.id).limit(limit)
+            rows = await transaction.fetch(found.with_for_update(skip_locked=True, key_share=True))
+            ids = [row.id for row in rows if is_meant(where, row)]
+            drafts = (await transaction.lock(ids)).values() if ids else ()
+            for draft in drafts:
+                cancel(draft, reason)
+            await transaction.write(drafts)
+            return [draft.row.id for draft in drafts]
+
+        return await self._database.write(work)
+
+    async def would_purge(self, where: PurgeFilter) -> list[ExecutionId]:
+        """All that `purge` would cancel, oldest first."""
+        columns = workflow_executions.c
+        found = select(columns.id, columns.concurrency_key, columns.rate_key).where(*conditions(where))
+        rows = await self._database.read(found.order_by(columns.created_at, columns.id))
+        return [ExecutionId(row.id) for row in rows if is_meant(where, row)]
 
     async def _move(self, execution_id: ExecutionId, namespace: str, decide: Callable[[Draft], None]) -> Move:
         async def work(transaction: Transaction) -> Move:
@@ -79,6 +112,49 @@ class Control:
             return await locked_record(transaction, execution_id)
 
         return await self._database.write(work)
+
+
+def conditions(where: PurgeFilter) -> list[ColumnElement[bool]]:
+    columns = workflow_executions.c
+    found = [or_(is_ready(), is_held()), columns.namespace == where.namespace]
+    if where.workflow_id:
+        found.append(columns.workflow_id == where.workflow_id)
+    if where.priority is not None:
+        found.append(columns.priority == where.priority)
+    if where.created_before is not None:
+        found.append(columns.created_at < where.created_before)
+    if where.key:
+        ends = "/" + where.key
+        of_key = (
+            column.endswith(ends, autoescape=True) for column in (columns.concurrency_key, columns.rate_key)
+        )
+        found.append(or_(*of_key))
+    return found
+
+
+def is_meant(where: PurgeFilter, row: Any) -> bool:
+    """A key may itself hold a slash, so that its end alone does not tell."""
+    return not where.key or where.key in (shown(row.concurrency_key), shown(row.rate_key))
+
+
+def requeue(draft: Draft, *, first: bool) -> None:
+    """The runner is locked out; what it did not report is done again. A pending one only moves up."""
+    row = draft.row
+    if row.status == "running":
+        place, control, reason = row.queue_order, row.pending_control, row.control_reason
+        if control == "cancel":
+            draft.record(ExecutionCancelled(time=draft.now, reason=reason))
+            draft.move("requeue", "cancelled")
+            return
+        draft.promote("requeued")
+        if control == "pause":
+            draft.record(ExecutionPaused(time=draft.now))
+            draft.move("requeue", "paused")
+            return
+        draft.move("requeue", "pending")
+        draft.set(queue_order=place)
+    if row.status == "pending" and first:
+        draft.set(queue_order=FIRST)
 
 
 def pause(draft: Draft, reason: str) -> None:

@@ -43,6 +43,7 @@ MOVES = {
     "claim": _rule("pending", "running", "worker", fences=True),
     "give_up": _rule("running", "pending waiting paused completed failed cancelled", "runner"),
     "release": _rule("running", "pending paused cancelled", "runner", fences=True),
+    "requeue": _rule("running", "pending paused cancelled", "operator", fences=True),
     "expire": _rule("running", "pending paused cancelled failed", "sweeper", fences=True),
     "wake": _rule("waiting", "pending", "sweeper, or whoever answers"),
     "pause": _rule("pending waiting", "paused", "caller"),

@@ -12,11 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
+from flow_engine.errors import WorkerNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE
+from flow_engine.workflow.queue_keys import shown
+from services.executor.persistence.admission import begun_since, slots_taken
 from services.executor.persistence.database import Database
-from services.executor.persistence.tables import is_status, workers, workflow_executions
+from services.executor.persistence.tables import is_held, is_ready, is_status, workers, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
 SILENT_SECONDS = 15
@@ -86,6 +89,19 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyDepth:
+    """A key that executions wait for. taken: slots, or starts within the last period."""
+
+    kind: str  # concurrency, rateLimit
+    workflow_id: str
+    key: str
+    limit: int
+    period_ms: int
+    taken: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueOverview:
     now: datetime
     pending: int
@@ -97,6 +113,7 @@ class QueueOverview:
     priorities: Sequence[Depth]
     namespaces: Sequence[Depth]
     workflows: Sequence[Depth]
+    keys: Sequence[KeyDepth]
 
 
 class SqlOperations:
@@ -135,6 +152,39 @@ class SqlOperations:
         statement = select(workers).where(alive).order_by(_w.started_at, _w.worker_id)
         return [_live_worker(row) for row in await self._database.read(statement)]
 
+    async def drain(self, worker_id: str, *, draining: bool) -> LiveWorker:
+        """Raises WorkerNotFound."""
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute(
+                update(workers).where(_w.worker_id == worker_id).values(draining=draining)
+            )
+
+        await self._database.write(work)
+        for live in await self.live_workers():
+            if live.word.worker_id == worker_id:
+                return live
+        raise WorkerNotFound(worker_id)
+
+    async def schema(self) -> str:
+        """Revision of the database."""
+        rows = await self._database.read(sqlalchemy.text("SELECT version_num FROM alembic_version"))
+        return str(rows[0].version_num) if rows else ""
+
+    async def overdue_leases(self) -> int:
+        """Executions whose lease ran out a minute ago or more: the sweepers should have seen that."""
+        since = await self._database.time() - timedelta(seconds=60)
+        statement = select(func.count().label("number")).where(
+            is_status("running"), _e.lease_expires_at < since
+        )
+        (row,) = await self._database.read(statement)
+        return int(row.number)
+
+    async def needs_of_ready(self) -> list[tuple[str, ...]]:
+        """What executions that may be claimed need of a worker, where they need something."""
+        statement = select(_e.needs).where(is_ready(), _e.needs != "").distinct().limit(MOST_GROUPS)
+        return [tuple(json.loads(row.needs)) for row in await self._database.read(statement)]
+
     async def leased(self, namespace: str) -> list[Leased]:
         """What workers run of a namespace, by worker, longest running first."""
         place = func.row_number().over(partition_by=_e.lease_owner, order_by=(_e.started_at, _e.id))
@@ -156,27 +206,60 @@ class SqlOperations:
     async def queue(self, namespace: str, *, every_namespace: bool) -> QueueOverview:
         """every_namespace: tell how deep the queues of others are too."""
         visible = sqlalchemy.true() if every_namespace else _e.namespace == namespace
-        pending = and_(is_status("pending"), visible)
+        pending = or_(is_ready(), is_held())
         now = await self._database.time()
-        count, oldest = await self._count(pending)
-        by_status = (
-            select(_e.status, func.count().label("number"))
-            .where(_e.completed_at.is_(None), visible)
-            .group_by(_e.status)
-        )
-        statuses = {row.status: row.number for row in await self._database.read(by_status)}
+        ready, oldest_ready = await self._count(and_(is_ready(), visible))
+        held, oldest_held = await self._count(and_(is_held(), visible))
+        oldest = [since for since in (oldest_ready, oldest_held) if since is not None]
+        mine = and_(pending, _e.namespace == namespace)
         return QueueOverview(
             now=now,
-            pending=count,
-            ready=count,
-            running=statuses.get("running", 0),
-            waiting=statuses.get("waiting", 0),
-            oldest_pending_seconds=_age(now, oldest),
-            oldest_ready_seconds=_age(now, oldest),
-            priorities=await self._depths(_e.priority, pending, now, by_name=True),
-            namespaces=await self._depths(_e.namespace, pending, now),
-            workflows=await self._depths(_e.workflow_id, and_(pending, _e.namespace == namespace), now),
+            pending=ready + held,
+            ready=ready,
+            running=(await self._count(and_(is_status("running"), visible)))[0],
+            waiting=(await self._count(and_(_e.status == "waiting", _e.completed_at.is_(None), visible)))[0],
+            oldest_pending_seconds=_age(now, min(oldest, default=None)),
+            oldest_ready_seconds=_age(now, oldest_ready),
+            priorities=await self._depths(_e.priority, and_(pending, visible), now, by_name=True),
+            namespaces=await self._depths(_e.namespace, and_(pending, visible), now),
+            workflows=await self._depths(_e.workflow_id, mine, now),
+            keys=[*await self._slots(namespace), *await self._rates(namespace, now)],
         )
+
+    async def _slots(self, namespace: str) -> list[KeyDepth]:
+        """The slots that most wait for."""
+        number = func.count().label("number")
+        statement = (
+            select(_e.workflow_id, _e.slot_wanted, func.max(_e.concurrency_limit).label("most"), number)
+            .where(is_held(), _e.namespace == namespace, _e.slot_wanted != "")
+            .group_by(_e.workflow_id, _e.slot_wanted)
+        )
+        found = []
+        for row in await self._database.read(statement.order_by(number.desc()).limit(MOST_GROUPS)):
+            (taken,) = await self._database.read(slots_taken(namespace, row.slot_wanted))
+            key = shown(row.slot_wanted)
+            found.append(KeyDepth("concurrency", row.workflow_id, key, row.most, 0, taken.number, row.number))
+        return found
+
+    async def _rates(self, namespace: str, now: datetime) -> list[KeyDepth]:
+        """The rates that most wait for."""
+        number, most = func.count().label("number"), func.max(_e.rate_limit).label("most")
+        period = func.max(_e.rate_period_ms).label("period")
+        statement = (
+            select(_e.workflow_id, _e.rate_wanted, most, period, number)
+            .where(is_held(), _e.namespace == namespace, _e.rate_wanted != "")
+            .group_by(_e.workflow_id, _e.rate_wanted)
+        )
+        found = []
+        for row in await self._database.read(statement.order_by(number.desc()).limit(MOST_GROUPS)):
+            since = now - timedelta(milliseconds=row.period)
+            (begun,) = await self._database.read(begun_since(namespace, row.rate_wanted, since))
+            key = shown(row.rate_wanted)
+            depth = KeyDepth(
+                "rateLimit", row.workflow_id, key, row.most, row.period, begun.number, row.number
+            )
+            found.append(depth)
+        return found
 
     async def _count(self, which: ColumnElement[bool]) -> tuple[int, datetime | None]:
         statement = select(func.count().label("number"), func.min(_e.pending_since).label("oldest")).where(

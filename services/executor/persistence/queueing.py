@@ -2,16 +2,20 @@
 """Which executions a claim gets: one statement on PostgreSQL, one transaction on SQLite. docs/queue.md.
 
 The queue is many queues, one for each namespace and set of needs; the index has them one after another.
-The statement goes from the first of each to the first of the next, so that its cost depends on how many
-queues there are and how much is claimed, never on how deep they are. What waits for a key is not in the
-index, and what this worker cannot run is a queue that it passes by.
+Nearly always there is but one, and a claim reads its head. Where there are more it goes from the first of
+each to the first of the next. Either way its cost depends on how many queues there are and how much is
+claimed, never on how deep they are. What waits for a key is not in the index, and what this worker cannot
+run is a queue that it passes by.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
+import sqlalchemy
 from sqlalchemy import text
 
 from services.executor.persistence.contract import Claim
@@ -23,32 +27,36 @@ MOST_QUEUES = 1000
 MOST_TURNS = 10_000
 """Namespaces whose last turn is remembered."""
 
-_CLAIM = """
-WITH RECURSIVE firsts (at) AS (
-    SELECT (
-        SELECT id FROM workflow_executions
-        WHERE {ready} AND namespace >= CAST(:begin AS TEXT)
-        ORDER BY namespace, needs, queue_order, id LIMIT 1
-    )
-    WHERE NOT EXISTS (SELECT 1 FROM workers WHERE worker_id = :worker AND draining)
-    UNION ALL
-    SELECT (
-        SELECT next.id FROM workflow_executions AS next
-        WHERE next.status = 'pending' AND next.slot_wanted = '' AND next.rate_wanted = ''
-            AND (next.namespace, next.needs) > (here.namespace, here.needs)
-        ORDER BY next.namespace, next.needs, next.queue_order, next.id LIMIT 1
-    )
-    FROM firsts JOIN workflow_executions AS here ON here.id = firsts.at
-    WHERE CAST(:namespace AS TEXT) IN ('', here.namespace)
+_HEAD = """
+    SELECT {columns} FROM workflow_executions
+    WHERE {ready} AND namespace = {queue}.namespace AND needs = {queue}.needs
+    ORDER BY queue_order, id LIMIT {limit}
+"""
+_TAKES_WORK = "NOT EXISTS (SELECT 1 FROM workers WHERE worker_id = :worker AND draining)"
+
+_ONLY = """
+WITH first AS (
+    SELECT namespace, needs FROM workflow_executions WHERE {ready} {mine}
+    ORDER BY namespace, needs, queue_order, id LIMIT 1
 ),
-found AS (SELECT at FROM firsts LIMIT :queues),
-queues AS (
+last AS (
+    SELECT namespace, needs FROM workflow_executions WHERE {ready} {mine}
+    ORDER BY namespace DESC, needs DESC, queue_order DESC, id DESC LIMIT 1
+),
+single AS (
     SELECT first.namespace, first.needs
-    FROM found
-    JOIN workflow_executions AS first ON first.id = found.at
-    WHERE CAST(:namespace AS TEXT) IN ('', first.namespace)
-        AND (first.needs = '' OR CAST(:capabilities AS TEXT) = '[]' OR {able})
-        AND NOT {full}
+    FROM first JOIN last ON last.namespace = first.namespace AND last.needs = first.needs
+    WHERE {takes_work} AND (first.needs = '' OR CAST(:capabilities AS TEXT) = '[]' OR {able}) AND NOT {full}
+)
+"""
+"""The queue, if there is but one and this worker may take from it."""
+
+_MANY = """
+WITH RECURSIVE {firsts},
+found AS (SELECT namespace, needs FROM firsts LIMIT :queues),
+queues AS (
+    SELECT first.namespace, first.needs FROM found AS first
+    WHERE (first.needs = '' OR CAST(:capabilities AS TEXT) = '[]' OR {able}) AND NOT {full}
 ),
 spaces AS (SELECT DISTINCT namespace FROM queues),
 standing AS (
@@ -76,45 +84,100 @@ chosen AS (
 """Of each namespace its most urgent; then whoever has fewest running goes first, the one that got something
 longest ago among equals, and at last the most urgent."""
 
-_OF_QUEUE = """
-    SELECT {columns} FROM workflow_executions
-    WHERE {ready} AND namespace = {queue}.namespace AND needs = {queue}.needs
-    ORDER BY queue_order, id LIMIT {limit}
+_ABOUT = """
+    (SELECT count(*) FROM chosen) AS wanted, (SELECT count(*) FROM found) AS seen,
+    (SELECT max(namespace) FROM queues) AS reached
 """
 
-_ABOUT = (
-    "(SELECT count(*) FROM chosen) AS wanted, (SELECT count(*) FROM found) AS seen, "
-    "(SELECT max(namespace) FROM queues) AS reached"
-)
-_POSTGRESQL = (
-    _CLAIM.format(
-        ready=READY,
-        full="jsonb_exists(CAST(:full AS jsonb), first.namespace)",
-        able="CAST(first.needs AS jsonb) <@ CAST(:capabilities AS jsonb)",
-        turn="CAST(CAST(:turns AS jsonb) ->> spaces.namespace AS bigint)",
-        heads="CROSS JOIN LATERAL ("
-        + _OF_QUEUE.format(columns="id, queue_order", ready=READY, queue="queues", limit=":slots")
-        + ") AS head",
+# From the first of a queue to the first of the next, by the index.
+_FIRSTS_POSTGRESQL = """firsts AS (
+    (
+        SELECT namespace, needs FROM workflow_executions
+        WHERE {ready} {mine} AND namespace >= CAST(:begin AS TEXT) AND {takes_work}
+        ORDER BY namespace, needs, queue_order, id LIMIT 1
     )
-    + ", quotas AS (SELECT namespace, needs, count(*) AS quota FROM chosen GROUP BY namespace, needs) "
-    # Those that another claim is at are passed over here: above they were not.
-    f"SELECT mine.id, quotas.namespace, {_ABOUT} FROM quotas CROSS JOIN LATERAL ("
-    + _OF_QUEUE.format(columns="id", ready=READY, queue="quotas", limit="quotas.quota")
-    + " FOR NO KEY UPDATE SKIP LOCKED) AS mine"
-)
-_SQLITE = (
-    _CLAIM.format(
-        ready=READY,
-        full="first.namespace IN (SELECT value FROM json_each(:full))",
-        able="NOT EXISTS (SELECT 1 FROM json_each(first.needs) AS need "
-        "WHERE need.value NOT IN (SELECT value FROM json_each(:capabilities)))",
-        turn="(SELECT value FROM json_each(:turns) WHERE key = spaces.namespace)",
-        heads="JOIN workflow_executions AS head ON head.id IN ("
-        + _OF_QUEUE.format(columns="id", ready=READY, queue="queues", limit=":slots")
-        + ")",
+    UNION ALL
+    SELECT next.namespace, next.needs FROM firsts CROSS JOIN LATERAL (
+        SELECT namespace, needs FROM workflow_executions
+        WHERE {ready} {mine} AND (namespace, needs) > (firsts.namespace, firsts.needs)
+        ORDER BY namespace, needs, queue_order, id LIMIT 1
+    ) AS next
+)"""
+_FIRSTS_SQLITE = """places (id) AS (
+    SELECT (
+        SELECT id FROM workflow_executions
+        WHERE {ready} {mine} AND namespace >= :begin
+        ORDER BY namespace, needs, queue_order, id LIMIT 1
     )
-    + f"SELECT id, namespace, {_ABOUT} FROM chosen"
-)
+    WHERE {takes_work}
+    UNION ALL
+    SELECT (
+        SELECT id FROM workflow_executions
+        WHERE {ready} {mine} AND (namespace, needs) > (here.namespace, here.needs)
+        ORDER BY namespace, needs, queue_order, id LIMIT 1
+    )
+    FROM places JOIN workflow_executions AS here ON here.id = places.id
+),
+firsts AS (
+    SELECT here.namespace, here.needs FROM places JOIN workflow_executions AS here ON here.id = places.id
+)"""
+
+
+@cache
+def only_queue(*, sqlite: bool, one_namespace: bool) -> sqlalchemy.TextClause:
+    """Ids from the only queue there is; nothing when there are more, or none."""
+    parts = _parts(sqlite=sqlite, one_namespace=one_namespace)
+    if sqlite:
+        ids = (
+            f"SELECT id, namespace FROM workflow_executions WHERE {READY} "
+            "AND namespace = (SELECT namespace FROM single) AND needs = (SELECT needs FROM single) "
+            "ORDER BY queue_order, id LIMIT :slots"
+        )
+    else:
+        head = _HEAD.format(columns="id", ready=READY, queue="single", limit=":slots")
+        ids = (
+            "SELECT mine.id, single.namespace "
+            f"FROM single CROSS JOIN LATERAL ({head} FOR NO KEY UPDATE SKIP LOCKED) AS mine"
+        )
+    return text(_ONLY.format(**parts) + ids)
+
+
+@cache
+def many_queues(*, sqlite: bool, one_namespace: bool) -> sqlalchemy.TextClause:
+    """Ids from all queues in turn, how many were wanted, and how far it looked."""
+    parts = _parts(sqlite=sqlite, one_namespace=one_namespace)
+    if sqlite:
+        firsts = _FIRSTS_SQLITE.format(**parts)
+        head = _HEAD.format(columns="id", ready=READY, queue="queues", limit=":slots")
+        heads = f"JOIN workflow_executions AS head ON head.id IN ({head})"
+        turn = "(SELECT value FROM json_each(:turns) WHERE key = spaces.namespace)"
+        ids = f"SELECT id, namespace, {_ABOUT} FROM chosen"
+    else:
+        firsts = _FIRSTS_POSTGRESQL.format(**parts)
+        head = _HEAD.format(columns="id, queue_order", ready=READY, queue="queues", limit=":slots")
+        heads = f"CROSS JOIN LATERAL ({head}) AS head"
+        turn = "CAST(CAST(:turns AS jsonb) ->> spaces.namespace AS bigint)"
+        # Those that another claim is at are passed over here: above they were not.
+        head = _HEAD.format(columns="id", ready=READY, queue="quotas", limit="quotas.quota")
+        ids = (
+            ", quotas AS (SELECT namespace, needs, count(*) AS quota FROM chosen GROUP BY namespace, needs) "
+            f"SELECT mine.id, quotas.namespace, {_ABOUT} "
+            f"FROM quotas CROSS JOIN LATERAL ({head} FOR NO KEY UPDATE SKIP LOCKED) AS mine"
+        )
+    return text(_MANY.format(firsts=firsts, heads=heads, turn=turn, **parts) + ids)
+
+
+def _parts(*, sqlite: bool, one_namespace: bool) -> dict[str, str]:
+    able = "CAST(first.needs AS jsonb) <@ CAST(:capabilities AS jsonb)"
+    full = "jsonb_exists(CAST(:full AS jsonb), first.namespace)"
+    if sqlite:
+        full = "first.namespace IN (SELECT value FROM json_each(:full))"
+        able = (
+            "NOT EXISTS (SELECT 1 FROM json_each(first.needs) AS need "
+            "WHERE need.value NOT IN (SELECT value FROM json_each(:capabilities)))"
+        )
+    mine = "AND namespace = :namespace" if one_namespace else ""
+    return {"ready": READY, "mine": mine, "takes_work": _TAKES_WORK, "able": able, "full": full}
 
 
 class Turns:
@@ -141,17 +204,21 @@ async def next_in_turn(
     transaction: Transaction, claim: Claim, slots: int, turns: Turns, *, sqlite: bool
 ) -> tuple[list[str], int]:
     """Ids for so many slots, locked, and how many there would be if nobody else claimed."""
-    values = {
-        "begin": claim.namespace or turns.begin,
-        "namespace": claim.namespace,
+    form = {"sqlite": sqlite, "one_namespace": claim.namespace != ""}
+    values: dict[str, Any] = {
         "worker": claim.worker_id,
         "slots": slots,
-        "queues": MOST_QUEUES,
         "capabilities": json.dumps(list(claim.capabilities)),
-        "turns": turns.as_json(),
         "full": json.dumps(list(claim.full)),
     }
-    rows = await transaction.fetch(text(_SQLITE if sqlite else _POSTGRESQL).bindparams(**values))
+    if claim.namespace:
+        values["namespace"] = claim.namespace
+    rows = await transaction.fetch(only_queue(**form).bindparams(**values))
+    if rows:
+        turns.took([rows[0].namespace])
+        return [row.id for row in rows], len(rows)
+    values |= {"begin": claim.namespace or turns.begin, "queues": MOST_QUEUES, "turns": turns.as_json()}
+    rows = await transaction.fetch(many_queues(**form).bindparams(**values))
     turns.took(list(dict.fromkeys(row.namespace for row in rows)))
     turns.begin = rows[0].reached if rows and rows[0].seen >= MOST_QUEUES else ""
     return [row.id for row in rows], rows[0].wanted if rows else 0

@@ -25,6 +25,7 @@ from services.executor.persistence.contract import (
     NewExecution,
     Nudged,
     Place,
+    PurgeFilter,
     QueueState,
     Report,
     ReportReply,
@@ -162,6 +163,17 @@ class SqlExecutionPersistence:
         self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
     ) -> Move:
         return await self._control.cancel(execution_id, reason, namespace)
+
+    async def requeue(
+        self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE, *, first: bool = False
+    ) -> Move:
+        return await self._control.requeue(execution_id, namespace, first=first)
+
+    async def purge(self, where: PurgeFilter, limit: int, reason: str) -> list[ExecutionId]:
+        return await self._control.purge(where, limit, reason)
+
+    async def would_purge(self, where: PurgeFilter) -> list[ExecutionId]:
+        return await self._control.would_purge(where)
 
     async def signal(
         self,

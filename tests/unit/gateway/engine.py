@@ -181,6 +181,22 @@ class Engine(
     async def GetQueue(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._begin(request, context) or ops.GetQueueResponse()
 
+    async def DrainWorker(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._begin(request, context)
+        worker = ops.WorkerInfo(id=request.worker_id, draining=not request.undo)
+        return ops.DrainWorkerResponse(worker=worker)
+
+    async def RequeueExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._begin(request, context)
+        run = await self._found(request.execution_id, context)
+        return ops.RequeueExecutionResponse(execution=run.execution)
+
+    async def PurgeQueue(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._begin(request, context) or ops.PurgeQueueResponse(count=2, execution_ids=["e1"])
+
+    async def Diagnose(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._begin(request, context) or ops.DiagnoseResponse(executor_id="executor:1")
+
     async def StartAndWatchExecution(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         await self._begin(request, context)
         run = self.runs.get("e1") or self.run()

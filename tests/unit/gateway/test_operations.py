@@ -43,3 +43,44 @@ async def test_the_queue_is_told_by_its_parts(client: httpx.AsyncClient, engine:
     assert (queue["pendingCount"], queue["oldestPendingMs"]) == (3, 2000)
     assert queue["priorities"] == [{"priority": 5, "pendingCount": 3, "oldestPendingMs": 2000}]
     assert (queue["keys"][0]["periodMs"], queue["keys"][0]["waitingCount"]) == (1000, 3)
+
+
+async def test_a_worker_is_drained_and_let_work_again(client: httpx.AsyncClient, engine: Engine) -> None:
+    answer = await client.post("/api/workers/worker:1/drain")
+    assert (answer.status_code, answer.json()["draining"]) == (200, True)
+    answer = await client.post("/api/workers/worker:1/drain", json={"undo": True})
+    assert answer.json()["draining"] is False
+    assert engine.last(pb.DrainWorkerRequest).undo
+
+
+async def test_an_execution_is_requeued_once_a_call(client: httpx.AsyncClient, engine: Engine) -> None:
+    engine.run("e1")
+    answer = await client.post("/api/workflow/execution/e1/requeue", json={"first": True})
+    assert (answer.status_code, answer.json()["executionId"]) == (200, "e1")
+    assert engine.last(pb.RequeueExecutionRequest).first
+    assert (await client.post("/api/workflow/execution/nope/requeue")).status_code == 404
+
+
+async def test_a_purge_passes_its_conditions_on(client: httpx.AsyncClient, engine: Engine) -> None:
+    body = {"workflowId": "w", "priority": 0, "createdBefore": "2026-01-01T12:00:00Z", "dryRun": True}
+    answer = await client.post("/api/queue/purge", json=body)
+    assert answer.json() == {"count": 2, "executionIds": ["e1"], "more": False}
+    asked = engine.last(pb.PurgeQueueRequest)
+    assert (asked.workflow_id, asked.priority, asked.HasField("priority")) == ("w", 0, True)
+    assert (asked.created_before_time, asked.dry_run, asked.all) == (NOON, True, False)
+    wrong = await client.post("/api/queue/purge", json={"priority": 10, "everything": True})
+    assert {problem["path"] for problem in wrong.json()["problems"]} == {"/priority", "/everything"}
+
+
+async def test_a_diagnosis_says_whether_anything_is_broken(client: httpx.AsyncClient, engine: Engine) -> None:
+    checks = [
+        pb.Check(name="database", state=pb.CHECK_STATE_OK, finding="fine"),
+        pb.Check(name="redis", state=pb.CHECK_STATE_ERROR, finding="gone", remedy="start it"),
+    ]
+    engine.answers[pb.DiagnoseRequest] = pb.DiagnoseResponse(checks=checks, executor_time=NOON)
+    answer = (await client.get("/api/diagnosis")).json()
+    assert answer["healthy"] is False
+    assert answer["checks"] == [
+        {"name": "database", "state": "ok", "finding": "fine"},
+        {"name": "redis", "state": "error", "finding": "gone", "remedy": "start it"},
+    ]
