@@ -282,7 +282,7 @@ class Appending:
     ) -> bool:
         """Whether it is accepted into the draft. Refusals that need no reading are answered here."""
         draft = locked.get(report.execution_id)
-        if draft is None:
+        if draft is None or report.namespace not in ("", draft.row.namespace):
             answers[report.execution_id] = ReportReply(report.execution_id, ReportOutcome.LEASE_LOST)
             return False
         if is_repetition(draft, report):

@@ -112,6 +112,7 @@ class Report:
     payloads: Sequence[tuple[str, bytes]] = ()  # (hash, JSON text)
     has_outcome: bool = False  # a step outcome is among the events: resets the count of lost leases
     entry: Entry | None = None  # require_seen, give_up, snapshot
+    namespace: str = ""  # of whoever reports; empty: it may report for any
 
 
 @dataclass(frozen=True, slots=True)

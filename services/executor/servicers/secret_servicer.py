@@ -15,7 +15,7 @@ from services.executor.definitions import Definitions
 from services.executor.persistence.contract import ExecutionPersistence
 from services.executor.secrets.vault import Listed, SecretVault
 from services.executor.servicers.messages import timestamp
-from services.executor.servicers.worker_servicer import worker_id_of
+from services.executor.servicers.worker_servicer import claimed_namespace, worker_id_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -56,7 +56,7 @@ class SecretResolutionServicer(SecretResolutionServiceServicer):
         """Only to the holder of the lease, and only what the definition names."""
         worker_id = worker_id_of(request)
         execution_id = ExecutionId(request.execution_id)
-        namespace, _ = await self._persistence.lease_of(execution_id)  # a worker may serve several
+        namespace = await claimed_namespace(self._persistence, request)
         record = await self._persistence.get(execution_id, namespace)
         if (record.lease_owner, record.epoch) != (worker_id, request.epoch):
             raise LeaseLost(request.execution_id)

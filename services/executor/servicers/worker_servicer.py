@@ -12,13 +12,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from flow_engine.callbacks import Callbacks
-from flow_engine.errors import InvalidRequest, LeaseLost, Problem
+from flow_engine.errors import ExecutionNotFound, InvalidRequest, LeaseLost, Problem
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.payload import decode
 from flow_engine.v1 import worker_pb2 as pb
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer
-from services.executor.access.caller import current_caller, current_namespace
+from services.executor.access.caller import current_caller
 from services.executor.callbacks import CallbackKeys
 from services.executor.persistence.contract import (
     Claim,
@@ -79,7 +79,7 @@ class WorkerServicer(WorkerServiceServicer):
             claim_id=request.claim_id,
             free_slots=min(request.free_slots, MAX_CLAIMS),
             capabilities=tuple(request.capabilities),
-            namespace="" if current_caller().operates_all else current_namespace(),
+            namespace=claimable_namespace(),
             snapshot_format=request.snapshot_format,
             full=self._quotas.full,
         )
@@ -123,7 +123,7 @@ class WorkerServicer(WorkerServiceServicer):
     async def GetDefinition(  # noqa: N802
         self, request: pb.GetDefinitionRequest, context: Context
     ) -> pb.GetDefinitionResponse:
-        namespace = await self._namespace_of(request)
+        namespace = await claimed_namespace(self._persistence, request)
         return pb.GetDefinitionResponse(
             definition_json=await self._persistence.definition(request.definition_hash, namespace)
         )
@@ -131,20 +131,31 @@ class WorkerServicer(WorkerServiceServicer):
     async def GetPayload(  # noqa: N802
         self, request: pb.GetPayloadRequest, context: Context
     ) -> pb.GetPayloadResponse:
-        value = await self._persistence.payload(request.hash, await self._namespace_of(request))
+        value = await self._persistence.payload(
+            request.hash, await claimed_namespace(self._persistence, request)
+        )
         portion = value[request.offset : request.offset + PORTION_BYTES]
         return pb.GetPayloadResponse(value_json=portion, total_bytes=len(value))
 
-    async def _namespace_of(self, request: pb.GetDefinitionRequest | pb.GetPayloadRequest) -> str:
-        """Of the execution that it is for, which must be one that this worker has claimed.
 
-        Raises LeaseLost.
-        """
-        execution_id = ExecutionId(request.execution_id)
-        namespace, owner = await self._persistence.lease_of(execution_id)
-        if owner != worker_id_of(request):
-            raise LeaseLost(execution_id)
-        return namespace
+def claimable_namespace() -> str:
+    """Of which this worker may claim; empty: of any."""
+    caller = current_caller()
+    return "" if caller.operates_all else caller.namespace
+
+
+async def claimed_namespace(persistence: ExecutionPersistence, request: Any) -> str:
+    """Of the execution that something is asked for, which must be one that this worker has claimed.
+
+    Raises ExecutionNotFound, also where it is another namespace's, and LeaseLost.
+    """
+    caller, execution_id = current_caller(), ExecutionId(request.execution_id)
+    namespace, owner = await persistence.lease_of(execution_id)
+    if namespace != caller.namespace and not caller.operates_all:
+        raise ExecutionNotFound(execution_id)
+    if owner != worker_id_of(request):
+        raise LeaseLost(execution_id)
+    return namespace
 
 
 async def hear(session: Session, requests: AsyncIterator[pb.SessionRequest]) -> None:
@@ -212,6 +223,7 @@ def report_of(value: pb.ExecutionReport, owner: str) -> Report:
         execution_id=ExecutionId(value.execution_id),
         epoch=value.epoch,
         owner=owner,
+        namespace=claimable_namespace(),
         report_no=value.report_no,
         seen_sequence=value.seen_sequence,
         events_json=value.events_json or b"[]",
