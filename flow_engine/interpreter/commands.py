@@ -48,6 +48,13 @@ class CheckCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class StartChildren:
+    """A distributed loop has items that no child was started for yet."""
+
+    step: StepId
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteContainer:
     """Every iteration is over: put their outputs together."""
 
@@ -83,6 +90,7 @@ Command = (
     | SkipNode
     | CancelStep
     | CheckCondition
+    | StartChildren
     | CompleteContainer
     | FailContainer
     | CompleteExecution

@@ -48,7 +48,11 @@ def next_command(state: ExecutionState, *, may_start: bool = True) -> c.Command 
         or _container_end(state)
         or _skip(state)
         or _execution_end(state)
-        or (_condition(state) or _resumption(state) or _start(state) if may_start else None)
+        or (
+            _condition(state) or _distribution(state) or _resumption(state) or _start(state)
+            if may_start
+            else None
+        )
     )
 
 
@@ -110,6 +114,14 @@ def _condition(state: ExecutionState) -> c.Command | None:
         loop = step.loop
         if step.status == "running" and loop is not None and not (loop.open or loop.closing or loop.ended):
             return c.CheckCondition(step.id)
+    return None
+
+
+def _distribution(state: ExecutionState) -> c.Command | None:
+    while state.undistributed:
+        step = state.undistributed.popleft()
+        if step.status == "running" and step.loop is not None and step.loop.awaits_start:
+            return c.StartChildren(step.id)
     return None
 
 

@@ -62,7 +62,17 @@ class ExecutionCreated(Event, frozen=True, kw_only=True, tag="execution.created"
     retry_of: str = ""
     trace_parent: str = ""  # W3C context of the call that started it, where calls are traced
     parent: Parent | None = None
+    within: Within | None = None  # of an item: its input is the item
     key_root: str = ""  # of children: step keys and ids of children are derived from it, not from rootId
+
+
+class Within(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Of an execution that runs one iteration of a distributed loop: where in the definition it stands."""
+
+    node_id: str  # of the loop
+    iteration: tuple[int, ...]  # inside it
+    outer: Any | UnsetType = UNSET  # {input, nodes, loops}: what it sees of what is around the loop
+    outer_ref: PayloadRef | None = None
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -167,6 +177,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     concurrency: int = 1
     collect_errors: bool = False
     stop_after: int | None = None
+    distributed: bool = False  # iterations are child executions
 
 
 class StepStarted(StepEvent, frozen=True, kw_only=True, tag="step.started"):
@@ -200,6 +211,7 @@ class StepCompleted(StepEvent, frozen=True, kw_only=True, tag="step.completed"):
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None
     handle: str = ""  # the branch taken; empty where there is one only
+    stops_children: bool = False  # child executions of the step that live still are to be cancelled
     handles: tuple[str, ...] = ()  # the branches, where several were taken at once; `handle` is empty then
 
 
@@ -241,7 +253,11 @@ class ChildStarted(StepEvent, frozen=True, kw_only=True, tag="child.started"):
     """The step started a child execution: it is committed together with this, and begins soon."""
 
     child_id: str
+    index: int | None = None  # which item it runs; its `input` is the item
+    at_once: int = 0  # of the items: so many live at a time, the others begin as these end
     waits: bool = True  # for the child's end
+    wakes: str = "each"  # which ends go on with an execution that waits: each, failed (and the last), last
+    outer_ref: PayloadRef | None = None  # of an item: what it sees of what is around the loop
     input: Any | UnsetType = UNSET
     input_ref: PayloadRef | None = None
 
@@ -250,6 +266,7 @@ class ChildFinished(StepEvent, frozen=True, kw_only=True, tag="child.finished"):
     """A child execution that the step waits for has ended."""
 
     child_id: str
+    index: int | None = None
     status: str  # completed, failed, cancelled
     output: Any | UnsetType = UNSET
     output_ref: PayloadRef | None = None

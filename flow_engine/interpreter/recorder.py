@@ -54,6 +54,7 @@ class Recorder:
         self._spawn = spawn
         self._failed = failed
         self._held: list[_Held] = []
+        self._referred: set[str] = set()  # they are with an earlier event already
         self._recorded = 0
         self._committed = 0
         self._foreign = 0  # events of others that came with a commit
@@ -67,9 +68,11 @@ class Recorder:
         """So much is held that the run should wait for the database."""
         return len(self._held) > 8 * HOLD_EVENTS
 
-    def record(self, event: Event, payloads: Sequence[Payload]) -> None:
-        """Hold a new fact, and commit it within moments."""
+    def record(self, event: Event, payloads: Sequence[Payload], referred: Sequence[Payload] = ()) -> None:
+        """Hold a new fact, and commit it within moments. referred: values that go along however small."""
         large = [payload for payload in payloads if not payload.inline]
+        large += [payload for payload in referred if payload.ref.hash not in self._referred]
+        self._referred.update(payload.ref.hash for payload in referred)
         for payload in large:
             self._values.keep(payload)
         size = EVENT_BYTES + sum(len(payload.text) for payload in payloads)

@@ -46,7 +46,13 @@ from flow_engine.interpreter.state import ExecutionState, IterationResult, Scope
 from flow_engine.interpreter.steps import StepsView, encode_result
 from flow_engine.interpreter.timers import Timer, Timers
 from flow_engine.interpreter.values import Values
-from flow_engine.interpreter.visible import Place, condition_scope, default_input, expression_scope
+from flow_engine.interpreter.visible import (
+    Place,
+    condition_scope,
+    default_input,
+    expression_scope,
+    outer_of,
+)
 from flow_engine.looping import put_down
 from flow_engine.nodes.contract import (
     Completed,
@@ -72,6 +78,8 @@ OVERRUN = 1.25
 TURN_SECONDS = 0.005
 """How long a run of inline nodes may keep the event loop."""
 MAX_HISTORY_BYTES = 64 << 20
+ITEMS_AT_ONCE = 256
+"""Children that a distributed loop starts before other orders have their turn."""
 SNAPSHOT_AFTER_EVENTS = 100
 """A shorter history is folded faster than a snapshot of it is written and read."""
 SNAPSHOT_BYTES_PER_EVENT = 256
@@ -228,6 +236,8 @@ class Runner:
                 self._cancel(self.state.step(step_id), reason)
             case c.CheckCondition(step_id):
                 await self._check_condition(self.state.step(step_id))
+            case c.StartChildren(step_id):
+                await self._start_items(self.state.step(step_id))
             case c.CompleteContainer(step_id):
                 await self._complete_container(self.state.step(step_id))
             case c.FailContainer(step_id, failure):
@@ -381,6 +391,7 @@ class Runner:
                         iteration=step.iteration,
                         attempt=step.attempt,
                         handle=outcome.handle,
+                        stops_children=step.loop is not None and step.has_child,
                         handles=outcome.handles,
                         **e.placed(verdict, "output"),
                     ),
@@ -440,6 +451,38 @@ class Runner:
             self._settle_waiting(step, Waiting(signal={"kind": "child", "executionId": started}))
         else:
             self._settle(step, Completed({"executionId": started}))
+
+    async def _start_items(self, step: StepState) -> None:
+        """Start children for the next items of a distributed loop; the rest in another turn."""
+        loop = step.loop
+        assert loop is not None
+        items = await self._values.get(loop.items)
+        outer = Payload.of(await outer_of(self.state, self._values, self.execution_id, step))
+        if len(outer.text) > MAX_VALUE_BYTES:
+            self.state.time_out(_at(too_large("part that the items see", len(outer.text)), step), step)
+            return
+        wakes = "each" if loop.plan.stop_after else "last" if loop.plan.collect_errors else "failed"
+        generation = self.state.generation(step.id)
+        for index in range(loop.next_index, min(loop.next_index + ITEMS_AT_ONCE, len(items))):
+            item = Payload.of(items[index])
+            self._record(
+                e.ChildStarted(
+                    time=self._now(),
+                    node_id=step.node.id,
+                    iteration=step.iteration,
+                    attempt=step.attempt,
+                    child_id=child_id(self._key_root, step.node.id, (*step.iteration, index), generation),
+                    index=index,
+                    at_once=loop.plan.concurrency,
+                    wakes=wakes,
+                    outer_ref=outer.ref,
+                    **e.placed(item, "input"),
+                ),
+                item,
+                referred=(outer,),
+            )
+        if loop.awaits_start:
+            self.state.undistributed.append(step)
 
     def _unfit_input(self, given: Payload, schema: Mapping[str, Any] | None) -> e.Failure | None:
         """Why a sub-flow cannot run with this input."""
@@ -511,6 +554,7 @@ class Runner:
                     concurrency=opening.concurrency,
                     collect_errors=opening.collect_errors,
                     stop_after=opening.stop_after,
+                    distributed=step.node.type.spawns,
                     **(e.placed(items, "items") if items else {}),
                 )
                 failure = self._unfit(step, opening.items, items)
@@ -601,7 +645,8 @@ class Runner:
         await self._finish(e.ExecutionFailed(time=self._now(), error=failure), error=failure)
 
     async def _output(self) -> JsonValue:
-        if self.graph.output is not None and self.state.top.returned is None:
+        whole = self.state.within is None
+        if whole and self.graph.output is not None and self.state.top.returned is None:
             return self.graph.output.render(await self._scope(Place(), self.graph.output_reads))
         return await self._scope_output(self.state.top)
 
@@ -627,7 +672,7 @@ class Runner:
         if self.state.mode == "immediate":  # it stands before `events`, which have their time already
             promoted = [e.ExecutionPromoted(time=events[0].time if events else self._now(), reason=reason)]
         wake_at, wake_timer = self._earliest()
-        leaves = [step for step in self.state.open_steps() if not step.node.type.container]
+        leaves = [step for step in self.state.open_steps() if _rests(step)]
         give_up = GiveUp(
             status,
             wake_at=wake_at,
@@ -700,7 +745,8 @@ class Runner:
 
     def _remaining_ms(self, step: StepState) -> int | None:
         ends = [] if self.state.created is None else [self.state.created.deadline_at]
-        for depth, container_id in enumerate(step.node.path):
+        outside = 0 if self.state.within is None else len(self.state.within.iteration)
+        for depth, container_id in list(enumerate(step.node.path))[outside:]:
             ends.append(_container_ends_at(self.state.step((container_id, step.iteration[:depth]))))
         spans = [(end - self._now()) // timedelta(milliseconds=1) for end in ends if end is not None]
         if step.node.timeout_ms is not None:
@@ -720,10 +766,10 @@ class Runner:
         self._absorb(event)
         self._changed.set()
 
-    def _record(self, event: e.Event, *payloads: Payload) -> None:
-        """A new fact: true here at once, committed soon."""
+    def _record(self, event: e.Event, *payloads: Payload, referred: Sequence[Payload] = ()) -> None:
+        """A new fact: true here at once, committed soon. referred: values that it names by hash only."""
         self._take_in(event)
-        self._recorder.record(event, payloads)
+        self._recorder.record(event, payloads, referred)
         self.state.history_bytes += sum(len(payload.text) for payload in payloads)
         if self.state.history_bytes > MAX_HISTORY_BYTES and not self.state.top.closing:
             self.state.time_out(
@@ -809,9 +855,16 @@ def _at(failure: e.Failure, step: StepState) -> e.Failure:
     )
 
 
+def _rests(step: StepState) -> bool:
+    """An open step that something outside of this execution ends."""
+    return not step.node.type.container or (step.loop is not None and step.loop.plan.distributed)
+
+
 def _wait_shown(step: StepState) -> dict[str, object]:
     """An open step of an idle execution, for the row's `waits`."""
     kind: dict[str, JsonValue] = {"kind": "retry"} if step.status == "retrying" else {"kind": "timer"}
+    if step.loop is not None:
+        kind = {"kind": "child"}
     shown: dict[str, object] = {
         "nodeId": step.node.id,
         "iteration": list(step.iteration),

@@ -19,7 +19,7 @@ from flow_engine.interpreter.commands import StepId
 from flow_engine.interpreter.state import ExecutionState, Scope, StepState, Stored
 from flow_engine.workflow.graph import WorkflowGraph
 
-FORMAT = 3
+FORMAT = 4
 """Of what `take` writes. Raise it with any change to the state: others then fold the whole history."""
 MAX_BYTES = 2 << 20
 """Of a snapshot: it travels with the last events. A larger state is folded from its history."""
@@ -28,7 +28,7 @@ PLAIN = (
     "created mode started ended pause_requested cancel_requested cancel_reason "
     "last_time started_at running history_bytes"
 ).split()
-QUEUES = "woken unreachable finished_loops undecided_loops".split()
+QUEUES = "woken unreachable finished_loops undecided_loops undistributed".split()
 
 _STEP_FIELDS = [field.name for field in fields(StepState) if field.name != "node"]
 _StepTaken: Any = msgspec.defstruct(
@@ -67,6 +67,7 @@ class _Taken(msgspec.Struct):
     unreachable: list[StepId]
     finished_loops: list[StepId]
     undecided_loops: list[StepId]
+    undistributed: list[StepId]
     doomed: list[tuple[StepId, str]]
     ready: list[tuple[int, Iteration]]
     kept: list[e.KeptStep]

@@ -97,6 +97,8 @@ class StepState:
     @property
     def has_child(self) -> bool:
         """A child execution of it lives, as far as is known."""
+        if self.loop is not None:
+            return self.loop.plan.distributed and bool(self.loop.closing)
         return bool(self.child_id) and self.child is None
 
     @property
@@ -126,6 +128,11 @@ class LoopState:
     def conditional(self) -> bool:
         """A condition, not a list, says how often it runs; only the last result is kept."""
         return self.plan.item_count is None
+
+    @property
+    def awaits_start(self) -> bool:
+        """Items of a distributed loop are left that no child runs."""
+        return self.plan.distributed and not self.closing and self.next_index < (self.plan.item_count or 0)
 
     @property
     def has_enough(self) -> bool:
@@ -193,6 +200,7 @@ class ExecutionState:
         self.unreachable: deque[StepState] = deque()
         self.finished_loops: deque[StepState] = deque()
         self.undecided_loops: deque[StepState] = deque()  # between two iterations
+        self.undistributed: deque[StepState] = deque()  # loops with items that no child runs yet
         self.doomed: deque[tuple[StepState, str]] = deque()  # undecided steps to be cancelled, and why
         self.ready: list[tuple[int, Iteration]] = []  # heap by declaration order
         self._order = list(graph.nodes.values())
@@ -203,10 +211,26 @@ class ExecutionState:
 
     @property
     def top(self) -> Scope:
-        return self.scopes[None, ()]
+        return self.scopes[self.top_id]
+
+    @property
+    def within(self) -> e.Within | None:
+        return None if self.created is None else self.created.within
+
+    @property
+    def top_id(self) -> ScopeId:
+        """Of the scope that is the whole execution."""
+        return (None, ()) if self.within is None else (self.within.node_id, self.within.iteration)
+
+    @property
+    def top_flow(self) -> str | None:
+        """The sub-flow that the top belongs to."""
+        return None if self.within is None else self.graph.nodes[self.within.node_id].flow
 
     def scope_of_flow(self, node: GraphNode, iteration: Iteration) -> Scope:
         """The scope of the sub-flow that a node belongs to; of the others, the top."""
+        if node.flow == self.top_flow:
+            return self.top
         return self.scopes[node.flow, iteration[: self.graph.depth_of(node.flow)]]
 
     def step(self, step_id: StepId) -> StepState:
@@ -257,7 +281,8 @@ class ExecutionState:
     @property
     def may_go_on(self) -> bool:
         """Something could begin right now if it were let."""
-        return self.has_ready or bool(self.woken) or bool(self.undecided_loops)
+        unstarted = any(step.loop is not None and step.loop.awaits_start for step in self.undistributed)
+        return self.has_ready or bool(self.woken) or bool(self.undecided_loops) or unstarted
 
     # Folding --------------------------------------------------------------------------------
 
@@ -266,7 +291,7 @@ class ExecutionState:
         self.last_time = event.time if self.last_time is None else max(event.time, self.last_time)
         match event:
             case e.ChildStarted():
-                self._ensure_step(event.node_id, event.iteration).child_id = event.child_id
+                self._begin_child(event)
             case e.ChildFinished():
                 self._end_child(event)
             case e.StepEvent():
@@ -274,7 +299,7 @@ class ExecutionState:
             case e.ExecutionCreated():
                 self.created = event
                 self.mode = event.mode
-                self._open_scope(None, ())
+                self._open_scope(*self.top_id)
             case e.ExecutionForked():
                 self.kept = {(kept.node_id, kept.iteration): kept for kept in event.kept}
                 self.generations = {(g.node_id, g.iteration): g.generation for g in event.generations}
@@ -465,13 +490,37 @@ class ExecutionState:
             step.answer = Stored.of(event.payload, event.payload_ref)
             self.woken.append(step)
 
+    def _begin_child(self, event: e.ChildStarted) -> None:
+        step = self._ensure_step(event.node_id, event.iteration)
+        if event.index is None:
+            step.child_id = event.child_id
+        elif step.loop is not None:
+            step.loop.open.add(event.index)
+            step.loop.next_index = max(step.loop.next_index, event.index + 1)
+
     def _end_child(self, event: e.ChildFinished) -> None:
         step = self._visible(event.node_id, event.iteration)
+        if step is not None and event.index is not None:
+            self._end_item(step, event)
+            return
         if step is None or step.decided or step.child_id != event.child_id or step.child is not None:
             return
         was_woken, step.child = step.woken, event
         if step.status == "waiting" and not was_woken:
             self.woken.append(step)
+
+    def _end_item(self, container: StepState, event: e.ChildFinished) -> None:
+        loop, index = container.loop, event.index
+        if loop is None or index not in loop.open:
+            return
+        loop.open.discard(index)
+        if event.status == "completed":
+            result = IterationResult((("", Stored.of(event.output, event.output_ref)),))
+        else:
+            result = IterationResult(
+                error=event.error or e.Failure("CHILD_CANCELLED", "the item was cancelled")
+            )
+        self._end_iteration(container, loop, index, result)
 
     # Scopes ---------------------------------------------------------------------------------
 
@@ -509,6 +558,12 @@ class ExecutionState:
             if not loop.open:
                 self.undecided_loops.append(container)
             return
+        if loop.plan.distributed:
+            if loop.awaits_start:
+                self.undistributed.append(container)
+            elif loop.all_done:
+                self.finished_loops.append(container)
+            return
         loop.opening = True
         count = loop.plan.item_count or 0
         while loop.next_index < count and len(loop.open) < loop.plan.concurrency and not loop.closing:
@@ -522,8 +577,9 @@ class ExecutionState:
             self.finished_loops.append(container)
 
     def _end_scope_if_over(self, scope: Scope) -> None:
-        if scope.graph.container_id is None or not scope.over or self.scopes.get(scope.id) is not scope:
+        if scope.id == self.top_id or not scope.over or self.scopes.get(scope.id) is not scope:
             return
+        assert scope.graph.container_id is not None
         container = self.step((scope.graph.container_id, scope.iteration[:-1]))
         if not container.node.type.subflow:  # its output may read all that is in it
             del self.scopes[scope.id]
@@ -535,13 +591,21 @@ class ExecutionState:
         if loop.conditional:
             loop.results.clear()
         if scope.closing and scope.failure is None and scope.closing != "returned":
-            pass  # it was cancelled: it leaves nothing behind
+            self._end_iteration(container, loop, index, None)  # it was cancelled: it leaves nothing behind
         elif scope.failure is None:
-            loop.results[index] = IterationResult(scope.sinks())
-        elif loop.plan.collect_errors and not loop.closing:
-            loop.results[index] = IterationResult(error=scope.failure)
+            self._end_iteration(container, loop, index, IterationResult(scope.sinks()))
+        else:
+            self._end_iteration(container, loop, index, IterationResult(error=scope.failure))
+
+    def _end_iteration(
+        self, container: StepState, loop: LoopState, index: int, result: IterationResult | None
+    ) -> None:
+        if result is None:
+            pass
+        elif result.error is None or (loop.plan.collect_errors and not loop.closing):
+            loop.results[index] = result
         elif not loop.closing:
-            loop.failure = scope.failure
+            loop.failure = result.error
             self._close_loop(container, "siblingFailed")
             return
         if loop.has_enough and not loop.closing:
@@ -569,6 +633,8 @@ class ExecutionState:
         if loop is None or (loop.closing and reason not in HARD):
             return
         loop.closing = reason
+        if loop.plan.distributed:  # the executor stops its children when it hears how the loop ended
+            loop.open.clear()
         for index in sorted(loop.open):
             inner = self.scopes.get((container.node.id, (*container.iteration, index)))
             if inner is not None:

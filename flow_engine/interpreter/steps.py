@@ -18,6 +18,7 @@ from flow_engine.ids import Iteration, content_hash
 from flow_engine.interpreter.events import (
     TERMINAL_EVENTS,
     AnyEvent,
+    ChildFinished,
     ChildStarted,
     Event,
     ExecutionForked,
@@ -60,6 +61,7 @@ class Step(msgspec.Struct, rename="camel", omit_defaults=True):
     item_count: int | None = None  # of a foreach, once it has opened
     answer_hash: str = ""  # SHA-256 of the answer's JSON text, once there is one
     child_id: str = ""  # the execution that it started
+    items_finished: int = 0  # of a distributed loop
     kept: bool = False  # taken over from the execution that this one retries
 
     @property
@@ -126,8 +128,10 @@ class StepsView:
                 self._finish(event, "cancelled")
             case SignalReceived():
                 self._answer(event)
-            case ChildStarted():
+            case ChildStarted(index=None):
                 self._step(event.node_id, event.iteration).child_id = event.child_id
+            case ChildFinished() if event.index is not None:
+                self._step(event.node_id, event.iteration).items_finished += 1
             case TimerFired():
                 pass
             case ExecutionForked():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import to_builtins
@@ -36,11 +36,57 @@ async def expression_scope(
     }
     if place.path:
         scope.update(await _loop_variables(state, values, place))
+    outer = await _outer(state, values, place)
     scope["nodes"] = {
         local_id(node.id): await _node_view(values, state.find_step(node, place.iteration))
+        if len(node.path) >= outer.depth
+        else outer.nodes.get(local_id(node.id), {"status": "pending"})
         for node in _visible_nodes(state, place, reads)
     }
     return scope
+
+
+@dataclass(frozen=True, slots=True)
+class _Outer:
+    """What an item that is an execution of its own sees of what is around its loop."""
+
+    depth: int = 0  # so many containers are around the execution's top
+    input: JsonValue = None
+    nodes: Mapping[str, JsonValue] = field(default_factory=dict)
+    loops: Mapping[str, dict[str, JsonValue]] = field(default_factory=dict)
+
+
+_NOTHING = _Outer()
+
+
+async def _outer(state: ExecutionState, values: Values, place: Place) -> _Outer:
+    """Nothing where a place is in a sub-flow inside the item, which sees its own nodes only."""
+    within = state.within
+    if within is None or place.flow != state.top_flow:
+        return _NOTHING
+    found = await values.get(Stored.of(within.outer, within.outer_ref))
+    return _Outer(len(within.iteration), found["input"], found["nodes"], found["loops"])
+
+
+async def outer_of(
+    state: ExecutionState, values: Values, execution_id: str, loop: StepState
+) -> dict[str, JsonValue]:
+    """What the items of a distributed loop are given to see of what is around it."""
+    inside = [
+        node
+        for node in state.graph.nodes.values()
+        if loop.node.id in node.path and node.flow == loop.node.flow
+    ]
+    read = [node.reads for node in inside]
+    around = {node.id for node in _visible_nodes(state, Place.of(loop), None)}
+    every = any(one is None for one in read)
+    reads = around if every else around.intersection(*[frozenset().union(*(one or () for one in read))])
+    scope = await expression_scope(
+        state, values, execution_id, Place.of(loop), frozenset(reads - {loop.node.id})
+    )
+    # Each item fetches it: a large input that none reads would make a long list dear.
+    given = scope["input"] if any(node.reads_input for node in inside) else None
+    return {"input": given, "nodes": scope["nodes"], "loops": scope.get("loops", {})}
 
 
 def about(created: ExecutionCreated, execution_id: str) -> dict[str, JsonValue]:
@@ -76,10 +122,17 @@ class Place:
 
 async def input_value(state: ExecutionState, values: Values, place: Place) -> JsonValue:
     """The input of the sub-flow around, or of the execution."""
+    if state.within is not None and place.flow == state.top_flow:
+        return (await _outer(state, values, place)).input
     if place.flow is not None:
         depth = state.graph.depth_of(place.flow)
         (value,) = await values.get(_loop_of(state, place.flow, place.iteration[: depth - 1]).items)
         return value
+    return await execution_input(state, values)
+
+
+async def execution_input(state: ExecutionState, values: Values) -> JsonValue:
+    """What the execution was started with; of an item, the item."""
     created = state.created
     assert created is not None, "a history begins with execution.created"
     return await values.get(Stored.of(created.input, created.input_ref))
@@ -125,7 +178,13 @@ async def _node_view(values: Values, step: StepState | None) -> dict[str, JsonVa
 async def _loop_variables(state: ExecutionState, values: Values, place: Place) -> dict[str, Any]:
     """Those of the loops around, as far as the sub-flow reaches."""
     loops: dict[str, dict[str, JsonValue]] = {}
-    for depth in range(state.graph.depth_of(place.flow), len(place.path)):
+    outer = await _outer(state, values, place)
+    if state.within is not None and outer.depth:
+        loops.update(outer.loops)
+        index = state.within.iteration[-1]
+        own = {"item": await execution_input(state, values), "index": index, "iteration": index}
+        loops[local_id(state.within.node_id)] = own
+    for depth in range(max(outer.depth, state.graph.depth_of(place.flow)), len(place.path)):
         container = state.step((place.path[depth], place.iteration[:depth]))
         if container.node.type.loop_variables:
             loops[local_id(container.node.id)] = await _variables_of(

@@ -28,6 +28,11 @@ class LogicForeachConfig(NodeConfig):
         le=1_000_000,
         description="So many successful iterations are enough: the others are cancelled and left out.",
     )
+    distribute: bool = Field(
+        default=False,
+        description="Each item is an execution of its own on the queue, a child of this one, "
+        "so that many workers share them.",
+    )
     max_iterations: int = Field(
         default=10_000, ge=0, le=1_000_000, description="A longer list fails the loop before its first item."
     )
@@ -38,6 +43,8 @@ class LogicForeach(NodeType[LogicForeachConfig]):
 
     Inside, `item` is the item, `index` its place from 0. The output is the list of what each
     iteration put out, in the order of the items; of an empty list, `[]`.
+
+    With `distribute` each item is a child execution: docs/control.md, "Children".
     """
 
     type = "logic.foreach"
@@ -45,8 +52,12 @@ class LogicForeach(NodeType[LogicForeachConfig]):
     config_model = LogicForeachConfig
     example: ClassVar[dict[str, Any]] = {"items": ["a", "b", "c"], "concurrency": 2}
     container = True
+    settled = frozenset(("distribute",))
     loop_variables = frozenset(("item", "index", "iteration"))
     error_codes: ClassVar[Mapping[str, str]] = {"ITERATION_LIMIT": "The list is longer than `maxIterations`."}
+
+    def variant(self, config: Mapping[str, Any]) -> NodeType[Any]:
+        return _DISTRIBUTED if config.get("distribute") is True else self
 
     def output_schema(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"type": "array"}
@@ -71,3 +82,12 @@ class LogicForeach(NodeType[LogicForeachConfig]):
             collect_errors=config.on_item_error == "collect",
             stop_after=config.stop_after,
         )
+
+
+class DistributedForeach(LogicForeach):
+    """Runs each item as an execution of its own."""
+
+    spawns = True
+
+
+_DISTRIBUTED = DistributedForeach()

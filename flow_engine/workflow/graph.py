@@ -55,6 +55,7 @@ class GraphNode:
     callbacks: frozenset[str] = frozenset()  # ids of nodes whose callback URL it reads
     secrets: frozenset[str] = frozenset()  # names of those that its config holds
     cancels: tuple[str, ...] = ()  # nodes all of whose paths lead only to it, to be cancelled when it starts
+    reads_input: bool = False
     flow: str | None = None  # the sub-flow that it belongs to, by the id of its container
 
 

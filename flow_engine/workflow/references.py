@@ -144,6 +144,11 @@ class Viewpoint:
         if here[: len(around)] != around:
             message = f"callback {quoted(node_id)} has a URL for each iteration of {quoted(around[-1])}"
             return "OUTSIDE_LOOP", message, "read it from a node inside the same loop"
+        for container_id in here[len(around) :]:
+            container = self.structure.nodes[container_id]
+            if container.type is not None and container.type.spawns:
+                message = f"each item of {quoted(container_id)} is an execution of its own"
+                return "OUTSIDE_LOOP", message, "put the callback into the loop, or read it before"
         return None
 
     def _loop_fault(self, node_id: str, fields: list[str | int]) -> Fault | None:

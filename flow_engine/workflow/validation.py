@@ -375,6 +375,11 @@ class _Check:
             config=config.template,
             constant_config=config.constant,
             reads=nodes_read(expression for _, expression, _ in config.expressions),
+            reads_input=any(
+                reference.path[0] == "input"
+                for _, expression, _ in config.expressions
+                for reference in expression.references
+            ),
             callbacks=callbacks_read((expression for _, expression, _ in config.expressions), self.callbacks),
             on_error="branch" if branches else definition.on_error or "fail",
             retry=_policy(definition.retry),

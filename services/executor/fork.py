@@ -14,20 +14,29 @@ from datetime import datetime
 
 from flow_engine.errors import NodeNotFound
 from flow_engine.ids import Iteration
-from flow_engine.interpreter.events import ExecutionForked, Generation, KeptStep
+from flow_engine.interpreter.events import ExecutionForked, Generation, KeptStep, Within
 from flow_engine.interpreter.steps import Step, StepKey, StepsView
 from flow_engine.nodes.contract import Effect
 from flow_engine.workflow.graph import ERROR_HANDLE, GraphNode, WorkflowGraph
 
 
-def fork(graph: WorkflowGraph, view: StepsView, from_node: str, time: datetime) -> ExecutionForked:
+def fork(
+    graph: WorkflowGraph,
+    view: StepsView,
+    from_node: str,
+    time: datetime,
+    within: Within | None = None,
+) -> ExecutionForked:
     """Event 2 of the retry. from_node: run this node and everything downstream again; may be empty.
+
+    within: of an execution that runs an item.
 
     Raises NodeNotFound.
     """
     again, reopened = dropped(graph, from_node)
     steps = {step.key: step for step in view.steps}
-    kept = _Keeping(graph, steps, again, reopened).kept()
+    top = (None, ()) if within is None else (within.node_id, within.iteration)
+    kept = _Keeping(graph, steps, again, reopened).kept(*top)
     return ExecutionForked(
         time=time,
         kept=tuple(kept_step(steps[key]) for key in steps if key in kept),
@@ -91,9 +100,9 @@ class _Keeping:
             if container_id is not None:
                 self._iterations_in[container_id, iteration[:-1]].add(iteration)
 
-    def kept(self) -> set[StepKey]:
+    def kept(self, top: str | None, iteration: Iteration) -> set[StepKey]:
         """Scope by scope from the top; what is inside a kept container went into its output."""
-        todo: list[tuple[str | None, Iteration]] = [(None, ())]
+        todo: list[tuple[str | None, Iteration]] = [(top, iteration)]
         while todo:
             container_id, iteration = todo.pop()
             for node in self._order[container_id]:
@@ -216,7 +225,7 @@ def generations(graph: WorkflowGraph, view: StepsView, kept: set[StepKey]) -> tu
     for step in view.steps:
         node_type = graph.nodes[step.node_id].type
         acts = node_type.effect is Effect.EXTERNAL and step.status in ("completed", "failed")
-        if (acts or step.child_id) and step.key not in kept:
+        if (acts or (node_type.spawns and step.attempts)) and step.key not in kept:
             counts[step.key] += 1
     return tuple(
         Generation(node_id=node_id, iteration=iteration, generation=count)

@@ -53,7 +53,7 @@ from services.executor.persistence.contract import (
     Started,
     StoredBatch,
 )
-from services.executor.progress import Progress, progress_of
+from services.executor.progress import Progress, item_of, progress_of
 from services.executor.queue_view import QueueView
 from services.executor.quotas import QuotaKeeper
 from services.executor.starts import StartRequest, Starts, limits
@@ -179,8 +179,8 @@ class ExecutionManager:
         definition = await self._definitions.stored(record.definition_hash, record.namespace)
         view = await steps_at(self._persistence, record)
         now = self._database_clock.now()
-        forked = fork(definition.graph, view, from_node, now)
         created = await created_event(self._persistence, record)
+        forked = fork(definition.graph, view, from_node, now, created.within)
         new = again(record, created, definition, await self._input(created, record.namespace), forked)
         self._quotas.admit(namespace, "queued")
         run = await self._queued.execute(Prepared(new, definition.graph, 0.0))
@@ -338,8 +338,9 @@ class ExecutionManager:
         graph = await self._graph(record)
         if graph is None:
             return await self._node_types(record), None
-        progress = progress_of(graph, steps, ended=record.status in TERMINAL)
-        if record.status == "running":
+        item = item_of(record)
+        progress = progress_of(graph, steps, ended=record.status in TERMINAL, top=item)
+        if record.status == "running" and item is None:
             progress = replace(progress, eta=await self._eta(graph, record, steps))
         return types_of(graph), progress
 
@@ -494,6 +495,7 @@ def again(
         requested_mode=record.requested_mode,
         root_id=record.root_id,
         key_root=created.key_root,
+        within=created.within,
         workflow_id=record.workflow_id,
         workflow_name=record.workflow_name,
         priority=record.priority,

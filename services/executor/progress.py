@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flow_engine.interpreter.steps import Step
+from flow_engine.payload import decode
 from flow_engine.workflow.graph import WorkflowGraph
+from services.executor.persistence.contract import ExecutionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +24,35 @@ class Progress:
         return 100.0 * self.completed_steps / self.total_steps if self.total_steps else 0.0
 
 
-def progress_of(graph: WorkflowGraph, steps: Sequence[Step], *, ended: bool) -> Progress:
-    """steps: of one execution. What never began counts until the execution has ended."""
-    finished = sum(step.finished for step in steps)
+def item_of(record: ExecutionRecord) -> str | None:
+    """The distributed loop whose item the execution is."""
+    return None if record.parent_index is None else str(decode(record.parent_step)[0])
+
+
+def progress_of(
+    graph: WorkflowGraph, steps: Sequence[Step], *, ended: bool, top: str | None = None
+) -> Progress:
+    """steps: of one execution. What never began counts until the execution has ended; an item of a
+    distributed loop counts as one step. top: the loop whose item the execution is."""
+    finished = sum(step.finished + step.items_finished for step in steps)
+    items = sum(step.item_count or 0 for step in steps if graph.nodes[step.node_id].type.spawns)
     if ended:
         return Progress(len(steps), len(steps))
-    total = len(graph.scopes[None].nodes) + sum(
-        len(graph.scopes[step.node_id].nodes) * count for step, count in loops(graph, steps)
+    total = (
+        len(graph.scopes[top].nodes)
+        + items
+        + sum(len(graph.scopes[step.node_id].nodes) * count for step, count in loops(graph, steps))
     )
     return Progress(finished, max(total, len(steps)))
 
 
 def loops(graph: WorkflowGraph, steps: Sequence[Step]) -> list[tuple[Step, int]]:
     """Containers that have opened, with how many iterations they are known to have."""
-    opened = [step for step in steps if step.node_id in graph.scopes and step.attempts]
+    opened = [
+        step
+        for step in steps
+        if step.node_id in graph.scopes and step.attempts and not graph.nodes[step.node_id].type.spawns
+    ]
     seen = iterations_seen(graph, steps) if opened else Counter()
     return [
         (step, step.item_count if step.item_count is not None and not step.finished else seen[step.key])

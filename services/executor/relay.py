@@ -19,13 +19,13 @@ from msgspec import UNSET
 
 from flow_engine.errors import ExecutionNotFound, FlowEngineError, InvalidInput
 from flow_engine.ids import ExecutionId
-from flow_engine.interpreter.events import ChildStarted, ExecutionCreated, Parent, placed
+from flow_engine.interpreter.events import ChildStarted, ExecutionCreated, Parent, Within, placed
 from flow_engine.looping import Looping
 from flow_engine.payload import Payload, decode
 from flow_engine.workflow.graph import Child, WorkflowGraph
 from flow_engine.workflow.requirements import requirements
 from services.executor.database_clock import DatabaseClock
-from services.executor.definitions import Definitions
+from services.executor.definitions import Definition, Definitions
 from services.executor.history import created_event
 from services.executor.persistence.contract import (
     ExecutionPersistence,
@@ -114,12 +114,12 @@ class Relay(Looping):
             await self._persistence.forget_signals(signals)
             return []
         created = await created_event(self._persistence, parent)
-        graph = (await self._definitions.stored(parent.definition_hash, namespace)).graph
+        definition = await self._definitions.stored(parent.definition_hash, namespace)
         found = []
         for signal in signals:
             started = _started.decode(signal.body)
             given = await self._input(started, namespace)
-            child = graph.children[started.node_id]
+            child = child_of(definition, parent, started)
             found.append(self._new(parent, created, started, child, given))
         return found
 
@@ -156,8 +156,10 @@ class Relay(Looping):
                 execution_id=parent.id,
                 node_id=started.node_id,
                 iteration=started.iteration,
+                index=started.index,
                 waits=started.waits,
             ),
+            within=within(started),
             **placed(given, "input"),
         )
         return NewExecution(
@@ -167,13 +169,30 @@ class Relay(Looping):
             definition=child.definition,
             input=given,
             complexity=b"",
-            timeout_ms=graph.timeout_ms,
+            timeout_ms=None if started.index is not None else graph.timeout_ms,
             deadline_at=parent.deadline_at if started.waits else None,
             workflow_version=child.version,
-            parent_waits="each" if started.waits else "",
-            **_limits(graph, own, given),
+            parent_waits=started.wakes if started.waits else "",
+            **({"needs": requirements(graph)} if own.within else _limits(graph, own, given)),
             namespace=parent.namespace,
         )
+
+
+def child_of(definition: Definition, parent: ExecutionRecord, started: ChildStarted) -> Child:
+    """What a child runs: the workflow of a detached sub-flow, or of an item the definition of its parent."""
+    if started.index is None:
+        return definition.graph.children[started.node_id]
+    return Child(definition.graph, definition.text, "", 0)
+
+
+def within(started: ChildStarted) -> Within | None:
+    if started.index is None:
+        return None
+    return Within(
+        node_id=started.node_id,
+        iteration=(*started.iteration, started.index),
+        outer_ref=started.outer_ref,
+    )
 
 
 def _limits(graph: WorkflowGraph, created: ExecutionCreated, given: Payload) -> dict[str, Any]:

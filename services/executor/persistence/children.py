@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import sqlalchemy
 from msgspec import UNSET, Raw, UnsetType
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.sql import Executable
 
 from flow_engine import payload
@@ -62,6 +62,11 @@ class Children:
         return await self._database.write(work) if await self._database.read(_DUE.limit(1)) else []
 
     async def due_starts(self, parent_id: ExecutionId) -> list[Signal]:
+        release = select(outbox_signals).where(
+            _s.source == parent_id, _s.kind == CONTROL, _s.body == "release"
+        )
+        for row in await self._database.read(release):
+            await self.control(_signal(row))
         statement = _DUE.where(_s.source == parent_id, _s.kind == START).order_by(_s.place)
         return [_signal(row) for row in await self._database.read(statement)]
 
@@ -79,6 +84,7 @@ class Children:
         self, parent_id: ExecutionId, child_ids: Collection[ExecutionId]
     ) -> ExecutionRecord | None:
         async def work(transaction: Transaction) -> ExecutionRecord | None:
+            await transaction.serialize(of_children(parent_id))
             parent = (await transaction.lock([parent_id])).get(parent_id)
             these = and_(_s.kind == FINISHED, _s.target == parent_id, _s.source.in_(child_ids))
             told = [row.source for row in await transaction.fetch(select(_s.source).where(these))]
@@ -87,8 +93,7 @@ class Children:
             await transaction.execute(delete(outbox_signals).where(these))
             if parent is None or parent.row.status in TERMINAL:
                 return None
-            for child in await _ended(transaction, told):
-                _tell(parent, child)
+            await _tell_all(transaction, parent, await _ended(transaction, told))
             await transaction.write([parent])
             return await locked_record(transaction, parent_id)
 
@@ -124,6 +129,10 @@ class _Page:
         this = and_(_s.source == signal.source, _s.target == signal.target, _s.kind == CONTROL)
         unchanged = select(_s.body).where(this, _s.body == signal.body).with_for_update()
         if not await transaction.fetch(unchanged):
+            return None
+        if signal.body == "release":
+            transaction.signalled = await _release(transaction, signal.source, signal.target)
+            await transaction.execute(delete(outbox_signals).where(this))
             return None
         found = await transaction.fetch(self._children())
         drafts = list((await transaction.lock([row.id for row in found])).values()) if found else []
@@ -218,6 +227,58 @@ async def _ended(transaction: Transaction, ids: Collection[str]) -> Sequence[sql
     return await transaction.fetch(select(*columns).where(_e.id.in_(ids)).order_by(_e.completed_at, _e.id))
 
 
+async def _tell_all(transaction: Transaction, parent: Draft, ended: Sequence[sqlalchemy.Row[Any]]) -> None:
+    """Record the ends, let held starts go, and wake the parent where that is wanted."""
+    wakes = False
+    for child in ended:
+        _tell(parent, child)
+        wakes |= child.parent_waits == "each" or (
+            child.parent_waits == "failed" and child.status != "completed"
+        )
+    for step in {child.parent_step for child in ended if child.parent_waits in ("failed", "last", "each")}:
+        if any(child.parent_step == step and child.parent_index is not None for child in ended):
+            transaction.signalled |= await _release(transaction, parent.row.id, step)
+            wakes = wakes or not await _goes_on(transaction, parent.row.id, step)
+    if parent.row.status == "waiting" and wakes:
+        parent.move("wake", "pending")
+    elif parent.row.status == "paused":
+        parent.set(all_waiting=False)
+        for child in ended:
+            node_id, *iteration = payload.decode(child.parent_step)
+            parent.set(waits=without_wait(parent.row.waits, node_id, tuple(iteration)))
+
+
+async def _release(transaction: Transaction, parent_id: str, step: str) -> bool:
+    """Let starts of a step go, as many as there is room for. True: some were."""
+    starts = and_(_s.source == parent_id, _s.step == step, _s.kind == START)
+    (row,) = await transaction.fetch(select(func.max(_s.at_once).label("at_once")).where(starts, _s.held))
+    if row.at_once is None:
+        return False
+    live = select(func.count()).where(
+        _e.parent_id == parent_id, _e.parent_step == step, _e.completed_at.is_(None)
+    )
+    due = select(func.count()).where(starts, ~_s.held)
+    busy = sum([(await transaction.fetch(count))[0][0] for count in (live, due)])
+    if busy >= row.at_once:
+        return False
+    next_ones = select(_s.target).where(starts, _s.held).order_by(_s.place).limit(row.at_once - busy)
+    targets = [row.target for row in await transaction.fetch(next_ones)]
+    these = and_(starts, _s.target.in_(targets))
+    await transaction.execute(update(outbox_signals).where(these).values(held=False))
+    return bool(targets)
+
+
+async def _goes_on(transaction: Transaction, parent_id: str, step: str) -> bool:
+    """Whether children of a step are still to end, or to be told of."""
+    starts = select(_s.target).where(_s.source == parent_id, _s.step == step, _s.kind == START)
+    ends = select(_s.source).where(_s.target == parent_id, _s.step == step, _s.kind == FINISHED)
+    live = select(_e.id).where(_e.parent_id == parent_id, _e.parent_step == step, _e.completed_at.is_(None))
+    for statement in (starts, ends, live):
+        if await transaction.fetch(statement.limit(1)):
+            return True
+    return False
+
+
 def _tell(parent: Draft, child: sqlalchemy.Row[Any]) -> None:
     node_id, *iteration = payload.decode(child.parent_step)
     output: Any = UNSET
@@ -232,14 +293,10 @@ def _tell(parent: Draft, child: sqlalchemy.Row[Any]) -> None:
             node_id=node_id,
             iteration=tuple(iteration),
             child_id=child.id,
+            index=child.parent_index,
             status=child.status,
             output=output,
             output_ref=ref,
             error=None if child.error is None else _failure.decode(child.error),
         )
     )
-    if parent.row.status == "waiting":
-        parent.move("wake", "pending")
-    elif parent.row.status == "paused":
-        waits = without_wait(parent.row.waits, node_id, tuple(iteration))
-        parent.set(all_waiting=False, waits=waits)

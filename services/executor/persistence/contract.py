@@ -59,7 +59,7 @@ class NewExecution:
     forked: ExecutionForked | None = None  # event 2 of a retry
     workflow_version: int = 0
     deadline_at: datetime | None = None  # at the latest
-    parent_waits: str = ""  # of a child, when its end wakes the parent: each, failed, all; empty: never
+    parent_waits: str = ""  # of a child, when its end wakes the parent: each, failed, last; empty: never
     on_conflict: str = "allow"  # reject, use_existing, cancel_existing: while others of its workflow are live
     namespace: str = DEFAULT_NAMESPACE
     slot: SlotPolicy | None = None
@@ -189,6 +189,8 @@ class ExecutionRecord:
     retry_of: str
     root_id: str
     parent_id: str
+    parent_step: str  # JSON [node id, *iteration]
+    parent_index: int | None  # of an item of a distributed loop
     lease_owner: str
     lease_expires_at: datetime | None
     pending_since: datetime | None
@@ -424,7 +426,7 @@ class ExecutionPersistence(Protocol):
         ...
 
     async def due_starts(self, parent_id: ExecutionId) -> list[Signal]:
-        """Children of an execution that may start, whoever is at it."""
+        """Children of an execution that may start, whoever is at it; held ones are let go before."""
         ...
 
     async def forget_signals(self, signals: Collection[Signal]) -> None:

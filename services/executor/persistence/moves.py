@@ -151,7 +151,7 @@ class Draft:
 
     def _tell_relatives(self) -> None:
         if self.row.parent_waits:
-            self.signals.append(NewSignal(self.row.id, self.row.parent_id, FINISHED))
+            self.signals.append(NewSignal(self.row.id, self.row.parent_id, FINISHED, self.row.parent_step))
         if self.row.status != "completed":
             self.tell_children("cancel" if self.row.status == "cancelled" else "end")
 

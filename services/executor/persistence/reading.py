@@ -216,6 +216,8 @@ def record(row: sqlalchemy.Row[Any]) -> ExecutionRecord:
         retry_of=row.retry_of,
         root_id=row.root_id,
         parent_id=row.parent_id,
+        parent_step=row.parent_step,
+        parent_index=row.parent_index,
         lease_owner=row.lease_owner,
         lease_expires_at=row.lease_expires_at,
         pending_since=row.pending_since,

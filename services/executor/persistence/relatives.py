@@ -23,17 +23,18 @@ STOPS = b'"stopsChildren":true'
 class NewSignal:
     """source, target: executions; of `control` over children the target is a step, or empty for all steps.
 
-    body: of `start` its event, of `control` what is to be done: pause, resume, cancel, or end (cancel those
-    that somebody waits for).
+    body: of `start` its event, of `control` what is to be done: pause, resume, cancel, end (cancel those
+    that somebody waits for), or release (let as many held starts go as there is room for).
     """
 
     source: str
     target: str
     kind: str
-    step: str = ""  # of the parent, of `start`
+    step: str = ""  # of the parent, of `start` and `finished`
     body: str = ""
-    place: int = 0
-    held: bool = False
+    place: int = 0  # of `start`: in the order of the items
+    at_once: int = 0  # of `start`: so many children of the step live at a time; 0: any number
+    held: bool = False  # of `start`: until there is room
 
 
 class _Stop(msgspec.Struct, frozen=True, rename="camel"):
@@ -57,9 +58,14 @@ def signals_of(execution_id: str, events_json: bytes) -> list[NewSignal]:
                 START,
                 step_text(event.node_id, event.iteration),
                 payload.encode(event).decode(),
+                event.index or 0,
+                event.at_once,
+                event.index is not None,
             )
             for event in started
         ]
+        steps = {step_text(event.node_id, event.iteration) for event in started if event.index is not None}
+        found += [NewSignal(execution_id, step, CONTROL, body="release") for step in sorted(steps)]
     if STOPS in events_json:
         found += [
             NewSignal(execution_id, step_text(event.node_id, event.iteration), CONTROL, body="end")

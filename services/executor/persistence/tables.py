@@ -85,7 +85,7 @@ workflow_executions = Table(
     Column("parent_id", Text, nullable=False, server_default=""),
     Column("parent_step", Text, nullable=False, server_default=""),  # JSON [node id, *iteration]
     Column("parent_index", Integer),  # which item of that step
-    Column("parent_waits", Text, nullable=False, server_default=""),  # each, failed, all; empty: not at all
+    Column("parent_waits", Text, nullable=False, server_default=""),  # each, failed, last; empty: not at all
     Column("created_at", Instant, nullable=False),
     Column("deadline_at", Instant),
     # Where it stands.
@@ -415,6 +415,9 @@ outbox_signals = Table(
     _namespace(),
     Column("step", Text, nullable=False),  # of `start`: the parent's
     Column("place", Integer, nullable=False),  # of `start`: in the order of the step's items
+    Column(
+        "at_once", Integer, nullable=False, server_default="0"
+    ),  # children of the step that live at a time
     Column("held", Boolean, nullable=False),  # until another child of the step has ended
     Column("body", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -424,6 +427,13 @@ outbox_signals = Table(
 )
 _DUE = text("NOT held")
 Index("ix_outbox_signals_oldest", outbox_signals.c.created_at, postgresql_where=_DUE, sqlite_where=_DUE)
+Index(
+    "ix_outbox_signals_step",
+    outbox_signals.c.source,
+    outbox_signals.c.step,
+    outbox_signals.c.held,
+    outbox_signals.c.place,
+)
 Index("ix_outbox_signals_target", outbox_signals.c.target, outbox_signals.c.kind)
 
 secrets = Table(

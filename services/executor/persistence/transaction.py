@@ -180,12 +180,12 @@ class Transaction(ABC):
         latest = {
             (signal.source, signal.target, signal.kind): (
                 *(signal.source, signal.target, signal.kind, draft.row.namespace, signal.step),
-                *(signal.place, signal.held, signal.body, draft.now),
+                *(signal.place, signal.at_once, signal.held, signal.body, draft.now),
             )
             for draft in drafts
             for signal in draft.signals
         }
-        names = "source target kind namespace step place held body created_at".split()
+        names = "source target kind namespace step place at_once held body created_at".split()
         replaced = ", ".join(f"{name} = excluded.{name}" for name in ("held", "body", "created_at"))
         await self.insert(
             outbox_signals,

@@ -17,7 +17,7 @@ from services.executor.persistence.contract import (
     NewExecution,
     Started,
 )
-from services.executor.progress import Progress, progress_of
+from services.executor.progress import Progress, item_of, progress_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class DurableControl:
 
     async def progress(self, record: ExecutionRecord, graph: WorkflowGraph) -> Progress:
         view = await steps_at(self._persistence, record)
-        return progress_of(graph, view.steps, ended=record.status in TERMINAL)
+        return progress_of(graph, view.steps, ended=record.status in TERMINAL, top=item_of(record))
 
     def _tell(self, move: Move) -> Move:
         if move.changed and move.record.status == "running":

@@ -234,3 +234,65 @@ async def test_a_retry_of_a_child_is_an_execution_without_parent(client: Client,
     )
     assert again.execution.parent_id == ""
     assert again.execution.root_id == parent_id
+
+
+# Distributed loops
+
+
+def each(*nodes: dict[str, Any], **config: Any) -> dict[str, Any]:
+    """A loop over input.items, each an execution."""
+    inside = chain(*nodes)
+    for one in inside["nodes"]:
+        one.setdefault("parentId", "each")
+    loop = node("each", "logic.foreach", items="${ input.items }", distribute=True, **config)
+    return {**inside, "nodes": [loop, *inside["nodes"]]}
+
+
+async def test_items_are_executions_on_the_queue_whose_outputs_come_in_order(
+    client: Client, worker: Worker
+) -> None:
+    workflow = each(node("x", "data.set", values={"n": "${ item * input.by }"}), concurrency=3)
+    items = list(range(20))
+    started = await client.start(workflow, {"items": items, "by": 2})
+    parent = await client.ended(started.execution.id)
+    assert json.loads(parent.output_json) == [{"n": 2 * item} for item in items]
+    listed = await client.executions.ListExecutions(pb.ListExecutionsRequest(parent_id=parent.id))
+    assert len(listed.executions) == 20
+    child = await client.get(listed.executions[0].id)
+    assert [(step.node_id, len(step.iteration)) for step in child.steps] == [("x", 1)]
+    assert child.progress.percent == 100
+    frames = [frame["type"] for frame in await client.frames(parent.id)]
+    assert frames.count("child.started") == frames.count("child.finished") == 20
+
+
+async def test_a_failed_item_fails_the_loop_and_the_others_stop(client: Client, worker: Worker) -> None:
+    workflow = each(
+        node("bad", "logic.if", condition="${ item == 1 }"),
+        node("fail", "flow.fail", code="BROKEN"),
+        concurrency=10,
+    )
+    workflow["edges"] = [{"source": "bad", "sourceHandle": "true", "target": "fail"}]
+    workflow["nodes"].append({**approval("ok"), "parentId": "each"})
+    started = await client.start(workflow, {"items": [0, 1, 2]})
+    parent = await client.ended(started.execution.id)
+    assert parent.error.code == "BROKEN"
+    listed = await client.executions.ListExecutions(pb.ListExecutionsRequest(parent_id=parent.id))
+    ended = [await client.ended(child.id) for child in listed.executions]
+    assert sorted(pb.ExecutionStatus.Name(child.status) for child in ended) == [
+        "EXECUTION_STATUS_CANCELLED",
+        "EXECUTION_STATUS_CANCELLED",
+        "EXECUTION_STATUS_FAILED",
+    ]
+
+
+async def test_a_person_is_asked_in_the_item(client: Client, worker: Worker) -> None:
+    started = await client.start(each(approval("ok"), concurrency=2), {"items": ["a", "b"]})
+    await client.until(started.execution.id, "execution.waiting")
+    listed = await client.executions.ListExecutions(pb.ListExecutionsRequest(parent_id=started.execution.id))
+    for child in listed.executions:
+        await client.until(child.id, "execution.waiting")
+        await client.executions.SubmitInput(
+            pb.SubmitInputRequest(execution_id=child.id, node_id="ok", input_json='{"approved": true}')
+        )
+    parent = await client.ended(started.execution.id)
+    assert [answer["approved"] for answer in json.loads(parent.output_json)] == [True, True]

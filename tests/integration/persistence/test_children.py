@@ -6,11 +6,17 @@ import asyncio
 
 import pytest
 
-from flow_engine.interpreter.events import ChildFinished, ExecutionFailed, Failure, StepCancelled
+from flow_engine.interpreter.events import (
+    ChildFinished,
+    ExecutionFailed,
+    ExecutionWaiting,
+    Failure,
+    StepCancelled,
+)
 from flow_engine.interpreter.journal import GiveUp
 from flow_engine.payload import encode
-from services.executor.persistence.contract import ExecutionFilter
-from tests.integration.persistence.stage import Stage
+from services.executor.persistence.contract import ExecutionFilter, NewExecution
+from tests.integration.persistence.stage import Runner, Stage
 
 
 async def test_the_end_of_a_child_wakes_its_parent_once(stage: Stage) -> None:
@@ -152,3 +158,72 @@ async def test_children_are_listed_by_parent(stage: Stage) -> None:
     (found,) = await stage.store.list(ExecutionFilter(parent_id=parent.id), 10)
     assert (found.id, found.parent_id, found.root_id) == (child.id, parent.id, parent.id)
     assert await stage.store.list(ExecutionFilter(parent_id=child.id), 10) == []
+
+
+# Items of a distributed loop
+
+
+async def items(
+    stage: Stage, count: int, at_once: int, wakes: str = "failed"
+) -> tuple[Runner, list[NewExecution]]:
+    """A parent that waits for the items of its loop, none of which has started."""
+    parent = await stage.claimed()
+    children = [stage.item(parent, index, wakes) for index in range(count)]
+    await parent.report(*(stage.item_started(child, at_once, wakes) for child in children))
+    await parent.give_up(GiveUp("waiting", all_waiting=True), ExecutionWaiting(time=stage.now))
+    return parent, children
+
+
+def due(stage: Stage) -> list[int]:
+    rows = stage.execute("SELECT place FROM outbox_signals WHERE kind = 'start' AND NOT held ORDER BY place")
+    return [row[0] for row in rows]
+
+
+async def test_so_many_items_live_at_a_time_and_the_next_begin_as_they_end(stage: Stage) -> None:
+    parent, children = await items(stage, 5, at_once=2)
+    assert due(stage) == []
+    await stage.relayed()
+    assert due(stage) == [0, 1]
+    for index, left in ((0, [1, 2]), (1, [2, 3]), (2, [3, 4]), (3, [4]), (4, [])):
+        assert (await stage.store.create(children[index])).created
+        await stage.ended(children[index].id)
+        await stage.relayed()
+        assert due(stage) == left
+        assert await stage.status(parent.id) == ("pending" if index == 4 else "waiting")
+    assert stage.signals() == set()
+    assert (await stage.types(parent.id)).count("child.finished") == 5
+    stage.audit()
+
+
+async def test_letting_items_go_twice_lets_no_more_go(stage: Stage) -> None:
+    _, children = await items(stage, 5, at_once=2)
+    (release,) = await stage.store.take_signals(10)
+    await asyncio.gather(*(stage.store.control_children(release) for _ in range(3)))
+    await stage.store.create(children[0])
+    await stage.store.control_children(release)
+    assert due(stage) == [1]
+
+
+@pytest.mark.parametrize(
+    ("wakes", "status"), [("failed", "pending"), ("last", "waiting"), ("each", "pending")]
+)
+async def test_an_item_that_was_cancelled_wakes_whom_it_should(stage: Stage, wakes: str, status: str) -> None:
+    parent, children = await items(stage, 3, at_once=3, wakes=wakes)
+    await stage.relayed()
+    await stage.store.create(children[0])
+    await stage.store.cancel(children[0].id, "")
+    await stage.relayed()
+    assert await stage.status(parent.id) == status
+
+
+async def test_a_loop_that_has_ended_starts_no_more_items(stage: Stage) -> None:
+    parent = await stage.claimed()
+    children = [stage.item(parent, index, "failed") for index in range(4)]
+    await parent.report(*(stage.item_started(child, 2, "failed") for child in children))
+    await stage.relayed()
+    await stage.store.create(children[0])
+    await parent.report(StepCancelled(time=stage.now, node_id="each", stops_children=True))
+    await stage.relayed()
+    assert await stage.status(children[0].id) == "cancelled"
+    await stage.relayed()
+    assert stage.signals() == set()

@@ -227,6 +227,38 @@ async def cancel_child(stage: Stage) -> Callable[[], Awaitable[None]]:
     return run
 
 
+async def release_items(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent = await stage.claimed()
+    await parent.report(*(stage.item_started(stage.item(parent, n, "failed"), 2, "failed") for n in range(4)))
+    (release,) = await stage.store.take_signals(10)
+
+    async def run() -> None:
+        await stage.store.control_children(release)
+        rows = stage.execute("SELECT place FROM outbox_signals WHERE NOT held ORDER BY 1")
+        assert rows == [(0,), (1,)]
+
+    return run
+
+
+async def end_item(stage: Stage) -> Callable[[], Awaitable[None]]:
+    parent = await stage.claimed()
+    children = [stage.item(parent, n, "failed") for n in range(4)]
+    await parent.report(*(stage.item_started(child, 1, "failed") for child in children))
+    await parent.give_up(GiveUp("waiting", all_waiting=True), ExecutionWaiting(time=stage.now))
+    await stage.relayed()
+    await stage.store.create(children[0])
+    await stage.ended(children[0].id)
+
+    async def run() -> None:
+        await stage.store.finish_children(parent.id, [children[0].id])
+        assert (await stage.types(parent.id)).count("child.finished") == 1
+        assert await stage.status(parent.id) == "waiting"
+        rows = stage.execute("SELECT place FROM outbox_signals WHERE NOT held ORDER BY 1")
+        assert rows == [(1,)]
+
+    return run
+
+
 OPERATIONS: list[Operation] = [
     create_queued,
     create_immediate,
@@ -244,6 +276,8 @@ OPERATIONS: list[Operation] = [
     tell_parent,
     cancel_parent,
     cancel_child,
+    release_items,
+    end_item,
 ]
 
 

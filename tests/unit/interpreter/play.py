@@ -82,6 +82,7 @@ class Play:
         deadline_seconds: float | None = None,
         forked: e.ExecutionForked | None = None,
         budget_seconds: float | None = None,
+        within: e.Within | None = None,
         snapshot_after: int = 1,
     ) -> None:
         self.graph = definition if isinstance(definition, WorkflowGraph) else compiled(definition)
@@ -99,6 +100,7 @@ class Play:
             mode=mode,
             requested_mode=mode,
             root_id=EXECUTION_ID,
+            within=within,
             max_retries=max_retries,
             deadline_at=None if deadline_seconds is None else now + timedelta(seconds=deadline_seconds),
             **e.placed(given, "input"),
@@ -225,7 +227,12 @@ class Play:
             self.execution.move("pending")
 
     def child_ended(
-        self, node_id: str, status: str = "completed", output: JsonValue = None, iteration: Sequence[int] = ()
+        self,
+        node_id: str,
+        status: str = "completed",
+        output: JsonValue = None,
+        iteration: Sequence[int] = (),
+        index: int | None = None,
     ) -> None:
         """The child execution that a step waits for ends."""
         value = Payload.of(output)
@@ -239,8 +246,9 @@ class Play:
                     event.child_id
                     for event in reversed(self.history)
                     if isinstance(event, e.ChildStarted)
-                    and (event.node_id, event.iteration) == (node_id, tuple(iteration))
+                    and (event.node_id, event.iteration, event.index) == (node_id, tuple(iteration), index)
                 ),
+                index=index,
                 status=status,
                 error=e.Failure("BROKEN", "it broke") if status == "failed" else None,
                 **(e.placed(value, "output") if status == "completed" else {}),

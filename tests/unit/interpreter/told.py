@@ -112,6 +112,8 @@ def _order(command: c.Command) -> str:
             return f"cancel {_name(step)} {reason}"
         case c.CheckCondition(step):
             return f"check {_name(step)}"
+        case c.StartChildren(step):
+            return f"start children of {_name(step)}"
         case c.CompleteContainer(step):
             return f"complete {_name(step)}"
         case c.FailContainer(step, failure):
