@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.e2e import workflows
 from tests.e2e.conftest import MakeStack
+from tests.infra.egress import LOOPBACK
 from tests.infra.stack import Stack, eventually
 from tests.infra.valkey import PrivateValkey
 from tests.infra.witness import Witness
@@ -102,3 +103,36 @@ def test_operators_drain_requeue_purge_and_are_told_what_is_wrong(
     assert (code, found["executor"], found["gateway"]) == (3, "error", "error")
     assert stack.call("GET", "/readyz").status_code == 503
     eventually(lambda: stack.call("GET", "/api/queue").status_code == 503, "the gateway says why")
+
+
+def test_workers_come_when_work_waits_and_go_when_they_are_idle(
+    make_stack: MakeStack, witness: Witness
+) -> None:
+    stack = make_stack(FLOW_WORKER_CONCURRENCY="1")
+    stack.executor.start()
+    stack.gateway.start()
+    command = [sys.executable, "-m", "services.cli", "worker", "--min", "1", "--max", "2", "--idle", "1s"]
+    environment = {
+        **os.environ,
+        "FLOW_GRPC_ADDRESS": stack.grpc_address,
+        "FLOW_WORKER_CONCURRENCY": "1",
+        "FLOW_DATA_DIR": str(stack.folder),
+        "REDIS_URL": stack.redis_url,
+        **LOOPBACK,
+    }
+    log = stack.folder / "elastic.log"
+    with log.open("w") as standard_error:
+        crew = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=standard_error)
+    try:
+        held = workflows.held_call(witness.url, hold_ms=3000)
+        ids = [stack.run(held, mode="queued")["executionId"] for _ in range(4)]
+        eventually(lambda: len(asked(stack, "workers")["workers"]) >= 2, "another worker comes", 60)
+        for execution_id in ids:
+            assert stack.until(execution_id, "completed", "failed", seconds=90)["status"] == "completed"
+        eventually(lambda: len(asked(stack, "workers")["workers"]) == 1, "only one is left", 60)
+        changes = [line for line in log.read_text().splitlines() if line.startswith("workers: ")]
+        assert changes[0].startswith("workers: 1 → 2, the oldest of "), changes
+        assert "slots free for" in changes[-1]
+    finally:
+        crew.terminate()
+        assert crew.wait(60) == 0

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from services.cli.commands.options import AsJson
-from services.cli.errors import BadConfiguration, Unreachable
+from services.cli.errors import BadConfiguration, BadUse, Unreachable
 from services.cli.settings import MOST_WORKERS, Address, StackSettings, data_dir
 
 db = typer.Typer(no_args_is_help=True, help="Care for the database. Runs executor code, no server needed.")
@@ -85,23 +85,43 @@ def worker(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Executions at once in each; 16 by default.")
     ] = None,
+    least: Annotated[
+        int | None, typer.Option("--min", min=1, max=MOST_WORKERS, help="Processes that always run.")
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option("--max", min=1, max=MOST_WORKERS, help="Processes that run when work waits.")
+    ] = None,
+    idle: Annotated[
+        str, typer.Option(metavar="SPAN", help="With --max: one goes that was not needed for so long.")
+    ] = "30s",
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when the code changes.")] = False,
     grpc: GrpcOption = None,
     data: DataOption = None,
 ) -> None:
-    """Run workers in the foreground."""
+    """Run workers in the foreground: a fixed number, or as many as the load asks for."""
     environment = {
         "FLOW_WORKER_CONCURRENCY": None if concurrency is None else str(concurrency),
         "FLOW_GRPC_ADDRESS": _address(grpc, "--grpc"),
         "FLOW_DATA_DIR": _path(data),
     }
-    if processes == 1 and not reload:
+    if most is None and least is None and processes == 1 and not reload:
         become("services.worker", **environment)
     import asyncio
 
+    from services.cli.spans import parse_span_ms
     from services.cli.stack.crew import work
 
     told = {name: value for name, value in environment.items() if value is not None}
+    if most is not None or least is not None:
+        from services.cli.stack.elastic import work_elastically
+        from services.cli.stack.scaling import Bounds
+
+        least, most = least or 1, most or max(least or 1, processes)
+        if least > most or processes != 1 or reload:
+            raise BadUse("--min is at most --max, and both exclude --processes and --reload")
+        slots = concurrency or int(os.environ.get("FLOW_WORKER_CONCURRENCY") or 16)
+        bounds = Bounds(least, most, slots, parse_span_ms(idle, "--idle") / 1000)
+        raise typer.Exit(asyncio.run(work_elastically(bounds, told)))
     raise typer.Exit(asyncio.run(work(processes, told, reload=reload)))
 
 
