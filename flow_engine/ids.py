@@ -15,6 +15,9 @@ Iteration = tuple[int, ...]  # indexes of the loops around a step, outermost fir
 
 DEFAULT_NAMESPACE = "default"
 
+MADE_FOR_ONE_CALL = "gateway:"
+"""What request ids begin with that the gateway makes where a client gave none: hardly ever used twice."""
+
 
 def new_execution_id() -> ExecutionId:
     """A UUIDv7 (RFC 9562): sorts by the millisecond it was made in."""

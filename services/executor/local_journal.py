@@ -17,6 +17,7 @@ from services.executor.database_clock import DatabaseClock
 from services.executor.leases import Lease, LeaseKeeper
 from services.executor.persistence.contract import (
     ExecutionPersistence,
+    ExecutionRecord,
     ImmediateRun,
     NewExecution,
     Report,
@@ -52,6 +53,7 @@ class LocalJournal:
         promoted: Callable[[], None],
     ) -> None:
         self.accepted: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        self.ended: ExecutionRecord | None = None  # its row, where its first commit was its last
         self.last_sequence = 0
         self._new = new
         self._persistence = persistence
@@ -102,6 +104,7 @@ class LocalJournal:
         except FlowEngineError as error:
             self.refuse(error)
             raise
+        self.ended = started.ended
         if not self.accepted.done():
             self.accepted.set_result(started)
         if not started.created or started.queued:

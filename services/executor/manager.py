@@ -14,6 +14,7 @@ from flow_engine import tracing
 from flow_engine.callbacks import Claimed
 from flow_engine.errors import (
     CallbackGone,
+    FlowEngineError,
     IllegalTransition,
     InvalidRequest,
     NodeNotFound,
@@ -22,7 +23,7 @@ from flow_engine.errors import (
     Unavailable,
     ValueNotFound,
 )
-from flow_engine.ids import ExecutionId, Iteration, new_execution_id
+from flow_engine.ids import MADE_FOR_ONE_CALL, ExecutionId, Iteration, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked, placed
 from flow_engine.interpreter.steps import Result, Step
 from flow_engine.payload import Payload, decode, encode
@@ -132,21 +133,33 @@ class ExecutionManager:
         """
         if self._closed:
             raise Unavailable("the executor is stopping")
-        if request.request_id:
-            known = await self._persistence.find_start(
-                request.request_id, request.request_hash, request.namespace
-            )
-            if known is not None:
-                return Accepted(self._under_way(known, request.namespace), created=False)
-        prepared = await self._starts.prepare(request, at_once=at_once)
-        self._quotas.admit(request.namespace, prepared.new.created.mode)
-        run = await self._strategy(prepared.new.created.mode).execute(prepared)
-        started = await run.accepted()
+        made = request.request_id.startswith(MADE_FOR_ONE_CALL)
+        if not made and (known := await self._known(request)):
+            return known
+        try:
+            prepared = await self._starts.prepare(request, at_once=at_once)
+            self._quotas.admit(request.namespace, prepared.new.created.mode)
+            run = await self._strategy(prepared.new.created.mode).execute(prepared)
+            started = await run.accepted()
+        except FlowEngineError:
+            # It may be a repetition, refused for what the first call did.
+            if made and (known := await self._known(request)):
+                return known
+            raise
         for replaced in started.replaced:
             self._told(replaced)
         if started.created:
             return Accepted(run, created=True)
         return Accepted(self._under_way(started.execution_id, request.namespace), created=False)
+
+    async def _known(self, request: StartRequest) -> Accepted | None:
+        """What its request id started before."""
+        if not request.request_id:
+            return None
+        found = await self._persistence.find_start(
+            request.request_id, request.request_hash, request.namespace
+        )
+        return None if found is None else Accepted(self._under_way(found, request.namespace), created=False)
 
     async def analyze(self, request: StartRequest) -> ComplexityAnalysis:
         """Which mode it would get, and why. Starts nothing."""
@@ -322,9 +335,9 @@ class ExecutionManager:
             if step.awaits_answer and step.waiting is not None and step.waiting["kind"] == "callback":
                 step.waiting = {**step.waiting, "url": callbacks.url(step.node_id, step.iteration)}
 
-    async def glance(self, execution_id: ExecutionId, namespace: str) -> View:
-        """One read: steps and output of an ended execution, of an open one its row alone."""
-        record = await self._persistence.get(execution_id, namespace)
+    async def glance(self, run: Run, namespace: str) -> View:
+        """Steps and output of an ended execution, of an open one its row alone: one read at most."""
+        record = run.ended or await self._persistence.get(run.execution_id, namespace)
         if record.result is None:
             return View(record, Result(), {}, None, self.reason(record))
         result = await result_of(self._persistence, record)
@@ -432,6 +445,8 @@ class ExecutionManager:
 
 class ForeignRun:
     """An execution that runs elsewhere, or not at all: followed by its row."""
+
+    ended = None
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from flow_engine.errors import Problem
+from flow_engine.ids import MADE_FOR_ONE_CALL
 from flow_engine.v1 import execution_pb2 as pb
 from services.gateway.bodies import Options, RunRequest, given, json_text, run_request
 from services.gateway.call import Answer, Call, document
@@ -34,7 +35,7 @@ MODES = {
 async def run_workflow(call: Call) -> Answer:
     """Start an execution and answer with it, or with its stream where the client accepts one."""
     request = run_request(await call.body())
-    spec = start_spec(request, idempotency_key(call.headers) or f"gateway:{uuid.uuid4()}")
+    spec = start_spec(request, idempotency_key(call.headers) or f"{MADE_FOR_ONE_CALL}{uuid.uuid4()}")
     preference = preferred(call.headers)
     async with call.services.executor.naming_all_problems(spec.workflow_json, call.request_id):
         if accepts_stream(call.headers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from services.executor.persistence.admission import Admittance, admittance, asks
 from services.executor.persistence.children import fates_of, forget_starts, of_children
 from services.executor.persistence.conflicts import verdict
 from services.executor.persistence.contract import (
+    TERMINAL,
     ImmediateRun,
     NewExecution,
     Report,
@@ -27,7 +28,7 @@ from services.executor.persistence.control import pause
 from services.executor.persistence.database import Conflict, Database, NotStorable
 from services.executor.persistence.groupcommit import GroupCommit
 from services.executor.persistence.moves import Draft
-from services.executor.persistence.reading import batches_after, stored_batch
+from services.executor.persistence.reading import batches_after, record_of, stored_batch
 from services.executor.persistence.reports import accept, body_hash, is_repetition, refusal
 from services.executor.persistence.starting import begin, events_at_start
 from services.executor.persistence.tables import (
@@ -83,7 +84,7 @@ class Appending:
         """One transaction for all; where the database refuses that, one for each."""
         try:
             return await self._database.write(
-                lambda transaction: self._write(transaction, members), attempts=1
+                lambda transaction: self._write(transaction, members, hasty=True), attempts=1
             )
         except (Conflict, NotStorable) as error:
             if len(members) == 1:
@@ -97,7 +98,9 @@ class Appending:
         if isinstance(error, NotStorable):
             return error
         try:
-            (answer,) = await self._database.write(lambda transaction: self._write(transaction, [member]))
+            (answer,) = await self._database.write(
+                lambda transaction: self._write(transaction, [member], hasty=False)
+            )
         except Conflict as again:
             return Unavailable(f"the database keeps refusing: {again}")
         except NotStorable as refused:
@@ -105,16 +108,19 @@ class Appending:
         return answer
 
     async def _write(
-        self, transaction: Transaction, members: Sequence[Start | Report]
+        self, transaction: Transaction, members: Sequence[Start | Report], *, hasty: bool
     ) -> Sequence[Started | ReportReply | Exception]:
+        """hasty: do not look whether a plain start is there already, by its id or request id. It hardly ever
+        is; if it is, the database refuses the batch, and each member is looked at by itself."""
         parents = {member.new.parent_id for member in members if isinstance(member, Start)} - {""}
         for parent_id in sorted(parents):
             await transaction.serialize(of_children(parent_id))
-        locked = await transaction.lock(sorted({key for member in members for key in _rows(member)}))
+        keys = {key for member in members for key in _rows(member, hasty=hasty)}
+        locked = await transaction.lock(sorted(keys)) if keys else {}
         starts = [member for member in members if isinstance(member, Start)]
         answers: dict[str, Started | ReportReply | Exception] = {}
         if starts:
-            answers.update(await self._start(transaction, starts, locked))
+            answers.update(await self._start(transaction, starts, locked, hasty=hasty))
         reports = [member for member in members if isinstance(member, Report)]
         accepted = [report for report in reports if self._decide(report, locked, answers)]
         await transaction.write([locked[report.execution_id] for report in accepted])
@@ -128,7 +134,7 @@ class Appending:
     # Starts -----------------------------------------------------------------------------------
 
     async def _start(
-        self, transaction: Transaction, starts: Sequence[Start], locked: dict[str, Draft]
+        self, transaction: Transaction, starts: Sequence[Start], locked: dict[str, Draft], *, hasty: bool
     ) -> dict[str, Started | Exception]:
         now = await transaction.now()
         answers: dict[str, Started | Exception] = {
@@ -137,7 +143,9 @@ class Appending:
             if start.new.id in locked
         }
         answers |= await self._known_requests(
-            transaction, [s for s in starts if s.new.id not in answers], now
+            transaction,
+            [s for s in starts if s.new.id not in answers and not (hasty and _is_plain(s.new))],
+            now,
         )
         answers |= await self._live_retries(transaction, [s for s in starts if s.new.id not in answers])
         fates = await fates_of(
@@ -158,6 +166,7 @@ class Appending:
             except FlowEngineError as error:
                 answers[start.new.id] = error
         begun = {draft.row.id: draft for draft, _ in drafts}
+        fixed = {draft.row.id: columns for draft, columns in drafts}
         for execution_id, fate in fates.items():
             if fate == "paused" and execution_id in begun:
                 pause(begun[execution_id], "parent")
@@ -177,6 +186,7 @@ class Appending:
                     *replaced.get(start.new.id, ()),
                     *(admittances[start.new.id].replaced if start.new.id in admittances else ()),
                 ),
+                fixed=fixed[start.new.id],
             )
             for start in fresh
         }
@@ -342,7 +352,15 @@ async def _unseen(transaction: Transaction, report: Report) -> list[StoredBatch]
     return [stored_batch(row) for row in rows]
 
 
-def _started(draft: Draft, start: Start, *, created: bool, replaced: tuple[ExecutionId, ...] = ()) -> Started:
+def _started(
+    draft: Draft,
+    start: Start,
+    *,
+    created: bool,
+    replaced: tuple[ExecutionId, ...] = (),
+    fixed: Mapping[str, Any] | None = None,
+) -> Started:
+    """fixed: the columns beside the draft's, where it was begun just now."""
     first = events_at_start(start.new) + 1 if start.run and start.run.first else 0
     return Started(
         ExecutionId(draft.row.id),
@@ -350,6 +368,7 @@ def _started(draft: Draft, start: Start, *, created: bool, replaced: tuple[Execu
         first,
         database_time=draft.now,
         deadline_at=draft.row.deadline_at,
+        ended=record_of(draft, fixed) if fixed is not None and draft.row.status in TERMINAL else None,
         replaced=replaced,
         queued=start.run is not None and draft.row.status == "pending",
     )
@@ -359,11 +378,18 @@ def _id(member: Start | Report) -> str:
     return member.new.id if isinstance(member, Start) else member.execution_id
 
 
-def _rows(member: Start | Report) -> Collection[str]:
+def _rows(member: Start | Report, *, hasty: bool = False) -> Collection[str]:
     """Existing rows that it reads or changes: a start's own too, in case that it was committed already."""
     if isinstance(member, Report):
         return (member.execution_id,)
+    if hasty and _is_plain(member.new):
+        return ()
     return (member.new.id, member.new.retry_of) if member.new.retry_of else (member.new.id,)
+
+
+def _is_plain(new: NewExecution) -> bool:
+    """Nothing but its own row and request id decides whether it begins."""
+    return not (new.parent_id or new.retry_of) and new.on_conflict == "allow"
 
 
 def _keys(member: Start | Report) -> Collection[str]:

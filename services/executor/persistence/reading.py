@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from services.executor.persistence.contract import (
     StoredBatch,
 )
 from services.executor.persistence.database import Database
+from services.executor.persistence.moves import Draft
 from services.executor.persistence.tables import (
     definitions,
     execution_events,
@@ -187,7 +189,14 @@ def stored_batch(row: sqlalchemy.Row[Any]) -> StoredBatch:
     return StoredBatch(row.first_sequence, row.last_sequence, row.events)
 
 
-def record(row: sqlalchemy.Row[Any]) -> ExecutionRecord:
+def record_of(draft: Draft, fixed: Mapping[str, Any]) -> ExecutionRecord:
+    """The record of a row that was just written: the columns of the draft, and those that never change."""
+    names = [column.name for column in workflow_executions.columns if column.name not in fixed]
+    return record(SimpleNamespace(**fixed, **{name: getattr(draft.row, name) for name in names}))
+
+
+def record(row: Any) -> ExecutionRecord:
+    """row: has the columns of the table as attributes."""
     return ExecutionRecord(
         id=row.id,
         namespace=row.namespace,

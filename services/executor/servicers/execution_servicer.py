@@ -67,7 +67,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         wait = seconds(request.wait) if request.HasField("wait") else None
         accepted = await self._manager.start(spec, at_once=wait is not None and wait < 0.05)
         await accepted.run.settled(within(wait, context.time_remaining()))
-        view = await self._manager.glance(accepted.run.execution_id, spec.namespace)
+        view = await self._manager.glance(accepted.run, spec.namespace)
         return pb.StartExecutionResponse(execution=await self._shown(view), created=accepted.created)
 
     async def StartAndWatchExecution(  # noqa: N802

@@ -19,7 +19,7 @@ from services.executor.database_clock import DatabaseClock
 from services.executor.history import StoredPayloads
 from services.executor.leases import LeaseKeeper
 from services.executor.local_journal import EPOCH, LocalJournal
-from services.executor.persistence.contract import ExecutionPersistence, Started
+from services.executor.persistence.contract import ExecutionPersistence, ExecutionRecord, Started
 from services.executor.secrets.vault import SecretVault
 from services.executor.strategies.strategy import DurableControl, Prepared
 
@@ -76,6 +76,10 @@ class ImmediateRun:
             secrets=means.secrets.of(new.namespace),
         )
         self._budget_ends = loop.call_later(start.budget_seconds, self.hand_on, "budget")
+
+    @property
+    def ended(self) -> ExecutionRecord | None:
+        return self._journal.ended
 
     async def accepted(self) -> Started:
         return await asyncio.shield(self._journal.accepted)

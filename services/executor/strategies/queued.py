@@ -14,6 +14,7 @@ from services.executor.strategies.strategy import DurableControl, Prepared
 class QueuedRun:
     execution_id: ExecutionId
     started: Started
+    ended: None = None
 
     async def accepted(self) -> Started:
         return self.started

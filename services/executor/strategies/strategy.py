@@ -37,6 +37,11 @@ class Run(Protocol):
     @property
     def execution_id(self) -> ExecutionId: ...
 
+    @property
+    def ended(self) -> ExecutionRecord | None:
+        """Its row, where it ended with the commit that started it."""
+        ...
+
     async def accepted(self) -> Started:
         """Returns once the start is committed. Raises what refused it."""
         ...
