@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, desc, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    delete,
+    desc,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy import Table as SqlTable
+from sqlalchemy.sql.selectable import FromClause
 
 from flow_engine.interpreter.events import Failure
 from services.executor.persistence.database import Database
@@ -115,87 +130,123 @@ class SqlStatistics:
         spans = covering(query.start, query.end)
         mine = query.workflow_id is not None
         whole = Subject(WORKFLOW, query.workflow_id or "") if mine else Subject(ALL)
-        total = await self._groups(query, spans, whole.scope, (), "runs", only=whole)
-        workflows: list[Group] = []
-        if not mine:
-            workflows = await self._groups(query, spans, WORKFLOW, ("workflow_id",), "runs")
-        type_scope = NODE if mine else NODE_TYPE
-        types = await self._groups(query, spans, type_scope, ("node_type",), "runs")
-        node = ("workflow_id", "node_id", "node_type")
-        slowest = await self._groups(query, spans, NODE, node, "mean", without=query.waiting_types)
+        rows = await self._leading(query, spans)
+        if mine:
+            rows += await self._types_of_nodes(query, spans)
+        numbers = sorted({row.subject for row in rows if row.subject is not None})
+        histograms = await self._histograms(query.namespace, spans, numbers)
+        if mine:
+            histograms |= await self._histograms(query.namespace, spans, workflow_id=query.workflow_id)
+
+        def told(scope: str, *names: str) -> list[Group]:
+            return [_group(row, names, histograms) for row in rows if row.scope == scope]
+
+        total = told(whole.scope)
         return Figures(
             total=total[0] if total else Group({}, {}, {}),
-            workflows=workflows,
-            node_types=types,
-            slowest_nodes=slowest,
+            workflows=[] if mine else told(WORKFLOW, "workflow_id"),
+            node_types=told(NODE_TYPE, "node_type"),
+            slowest_nodes=told(NODE, "workflow_id", "node_id", "node_type"),
             errors=await self._errors(query, spans),
             series=await self._series(query, whole),
             uncounted=await self._waiting(query.namespace),
         )
 
-    async def _groups(
-        self,
-        query: StatsQuery,
-        spans: Sequence[Span],
-        scope: str,
-        names: Sequence[str],
-        order: str,
-        *,
-        only: Subject | None = None,
-        without: Collection[str] = (),
-    ) -> list[Group]:
-        """Counts of a scope by `names`, the largest first, with their histograms."""
-        subjects, counts, buckets = stats_subjects.c, stats_counts.c, stats_buckets.c
-        about = [subjects.namespace == query.namespace, subjects.scope == scope]
-        if query.workflow_id is not None and scope != NODE_TYPE:
-            about.append(subjects.workflow_id == query.workflow_id)
-        if without:
-            about.append(subjects.node_type.not_in(without))
-        if only is not None:
-            about.append(subjects.subject == only.key(query.namespace))
-        group = [subjects[name] for name in names]
-        totals = [
-            *(func.sum(counts[name]).label(name) for name in COUNTERS),
-            func.max(counts.peak_memory).label("peak_memory"),
+    async def _leading(self, query: StatsQuery, spans: Sequence[Span]) -> list[Any]:
+        """The first few subjects of each scope, with their sums: nodes by mean duration, others by runs."""
+        subjects = stats_subjects.c
+        about = [subjects.namespace == query.namespace]
+        if query.workflow_id is not None:
+            about += [subjects.workflow_id == query.workflow_id, subjects.scope.in_((WORKFLOW, NODE))]
+        if query.waiting_types:
+            about.append(or_(subjects.scope != NODE, subjects.node_type.not_in(query.waiting_types)))
+        sums = _sums(query.namespace, spans).subquery()
+        place = case((subjects.scope == NODE, sums.c.duration_us * 1.0 / sums.c.timed), else_=sums.c.runs)
+        rank = func.row_number().over(
+            partition_by=subjects.scope,
+            order_by=(desc(place), subjects.workflow_id, subjects.node_id, subjects.node_type),
+        )
+        ranked = (
+            select(
+                *(subjects.scope, subjects.workflow_id, subjects.node_id, subjects.node_type),
+                *(column for column in sums.c),
+                rank.label("rank"),
+            )
+            .join(sums, sums.c.subject == subjects.subject)
+            .where(*about, or_(subjects.scope != NODE, sums.c.timed > 0))
+            .subquery()
+        )
+        statement = select(ranked).where(ranked.c.rank <= query.limit).order_by(ranked.c.scope, ranked.c.rank)
+        return list(await self._database.read(statement))
+
+    async def _types_of_nodes(self, query: StatsQuery, spans: Sequence[Span]) -> list[Any]:
+        """The node types of one workflow: they have no counts of their own."""
+        subjects = stats_subjects.c
+        sums = _sums(query.namespace, spans).subquery()
+        added = [
+            func.max(sums.c[name]).label(name)
+            if name == "peak_memory"
+            else func.sum(sums.c[name]).label(name)
+            for name in _SUMS
         ]
-        mean = func.sum(counts.duration_us) * 1.0 / func.sum(counts.timed)
         statement = (
-            select(*group, *totals)
-            .select_from(stats_subjects.join(stats_counts, _same_subject(stats_counts)))
-            .where(*about, _within(stats_counts, spans))
-            .group_by(*group)
-            .having(func.sum(counts.timed if order == "mean" else counts.runs) > 0)
-            .order_by(desc(mean if order == "mean" else func.sum(counts.runs)), *group)
+            select(
+                *(literal(NODE_TYPE).label("scope"), subjects.node_type, null().label("subject"), *added),
+            )
+            .join(sums, sums.c.subject == subjects.subject)
+            .where(
+                subjects.namespace == query.namespace,
+                subjects.scope == NODE,
+                subjects.workflow_id == query.workflow_id,
+            )
+            .group_by(subjects.node_type)
+            .order_by(desc(func.sum(sums.c.runs)), subjects.node_type)
             .limit(query.limit)
         )
-        rows = await self._database.read(statement)
-        if not rows:
-            return []
-        keys = [tuple(row[: len(names)]) for row in rows]
-        if names:
-            about.append(or_(*(and_(*(c == v for c, v in zip(group, key, strict=True))) for key in keys)))
-        measured = (
-            select(*group, buckets.measure, buckets.bucket, func.sum(buckets.count).label("total"))
-            .select_from(stats_subjects.join(stats_buckets, _same_subject(stats_buckets)))
-            .where(*about, _within(stats_buckets, spans))
-            .group_by(*group, buckets.measure, buckets.bucket)
-        )
-        histograms: dict[tuple[str, ...], dict[str, Histogram]] = {}
-        for row in await self._database.read(measured):
-            histogram = histograms.setdefault(tuple(row[: len(names)]), {}).setdefault(row.measure, {})
-            histogram[row.bucket] = int(row.total)
-        return [
-            Group(
-                dict(zip(names, key, strict=True)),
-                {name: int(row._mapping[name] or 0) for name in _SUMS},
-                histograms.get(key, {}),
+        return list(await self._database.read(statement))
+
+    async def _histograms(
+        self,
+        namespace: str,
+        spans: Sequence[Span],
+        numbers: Sequence[int] = (),
+        *,
+        workflow_id: str | None = None,
+    ) -> dict[Any, dict[str, Histogram]]:
+        """By subject, or for a workflow by node type of its nodes; then by measure."""
+        subjects, buckets = stats_subjects.c, stats_buckets.c
+        about: ColumnElement[bool] = buckets.subject.in_(numbers)
+        if workflow_id is not None:
+            nodes = and_(subjects.scope == NODE, subjects.workflow_id == workflow_id)
+            about = buckets.subject.in_(
+                select(subjects.subject).where(subjects.namespace == namespace, nodes)
             )
-            for key, row in zip(keys, rows, strict=True)
-        ]
+        elif not numbers:
+            return {}
+        parts = union_all(
+            *(
+                select(buckets.subject, buckets.measure, buckets.bucket, buckets.count).where(
+                    buckets.namespace == namespace, about, _within(stats_buckets, span)
+                )
+                for span in spans
+            )
+        ).subquery()
+        source: FromClause = parts
+        group: ColumnElement[Any] = parts.c.subject
+        if workflow_id is not None:
+            same = and_(subjects.namespace == namespace, subjects.subject == parts.c.subject)
+            source, group = parts.join(stats_subjects, same), subjects.node_type
+        key = (parts.c.measure, parts.c.bucket)
+        total = func.sum(parts.c["count"]).label("total")
+        statement = select(group.label("about"), *key, total).select_from(source).group_by(group, *key)
+        found: dict[Any, dict[str, Histogram]] = {}
+        for row in await self._database.read(statement):
+            found.setdefault(row.about, {}).setdefault(row.measure, {})[row.bucket] = int(row.total)
+        return found
 
     async def _errors(self, query: StatsQuery, spans: Sequence[Span]) -> list[TopError]:
         errors = stats_errors.c
-        about = [errors.namespace == query.namespace, _within(stats_errors, spans)]
+        about = [errors.namespace == query.namespace, or_(*(_within(stats_errors, span) for span in spans))]
         if query.workflow_id is not None:
             about.append(errors.workflow_id == query.workflow_id)
         total = func.sum(errors.count).label("total")
@@ -219,7 +270,7 @@ class SqlStatistics:
         ]
 
     async def _series(self, query: StatsQuery, whole: Subject) -> Series:
-        counts = stats_counts.c
+        counts, spans = stats_counts.c, covering(query.start, query.end, grains_of(query.bucket))
         point = (counts.period - counts.period % query.bucket).label("point")
         statement = (
             select(
@@ -231,7 +282,7 @@ class SqlStatistics:
             .where(
                 counts.namespace == query.namespace,
                 counts.subject == whole.key(query.namespace),
-                _within(stats_counts, covering(query.start, query.end, grains_of(query.bucket))),
+                or_(*(_within(stats_counts, span) for span in spans)),
             )
             .group_by(point)
         )
@@ -270,17 +321,32 @@ async def rewrite_learned(
 AlsoCount = Callable[[Transaction, Sequence[Ended]], Awaitable[None]]
 
 
-def _same_subject(table: SqlTable) -> ColumnElement[bool]:
-    return and_(table.c.namespace == stats_subjects.c.namespace, table.c.subject == stats_subjects.c.subject)
-
-
-def _within(table: SqlTable, spans: Sequence[Span]) -> ColumnElement[bool]:
+def _within(table: SqlTable, span: Span) -> ColumnElement[bool]:
     columns = table.c
-    return or_(
+    return and_(columns.grain == span.grain, columns.period >= span.first, columns.period < span.end)
+
+
+def _sums(namespace: str, spans: Sequence[Span]) -> Select[Any]:
+    """By subject. One part for each span: an index is walked from its begin to its end."""
+    counts = stats_counts.c
+    parts = union_all(
         *(
-            and_(columns.grain == span.grain, columns.period >= span.first, columns.period < span.end)
+            select(counts.subject, *(counts[name] for name in _SUMS)).where(
+                counts.namespace == namespace, _within(stats_counts, span)
+            )
             for span in spans
         )
+    ).subquery()
+    added = ((func.max if name == "peak_memory" else func.sum)(parts.c[name]).label(name) for name in _SUMS)
+    return select(parts.c.subject, *added).group_by(parts.c.subject)
+
+
+def _group(row: Any, names: Sequence[str], histograms: Mapping[Any, dict[str, Histogram]]) -> Group:
+    values = row._mapping
+    return Group(
+        {name: values[name] for name in names},
+        {name: int(values[name] or 0) for name in _SUMS},
+        histograms.get(row.node_type if row.subject is None else row.subject, {}),
     )
 
 
