@@ -45,6 +45,7 @@ from services.executor.queue_gauge import QueueGauge
 from services.executor.queue_view import QueueView
 from services.executor.quotas import QuotaKeeper
 from services.executor.relay import Relay
+from services.executor.retention import RetentionSweeper
 from services.executor.roster import Roster
 from services.executor.secrets.keyring import Keyring
 from services.executor.secrets.providers import (
@@ -255,6 +256,9 @@ class Executor:
             self._roster,
             self._admission,
             self.counting,
+            RetentionSweeper(
+                settings.retention, self._store.retention, persistence, settings.retention_interval_seconds
+            ),
             live_calls,
             self.audit,
             quotas,

@@ -26,6 +26,7 @@ from flow_engine.exposure import read_required, read_token, refuse_exposure
 from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 from services.executor.access.oidc import ALGORITHMS, OidcSettings
 from services.executor.quotas import Quotas
+from services.executor.retention import KEEP_ALL, Retention, parse_retention
 from services.executor.secrets.keyring import keys_of
 from services.executor.secrets.providers import PREFIX, hosts_of
 
@@ -64,6 +65,8 @@ class Settings:
     dispatch_interval_seconds: float = 1.0
     nudge_interval_seconds: float = 0.25
     count_interval_seconds: float = 2.0
+    retention: Retention = KEEP_ALL
+    retention_interval_seconds: float = 600.0
     watch_poll_seconds: float = 1.0
     watch_heartbeat_seconds: float = 15.0
     shutdown_grace_seconds: float = 20.0
@@ -130,6 +133,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         sweep_interval_seconds=read("FLOW_SWEEP_INTERVAL_SECONDS", number(0.05, 60), 2.0),
         public_url=read("FLOW_PUBLIC_URL", web_address, gateway_url(read)),
         callback_secret=environment.get("FLOW_CALLBACK_SECRET", "").strip(),
+        retention=read("FLOW_RETENTION", parse_retention, KEEP_ALL),
         shutdown_grace_seconds=read("FLOW_SHUTDOWN_GRACE_SECONDS", number(0, 3600), 20.0),
         metrics=metrics_settings(read, environment, "FLOW_EXECUTOR_METRICS_ADDRESS"),
         secrets_keys=read_keys(read, environment),

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, or_, select
 
-from flow_engine.errors import FlowEngineError, IdempotencyConflict, Unavailable
+from flow_engine.errors import ExecutionNotFound, FlowEngineError, IdempotencyConflict, Unavailable
 from flow_engine.ids import ExecutionId
 from services.executor.persistence.admission import Admittance, admittance, asks_at_once
 from services.executor.persistence.children import fates_of, forget_starts, of_children
@@ -141,6 +141,11 @@ class Appending:
             start.new.id: _started(locked[start.new.id], start, created=True)
             for start in starts
             if start.new.id in locked
+        }
+        answers |= {
+            start.new.id: ExecutionNotFound(start.new.retry_of)  # deleted since it was read
+            for start in starts
+            if start.new.retry_of and start.new.retry_of not in locked and start.new.id not in answers
         }
         answers |= await self._known_requests(
             transaction,

@@ -40,6 +40,7 @@ from services.executor.persistence.kept_secrets import KeptSecrets
 from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
+from services.executor.persistence.retention import SqlRetention
 from services.executor.persistence.searching import Searching
 from services.executor.persistence.secrets import secret
 from services.executor.persistence.statistics import SqlStatistics
@@ -89,6 +90,7 @@ class SqlExecutionPersistence:
         self.operations = SqlOperations(self.database)
         self.admission = SqlAdmission(self.database)
         self.statistics = SqlStatistics(self.database)
+        self.retention = SqlRetention(self.database)
         self.tokens = SqlTokenStore(self.database)
         self.audit_log = SqlAuditLog(self.database)
         self.usage = SqlUsage(self.database)

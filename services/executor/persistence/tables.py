@@ -272,6 +272,7 @@ Index(
     postgresql_where=_LIVE_CHILD,
     sqlite_where=_LIVE_CHILD,
 )
+Index("ix_executions_live_of_root", _e.root_id, postgresql_where=_LIVE, sqlite_where=_LIVE)
 _LIVE_RETRY = text("retry_of <> '' AND completed_at IS NULL")
 Index(
     "uq_executions_live_retry",
@@ -387,8 +388,21 @@ payloads = Table(
     _namespace(),
     Column("hash", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
+    # Seconds since 1970, to within an hour: when somebody last named it. Null: since before that was kept.
+    Column("used_at", BigInteger),
     PrimaryKeyConstraint("namespace", "hash"),
 )
+
+# Which executions name which values: a value goes with the last of them.
+payload_uses = Table(
+    "payload_uses",
+    metadata,
+    Column("execution_id", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    _namespace(),
+    PrimaryKeyConstraint("execution_id", "hash"),
+)
+Index("ix_payload_uses_value", payload_uses.c.namespace, payload_uses.c.hash)
 
 outbox = Table(
     "outbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from services.executor.persistence.tables import (
     execution_tags,
     outbox,
     outbox_signals,
+    payload_uses,
     payloads,
     snapshots,
     tasks,
@@ -37,6 +39,11 @@ PORTION = 500
 """Places that one statement names."""
 
 LOCKED_COLUMNS = ", ".join("NULL AS result" if name == "result" else name for name in COLUMNS)
+
+
+USED_SECONDS = 3600
+"""How exactly it is kept when a value was last named."""
+_NAMED = re.compile(rb'"hash":"([0-9a-f]{64})"')
 
 
 class FenceBroken(AssertionError):
@@ -148,9 +155,28 @@ class Transaction(ABC):
 
     async def insert_payloads(self, rows: Collection[tuple[str, str, bytes]]) -> None:
         """(namespace, hash, JSON text). What is there stays; the order keeps two batches from a deadlock."""
+        if not rows:
+            return
+        now = int((await self.now()).timestamp())
         await self.insert(
-            payloads, ("namespace", "hash", "value"), sorted(set(rows)), "ON CONFLICT DO NOTHING"
+            payloads,
+            ("namespace", "hash", "value", "used_at"),
+            [(*row, now) for row in sorted(set(rows))],
+            # Also where nothing changes, the row is locked: who deletes unused values waits, and looks again.
+            "ON CONFLICT (namespace, hash) DO UPDATE SET used_at = excluded.used_at "
+            f"WHERE payloads.used_at < excluded.used_at - {USED_SECONDS}",
         )
+
+    async def _note_uses(self, drafts: Sequence[Draft]) -> None:
+        """Whatever the new events name by its hash."""
+        rows = {
+            (row.id, found.decode(), row.namespace)
+            for row, _, batch in all_batches(drafts)
+            if b'"hash":"' in batch.events
+            for found in _NAMED.findall(batch.events)
+        }
+        columns = [column.name for column in payload_uses.columns]
+        await self.insert(payload_uses, columns, sorted(rows), "ON CONFLICT DO NOTHING")
 
     async def _append_events(self, drafts: Sequence[Draft]) -> None:
         rows = [
@@ -167,6 +193,7 @@ class Transaction(ABC):
         await self.insert_payloads(
             [(draft.row.namespace, *payload) for draft in drafts for payload in draft.payloads]
         )
+        await self._note_uses(drafts)
         rows = [(draft.row.id, draft.row.namespace, *draft.snapshot) for draft in drafts if draft.snapshot]
         await self.insert(
             snapshots,

@@ -1,0 +1,35 @@
+"""FLOW_RETENTION."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from services.executor.retention import Retention, Rule, parse_retention
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "workflows"),
+    [
+        ("", Rule(), {}),
+        ("90d", Rule(timedelta(days=90)), {}),
+        ("2w/1000", Rule(timedelta(weeks=2), 1000), {}),
+        (
+            "/5, audit=forever,nightly = 26h",
+            Rule(None, 5),
+            {"audit": Rule(), "nightly": Rule(timedelta(hours=26))},
+        ),
+        ("a=b=/7", Rule(), {"a=b": Rule(None, 7)}),
+    ],
+)
+def test_rules_are_by_age_and_number(text: str, default: Rule, workflows: dict[str, Rule]) -> None:
+    retention = parse_retention(text)
+    assert retention == Retention(default, workflows)
+    assert retention.keeps_all == (text == "")
+
+
+@pytest.mark.parametrize("text", ["soon", "90", "1h", "90d/many", "x=", "90d//3"])
+def test_what_is_no_rule_says_what_is(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write 90d|at least 26h"):
+        parse_retention(text)
