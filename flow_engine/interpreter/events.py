@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from flow_engine.metering import Usage
 from flow_engine.payload import JsonValue, Payload, PayloadRef
 
 
@@ -193,6 +194,7 @@ class StepRetrying(StepEvent, frozen=True, kw_only=True, tag="step.retrying"):
 
     error: Failure
     retry_at: datetime
+    usage: Usage | None = None
 
 
 class StepWaiting(StepEvent, frozen=True, kw_only=True, tag="step.waiting"):
@@ -203,6 +205,7 @@ class StepWaiting(StepEvent, frozen=True, kw_only=True, tag="step.waiting"):
     wait: dict[str, JsonValue] | None = None  # {"kind": "person"|"callback"|"task", …}
     input: Any | UnsetType = UNSET  # of a task: what whoever takes it is given
     input_ref: PayloadRef | None = None
+    usage: Usage | None = None
 
 
 class StepCompleted(StepEvent, frozen=True, kw_only=True, tag="step.completed"):
@@ -213,6 +216,7 @@ class StepCompleted(StepEvent, frozen=True, kw_only=True, tag="step.completed"):
     handle: str = ""  # the branch taken; empty where there is one only
     stops_children: bool = False  # child executions of the step that live still are to be cancelled
     handles: tuple[str, ...] = ()  # the branches, where several were taken at once; `handle` is empty then
+    usage: Usage | None = None  # of this attempt, where it is worth telling
 
 
 class StepFailed(StepEvent, frozen=True, kw_only=True, tag="step.failed"):
@@ -220,6 +224,7 @@ class StepFailed(StepEvent, frozen=True, kw_only=True, tag="step.failed"):
 
     error: Failure
     handled: str = "fail"
+    usage: Usage | None = None
     stops_children: bool = False  # child executions of the step that live still are to be cancelled
 
 

@@ -54,6 +54,7 @@ from flow_engine.interpreter.visible import (
     outer_of,
 )
 from flow_engine.looping import put_down
+from flow_engine.metering import Meter, Usage, metered
 from flow_engine.nodes.contract import (
     Completed,
     Effect,
@@ -136,6 +137,7 @@ class Runner:
         self._changed = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], c.StepId | None] = {}
         self._timers = Timers()
+        self._meters: dict[c.StepId, Meter] = {}
         self._nudged = False
         self._quiescing = ""
         self._dropped: BaseException | None = None
@@ -338,11 +340,15 @@ class Runner:
             else None,
             remaining_ms=self._remaining_ms(step),
         )
+        running = run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+        if not node.type.inline:
+            meter = self._meters[step.id] = Meter()
+            running = metered(running, meter)
         if not tracing.enabled():
-            outcome = await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+            outcome = await running
         else:
             with tracing.span(f"node {node.id}", node_type=node.type.type, attempt=step.attempt) as span:
-                outcome = await run_attempt(node, context, prepared.config, wake, node.timeout_ms)
+                outcome = await running
                 if isinstance(outcome, Failed):
                     tracing.mark_failed(span, outcome.failure.code)
         return outcome if secrets is None else secrets.outcome(outcome)
@@ -393,6 +399,7 @@ class Runner:
                         handle=outcome.handle,
                         stops_children=step.loop is not None and step.has_child,
                         handles=outcome.handles,
+                        usage=self._used(step),
                         **e.placed(verdict, "output"),
                     ),
                     verdict,
@@ -403,6 +410,10 @@ class Runner:
                 self._settle_spawning(step, verdict)
             case Failed(failure, retry_after_ms):
                 self._settle_failure(step, failure, retry_after_ms)
+
+    def _used(self, step: StepState) -> Usage | None:
+        meter = self._meters.pop(step.id, None)
+        return None if meter is None else meter.usage()
 
     def _settle_waiting(self, step: StepState, waiting: Waiting) -> None:
         own = step.node.timeout_ms
@@ -421,6 +432,7 @@ class Runner:
                 until=None if span is None else self._now() + timedelta(milliseconds=span),
                 times_out=times_out,
                 wait=None if waiting.signal is None else dict(waiting.signal),
+                usage=self._used(step),
                 **(e.placed(given, "input") if given else {}),
             ),
             *([given] if given else []),
@@ -498,6 +510,7 @@ class Runner:
             "node_id": step.node.id,
             "iteration": step.iteration,
             "attempt": step.attempt,
+            "usage": self._used(step),
         }
         closing = self.state.scopes[step.node.parent_id, step.iteration].closing
         takes_retry = not (step.node.type.container or step.node.type.spawns)

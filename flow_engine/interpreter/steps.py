@@ -34,6 +34,7 @@ from flow_engine.interpreter.events import (
     StepWaiting,
     TimerFired,
 )
+from flow_engine.metering import Usage
 from flow_engine.payload import JsonValue, Payload, PayloadRef, decode, encode
 
 StepKey = tuple[str, Iteration]
@@ -62,6 +63,7 @@ class Step(msgspec.Struct, rename="camel", omit_defaults=True):
     answer_hash: str = ""  # SHA-256 of the answer's JSON text, once there is one
     child_id: str = ""  # the execution that it started
     items_finished: int = 0  # of a distributed loop
+    usage: Usage | None = None  # of all attempts, where it is worth telling
     kept: bool = False  # taken over from the execution that this one retries
 
     @property
@@ -105,6 +107,9 @@ class StepsView:
         """Take in the next event, in order of sequence."""
         if event.sequence:
             self.last_sequence = event.sequence
+        used = getattr(event, "usage", None)
+        if used is not None:
+            self._use(event, used)
         match event:
             case StepStarted():
                 self._start(event)
@@ -138,6 +143,10 @@ class StepsView:
                 self._fork(event)
             case _ if isinstance(event, TERMINAL_EVENTS):
                 self._close(event.time)
+
+    def _use(self, event: Any, used: Usage) -> None:
+        step = self._step(event.node_id, event.iteration)
+        step.usage = used if step.usage is None else step.usage.plus(used)
 
     def _step(self, node_id: str, iteration: Iteration) -> Step:
         key = (node_id, iteration)

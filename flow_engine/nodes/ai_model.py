@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol, Self
 import httpx
 from pydantic import AfterValidator, Field, model_validator
 
+from flow_engine.metering import tokens
 from flow_engine.nodes.connections import Secret
 from flow_engine.nodes.contract import NodeConfig, NodeContext, NodeError
 from flow_engine.nodes.http_exchange import EXCHANGE_ERRORS, exchange, refused
@@ -254,6 +255,7 @@ async def _asked(
     usage.calls += 1
     usage.input_tokens += reply.input_tokens
     usage.output_tokens += reply.output_tokens
+    tokens(reply.input_tokens, reply.output_tokens)
     return reply
 
 

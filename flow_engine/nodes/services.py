@@ -9,6 +9,7 @@ import httpx
 
 from flow_engine.egress import EgressGuard
 from flow_engine.egress.http import GuardedTransport
+from flow_engine.metering import MeteredTransport, called
 from flow_engine.nodes.contract import NodeServices
 
 MAX_CONNECTIONS = 200
@@ -54,7 +55,7 @@ class SharedServices(NodeServices):
 
     def _client(self, trust: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            transport=GuardedTransport(self._guard, trust, limits),
+            transport=MeteredTransport(GuardedTransport(self._guard, trust, limits)),
             headers={"User-Agent": USER_AGENT},
             cookies=_no_cookies(),
             follow_redirects=False,
@@ -66,7 +67,9 @@ class SharedServices(NodeServices):
         return self._runs_code
 
     async def address_of(self, host: str, port: int) -> str:
-        return (await self._guard.addresses(host, port))[0]
+        address = (await self._guard.addresses(host, port))[0]
+        called(calls=1)  # whoever asks connects
+        return address
 
     async def close(self) -> None:
         """Close every connection. May be called again; a later use opens anew."""

@@ -109,7 +109,7 @@ class ExecutionError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., details_json: _Optional[str] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("node_id", "iteration", "status", "attempts", "started_time", "completed_time", "output_json", "error", "output_hash", "output_bytes", "handle", "waiting_json", "node_type", "handles", "child_id")
+    __slots__ = ("node_id", "iteration", "status", "attempts", "started_time", "completed_time", "output_json", "error", "output_hash", "output_bytes", "handle", "waiting_json", "node_type", "handles", "child_id", "usage")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ITERATION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class Step(_message.Message):
     NODE_TYPE_FIELD_NUMBER: _ClassVar[int]
     HANDLES_FIELD_NUMBER: _ClassVar[int]
     CHILD_ID_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     iteration: _containers.RepeatedScalarFieldContainer[int]
     status: StepStatus
@@ -140,7 +141,8 @@ class Step(_message.Message):
     node_type: str
     handles: _containers.RepeatedScalarFieldContainer[str]
     child_id: str
-    def __init__(self, node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[StepStatus, str]] = ..., attempts: _Optional[int] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., output_hash: _Optional[str] = ..., output_bytes: _Optional[int] = ..., handle: _Optional[str] = ..., waiting_json: _Optional[str] = ..., node_type: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ..., child_id: _Optional[str] = ...) -> None: ...
+    usage: _stats_pb2.ResourceUsage
+    def __init__(self, node_id: _Optional[str] = ..., iteration: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[StepStatus, str]] = ..., attempts: _Optional[int] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., output_hash: _Optional[str] = ..., output_bytes: _Optional[int] = ..., handle: _Optional[str] = ..., waiting_json: _Optional[str] = ..., node_type: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ..., child_id: _Optional[str] = ..., usage: _Optional[_Union[_stats_pb2.ResourceUsage, _Mapping]] = ...) -> None: ...
 
 class ComplexityFactor(_message.Message):
     __slots__ = ("name", "value_json", "threshold_json", "fired", "explanation")
@@ -221,7 +223,7 @@ class WaitingReason(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., explanation: _Optional[str] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., node_ids: _Optional[_Iterable[str]] = ..., queue_position: _Optional[int] = ..., queue_oldest_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[int] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., missing_capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Execution(_message.Message):
-    __slots__ = ("id", "workflow_id", "workflow_name", "status", "mode", "pending_control", "created_time", "started_time", "completed_time", "complexity", "output_json", "error", "steps", "steps_next_page_token", "tags", "priority", "retry_of", "root_id", "last_sequence", "progress", "waiting_reason", "deadline_time", "definition_hash", "input_json", "workflow_version", "definition_json", "epoch", "parent_id")
+    __slots__ = ("id", "workflow_id", "workflow_name", "status", "mode", "pending_control", "created_time", "started_time", "completed_time", "complexity", "output_json", "error", "steps", "steps_next_page_token", "tags", "priority", "retry_of", "root_id", "last_sequence", "progress", "waiting_reason", "deadline_time", "definition_hash", "input_json", "workflow_version", "definition_json", "epoch", "parent_id", "usage")
     ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +252,7 @@ class Execution(_message.Message):
     DEFINITION_JSON_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PARENT_ID_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     workflow_id: str
     workflow_name: str
@@ -278,7 +281,8 @@ class Execution(_message.Message):
     definition_json: str
     epoch: int
     parent_id: str
-    def __init__(self, id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_name: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., pending_control: _Optional[_Union[PendingControl, str]] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complexity: _Optional[_Union[ComplexityAnalysis, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., steps_next_page_token: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., retry_of: _Optional[str] = ..., root_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., waiting_reason: _Optional[_Union[WaitingReason, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., definition_hash: _Optional[str] = ..., input_json: _Optional[str] = ..., workflow_version: _Optional[int] = ..., definition_json: _Optional[str] = ..., epoch: _Optional[int] = ..., parent_id: _Optional[str] = ...) -> None: ...
+    usage: _stats_pb2.ResourceUsage
+    def __init__(self, id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_name: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., pending_control: _Optional[_Union[PendingControl, str]] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complexity: _Optional[_Union[ComplexityAnalysis, _Mapping]] = ..., output_json: _Optional[str] = ..., error: _Optional[_Union[ExecutionError, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., steps_next_page_token: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., retry_of: _Optional[str] = ..., root_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., waiting_reason: _Optional[_Union[WaitingReason, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., definition_hash: _Optional[str] = ..., input_json: _Optional[str] = ..., workflow_version: _Optional[int] = ..., definition_json: _Optional[str] = ..., epoch: _Optional[int] = ..., parent_id: _Optional[str] = ..., usage: _Optional[_Union[_stats_pb2.ResourceUsage, _Mapping]] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("sequence", "type", "execution_id", "event_time", "node_id", "frame_json")

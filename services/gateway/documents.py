@@ -16,11 +16,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1 import task_pb2 as tk
 from flow_engine.v1 import workflow_pb2 as wf
 
 Instant = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 Milliseconds = Annotated[int, Meta(description="Milliseconds.")]
+FractionalMs = Annotated[float, Meta(description="Milliseconds.")]
 AnyJson = Annotated[Raw, Meta(description="Any JSON value.")]
 
 StatusWord = Annotated[
@@ -58,6 +60,18 @@ class ErrorDocument(Document, frozen=True, kw_only=True):
     node_id: str | UnsetType = UNSET
     iteration: list[int] | UnsetType = UNSET
     details: AnyJson | UnsetType = UNSET
+
+
+class UsageDocument(Document, frozen=True, kw_only=True):
+    """What was used beside time."""
+
+    cpu_ms: FractionalMs
+    peak_memory_bytes: Annotated[int, Meta(description="The most that the process ever held.")]
+    bytes_in: int
+    bytes_out: int
+    outside_calls: int
+    ai_input_tokens: int
+    ai_output_tokens: int
 
 
 class PayloadRefDocument(Document, frozen=True, kw_only=True):
@@ -111,6 +125,7 @@ class StepDocument(Document, frozen=True, kw_only=True):
     handles: Annotated[list[str], Meta(description="Where it took several branches.")] | UnsetType = UNSET
     error: ErrorDocument | UnsetType = UNSET
     waiting: AnyJson | UnsetType = UNSET
+    usage: UsageDocument | UnsetType = UNSET
     child_id: str | UnsetType = UNSET  # the execution that it started
 
 
@@ -190,6 +205,7 @@ class ExecutionDocument(Document, frozen=True, kw_only=True):
     steps_next_page_token: str | UnsetType = UNSET
     progress: ProgressDocument | UnsetType = UNSET
     waiting_reason: WaitingReasonDocument | UnsetType = UNSET
+    usage: UsageDocument | UnsetType = UNSET
     tags: list[str]
     priority: int
     retry_of: str | UnsetType = UNSET
@@ -437,6 +453,7 @@ def execution_document(execution: pb.Execution, *, with_steps: bool) -> Executio
         steps_next_page_token=execution.steps_next_page_token or UNSET,
         progress=_progress(execution.progress) if execution.HasField("progress") else UNSET,
         waiting_reason=_waiting(execution.waiting_reason) if execution.HasField("waiting_reason") else UNSET,
+        usage=usage_document(execution.usage) if execution.HasField("usage") else UNSET,
         tags=list(execution.tags),
         priority=execution.priority,
         retry_of=execution.retry_of or UNSET,
@@ -447,6 +464,22 @@ def execution_document(execution: pb.Execution, *, with_steps: bool) -> Executio
         epoch=execution.epoch,
         last_sequence=execution.last_sequence,
     )
+
+
+def usage_document(usage: st.ResourceUsage) -> UsageDocument:
+    return UsageDocument(
+        cpu_ms=fractional_ms(usage.cpu_time),
+        peak_memory_bytes=usage.peak_memory_bytes,
+        bytes_in=usage.bytes_in,
+        bytes_out=usage.bytes_out,
+        outside_calls=usage.outside_calls,
+        ai_input_tokens=usage.ai_input_tokens,
+        ai_output_tokens=usage.ai_output_tokens,
+    )
+
+
+def fractional_ms(span: Duration) -> float:
+    return round(span.seconds * 1000 + span.nanos / 1_000_000, 3)
 
 
 def step_document(step: pb.Step) -> StepDocument:
@@ -467,6 +500,7 @@ def step_document(step: pb.Step) -> StepDocument:
         handles=list(step.handles) or UNSET,
         error=_error(step),
         waiting=_json(step.waiting_json),
+        usage=usage_document(step.usage) if step.HasField("usage") else UNSET,
         child_id=step.child_id or UNSET,
     )
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import UNSET, Meta, UnsetType
 
 from flow_engine.v1 import stats_pb2 as pb
 from services.gateway.call import Answer, Call, document
-from services.gateway.documents import Document, Instant, Milliseconds
+from services.gateway.documents import (
+    Document,
+    FractionalMs,
+    Instant,
+    Milliseconds,
+    UsageDocument,
+    fractional_ms,
+    usage_document,
+)
 
-FractionalMs = Annotated[float, Meta(description="Milliseconds.")]
 Share = Annotated[float, Meta(description="0 to 1.", extra_json_schema={"minimum": 0, "maximum": 1})]
 
 
@@ -24,18 +30,6 @@ class QuantilesDocument(Document, frozen=True, kw_only=True):
     p95: FractionalMs
     p99: FractionalMs
     mean: FractionalMs
-
-
-class UsageDocument(Document, frozen=True, kw_only=True):
-    """What was used beside time."""
-
-    cpu_ms: FractionalMs
-    peak_memory_bytes: Annotated[int, Meta(description="The most that the process ever held.")]
-    bytes_in: int
-    bytes_out: int
-    outside_calls: int
-    ai_input_tokens: int
-    ai_output_tokens: int
 
 
 class ModeRegretDocument(Document, frozen=True, kw_only=True):
@@ -227,36 +221,20 @@ def _node_stats(stats: pb.NodeStats) -> NodeStatsDocument:
     )
 
 
-def usage_document(usage: pb.ResourceUsage) -> UsageDocument:
-    return UsageDocument(
-        cpu_ms=_milliseconds(usage.cpu_time),
-        peak_memory_bytes=usage.peak_memory_bytes,
-        bytes_in=usage.bytes_in,
-        bytes_out=usage.bytes_out,
-        outside_calls=usage.outside_calls,
-        ai_input_tokens=usage.ai_input_tokens,
-        ai_output_tokens=usage.ai_output_tokens,
-    )
-
-
 def _quantiles(stats: Any, field: str) -> QuantilesDocument | UnsetType:
     if not stats.HasField(field):
         return UNSET
     spans = getattr(stats, field)
     return QuantilesDocument(
-        p50=_milliseconds(spans.p50),
-        p95=_milliseconds(spans.p95),
-        p99=_milliseconds(spans.p99),
-        mean=_milliseconds(spans.mean),
+        p50=fractional_ms(spans.p50),
+        p95=fractional_ms(spans.p95),
+        p99=fractional_ms(spans.p99),
+        mean=fractional_ms(spans.mean),
     )
 
 
 def _rate(stats: Any) -> float | UnsetType:
     return _rounded(stats.success_rate) if stats.HasField("success_rate") else UNSET
-
-
-def _milliseconds(span: Duration) -> float:
-    return round(span.seconds * 1000 + span.nanos / 1_000_000, 3)
 
 
 def _instant(moment: Timestamp) -> datetime:

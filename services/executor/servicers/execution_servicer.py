@@ -288,6 +288,8 @@ class ExecutionServicer(ExecutionServiceServicer):
             message.waiting_reason.CopyFrom(messages.waiting_reason(view.waiting))
         if view.progress is not None:
             message.progress.CopyFrom(messages.progress(view.progress))
+        if (used := messages.usage_of(view.result.steps)) is not None:
+            message.usage.CopyFrom(used)
         output = await self._manager.output_text(view)
         if output is not None and len(output) <= MAX_OUTPUT_BYTES:
             message.output_json = output

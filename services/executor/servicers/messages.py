@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
@@ -13,8 +14,10 @@ from msgspec import UNSET
 from flow_engine.errors import Problem
 from flow_engine.interpreter.events import Failure, frames
 from flow_engine.interpreter.steps import Step
+from flow_engine.metering import Usage
 from flow_engine.payload import JsonValue, encode
 from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1 import stats_pb2 as st
 from flow_engine.v1 import workflow_pb2 as wf
 from flow_engine.workflow.diff import EdgeDiff, FieldChange, NodeDiff
 from services.executor.bulk import Controlled
@@ -115,11 +118,31 @@ def step(value: Step, node_types: Mapping[str, str]) -> pb.Step:
         node_type=node_types.get(value.node_id, ""),
         child_id=value.child_id,
     )
+    if value.usage is not None:
+        message.usage.CopyFrom(usage(value.usage))
     if value.output_ref is not None:
         message.output_hash, message.output_bytes = value.output_ref.hash, value.output_ref.bytes
     elif value.output is not UNSET:
         message.output_json = encode(value.output).decode()
     return message
+
+
+def usage(value: Usage) -> st.ResourceUsage:
+    return st.ResourceUsage(
+        cpu_time=duration(value.cpu_us / 1000),
+        peak_memory_bytes=value.peak_memory,
+        bytes_in=value.bytes_in,
+        bytes_out=value.bytes_out,
+        outside_calls=value.outside_calls,
+        ai_input_tokens=value.input_tokens,
+        ai_output_tokens=value.output_tokens,
+    )
+
+
+def usage_of(steps: Iterable[Step]) -> st.ResourceUsage | None:
+    """The sum of steps that ran in this execution; None where none used anything worth telling."""
+    used = [one.usage for one in steps if one.usage is not None and not one.kept]
+    return usage(reduce(Usage.plus, used)) if used else None
 
 
 def steps_page(

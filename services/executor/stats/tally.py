@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from flow_engine.interpreter.steps import Step
+from flow_engine.metering import Usage
 from services.executor.stats.histogram import RATIO_UNIT, bucket_of
 from services.executor.stats.periods import FINE
 
@@ -103,6 +104,15 @@ class Counts:
     peak_memory: int = 0
     buckets: Counter[tuple[str, int]] = field(default_factory=Counter)  # by (measure, bucket)
 
+    def use(self, usage: Usage) -> None:
+        self.sums["cpu_us"] += usage.cpu_us
+        self.sums["bytes_in"] += usage.bytes_in
+        self.sums["bytes_out"] += usage.bytes_out
+        self.sums["outside_calls"] += usage.outside_calls
+        self.sums["input_tokens"] += usage.input_tokens
+        self.sums["output_tokens"] += usage.output_tokens
+        self.peak_memory = max(self.peak_memory, usage.peak_memory)
+
     def measure(self, name: str, value: float) -> None:
         self.buckets[name, bucket_of(value)] += 1
 
@@ -158,6 +168,9 @@ def _add_execution(counts: Counts, ended: Ended) -> None:
     sums["retries"] += bool(ended.retry_of)
     sums["step_retries"] += sum(max(0, step.attempts - 1) for step in ended.steps if not step.kept)
     sums["promotions"] += ended.promoted
+    for step in ended.steps:
+        if step.usage is not None and not step.kept:
+            counts.use(step.usage)
     if duration_us is None or ended.started_at is None:
         return
     sums["timed"] += 1
@@ -183,6 +196,8 @@ def _add_step(counts: Counts, step: Step) -> None:
     sums["runs"] += 1
     sums[step.status] += 1
     sums["retries"] += max(0, step.attempts - 1)
+    if step.usage is not None:
+        counts.use(step.usage)
     if step.started_at is not None and step.completed_at is not None:
         duration_us = microseconds(step.started_at, step.completed_at)
         sums["timed"] += 1

@@ -465,3 +465,23 @@ async def test_a_running_execution_says_when_it_will_have_ended(client: Client) 
     assert execution.progress.eta_time.ToDatetime() > execution.started_time.ToDatetime()
     await client.control(execution.id, "cancel")
     assert not (await client.ended(execution.id)).progress.HasField("eta_time")
+
+
+async def test_steps_and_executions_tell_what_they_used(
+    client: Client, executor: Executor, slow_server: SlowServer
+) -> None:
+    slow_server.answer.set()
+    started = await client.start({**chain(call("a", slow_server.url), node("b", "flow.noop")), "id": "using"})
+    execution = await client.ended(started.execution.id)
+    fetched, passed_on = execution.steps
+    assert fetched.usage.outside_calls == 1
+    assert fetched.usage.bytes_in > 0
+    assert not passed_on.HasField("usage")
+    assert execution.usage == fetched.usage
+    await executor.counting.turn()
+    stats = await client.executions.GetStats(st.GetStatsRequest(workflow_id="using"))
+    assert stats.total.usage.outside_calls == 1
+    assert {one.node_type: one.usage.outside_calls for one in stats.node_types} == {
+        "http.request": 1,
+        "flow.noop": 0,
+    }
