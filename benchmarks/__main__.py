@@ -11,6 +11,7 @@ from benchmarks import (
     expressions,
     heartbeats,
     persistence,
+    retention,
     stats,
     validation,
     waiting,
@@ -30,6 +31,7 @@ def main() -> int:
         ("waiting", lambda: waiting.main([])),
         ("estimates", lambda: estimates.main([])),
         ("stats", lambda: stats.main([])),
+        ("retention", lambda: retention.main([])),
         ("console", console.main),
     ):
         print(f"\n=== {name}", flush=True)

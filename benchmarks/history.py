@@ -166,15 +166,16 @@ def execution_id(created: datetime, chance: random.Random) -> str:
 
 
 async def load(
-    url: str, store: SqlExecutionPersistence, count: int, *, events: bool = False
+    url: str, store: SqlExecutionPersistence, count: int, *, days_ago: int = 0, events: bool = False
 ) -> dict[str, float]:
     """Fill an empty, migrated database; what each part took, in seconds.
 
-    events: give each execution a batch of events too, as what deletes them finds it.
+    days_ago: when the history ends. events: give each execution a batch of events too, and count none, as
+    what deletes them finds it.
     """
     took = {"COPY": 0.0, "counting": 0.0}
     portion: list[Made] = []
-    until = datetime.now(UTC).replace(microsecond=0)
+    until = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days_ago)
     with psycopg.connect(url, autocommit=True) as connection:
         for one in (*make(count, until), None):
             if one is not None:

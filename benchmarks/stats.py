@@ -1,13 +1,14 @@
 """Statistics and searches on a long history: a million executions in PostgreSQL by default.
 
 Bounds that must hold: statistics below 300 ms, a page of any search below 50 ms. Each query is asked
-a few times; its median counts, since others use the machine too, and its slowest answer is told beside it.
+a few times and its median counts; the fastest and the slowest answer tell how far others use the machine.
 
 python -m benchmarks.stats [count]
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -61,7 +62,8 @@ async def measure(url: str, count: int) -> int:
     await store.start()
     took = await load(url, store, count)
     print(f"{count:,} executions: COPY {took['COPY']:.0f} s, counting {count / took['counting']:,.0f}/s")
-    broken = 0
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    broken = await tell("floor: the time of the database", None, store.ping)
     for name, query in stats_queries().items():
         broken += await tell(name, STATS_MS, lambda q=query: store.statistics.read(q))  # type: ignore[misc]
     now = datetime.now(UTC)
@@ -104,7 +106,8 @@ async def tell(name: str, bound_ms: int | None, ask: Callable[[], Awaitable[Any]
         times.append((time.perf_counter() - began) * 1000)
     median = statistics.median(times)
     verdict = "" if bound_ms is None else f"< {bound_ms} ms {'ok' if median < bound_ms else 'BROKEN'}"
-    print(f"  {name:32} {median:7.1f} ms  (slowest {max(times):6.1f})  {verdict}", flush=True)
+    spread = f"(fastest {min(times):6.1f}, slowest {max(times):6.1f})"
+    print(f"  {name:32} {median:7.1f} ms  {spread}  {verdict}", flush=True)
     return int(bound_ms is not None and median >= bound_ms)
 
 
