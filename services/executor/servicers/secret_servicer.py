@@ -15,7 +15,7 @@ from services.executor.definitions import Definitions
 from services.executor.persistence.contract import ExecutionPersistence
 from services.executor.secrets.vault import Listed, SecretVault
 from services.executor.servicers.messages import timestamp
-from services.executor.servicers.worker_servicer import claimed_namespace, worker_id_of
+from services.executor.servicers.worker_servicer import claimed_namespace
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
