@@ -5,6 +5,7 @@ from __future__ import annotations
 from flow_engine import callbacks
 from flow_engine.callbacks import Callbacks, Claimed
 from flow_engine.errors import CallbackNotFound
+from flow_engine.ids import DEFAULT_NAMESPACE
 from services.executor.persistence.contract import ExecutionPersistence
 
 NAME = "callbacks"
@@ -20,7 +21,7 @@ class CallbackKeys:
 
     async def start(self) -> None:
         """Raises Unavailable."""
-        self._secret = self._secret or await self._persistence.secret(NAME)
+        self._secret = self._secret or await self._persistence.secret(NAME, DEFAULT_NAMESPACE)
 
     def of(self, execution_id: str) -> Callbacks:
         return Callbacks(self._prefix, execution_id, callbacks.execution_key(self._secret, execution_id))

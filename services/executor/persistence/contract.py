@@ -319,7 +319,7 @@ class ExecutionPersistence(Protocol):
         """The database's time; raises Unavailable."""
         ...
 
-    async def secret(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
+    async def secret(self, name: str, namespace: str) -> bytes:
         """32 random bytes, the same for every executor of this database."""
         ...
 
@@ -334,9 +334,7 @@ class ExecutionPersistence(Protocol):
         """
         ...
 
-    async def find_start(
-        self, request_id: str, request_hash: str, namespace: str = DEFAULT_NAMESPACE
-    ) -> ExecutionId | None:
+    async def find_start(self, request_id: str, request_hash: str, namespace: str) -> ExecutionId | None:
         """The execution that this request id started, if any. Raises IdempotencyConflict."""
         ...
 
@@ -364,17 +362,11 @@ class ExecutionPersistence(Protocol):
 
     # Control ----------------------------------------------------------------------------------
 
-    async def pause(
-        self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
-    ) -> Move: ...
-    async def resume(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> Move: ...
-    async def cancel(
-        self, execution_id: ExecutionId, reason: str, namespace: str = DEFAULT_NAMESPACE
-    ) -> Move: ...
+    async def pause(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move: ...
+    async def resume(self, execution_id: ExecutionId, namespace: str) -> Move: ...
+    async def cancel(self, execution_id: ExecutionId, reason: str, namespace: str) -> Move: ...
 
-    async def requeue(
-        self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE, *, first: bool = False
-    ) -> Move:
+    async def requeue(self, execution_id: ExecutionId, namespace: str, *, first: bool = False) -> Move:
         """running → pending, epoch + 1. first: to the front of its queue, pending ones too."""
         ...
 
@@ -392,7 +384,7 @@ class ExecutionPersistence(Protocol):
         attempt: int,
         payload: Payload,
         expected_sequence: int,
-        namespace: str = DEFAULT_NAMESPACE,
+        namespace: str,
     ) -> ExecutionRecord | None:
         """Record an answer (event `signal.received`, waiting → pending + outbox) if nothing happened
         since `expected_sequence`; None if something did: look again.
@@ -454,7 +446,7 @@ class ExecutionPersistence(Protocol):
         ...
 
     async def queue_state(self) -> QueueState: ...
-    async def queue_position(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> int:
+    async def queue_position(self, execution_id: ExecutionId, namespace: str) -> int:
         """From 1; 0 when not pending."""
         ...
 
@@ -464,7 +456,7 @@ class ExecutionPersistence(Protocol):
 
     # Reading ----------------------------------------------------------------------------------
 
-    async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
+    async def get(self, execution_id: ExecutionId, namespace: str) -> ExecutionRecord:
         """Raises ExecutionNotFound."""
         ...
 
@@ -480,8 +472,8 @@ class ExecutionPersistence(Protocol):
         self,
         execution_id: ExecutionId,
         after_sequence: int,
-        limit: int = 1000,
-        namespace: str = DEFAULT_NAMESPACE,
+        limit: int,
+        namespace: str,
     ) -> list[StoredBatch]:
         """Whole batches that reach beyond `after_sequence`, about `limit` events.
 
@@ -492,7 +484,7 @@ class ExecutionPersistence(Protocol):
         """(last sequence, status) of each, in one query."""
         ...
 
-    async def change_head(self, namespace: str = DEFAULT_NAMESPACE) -> Place:
+    async def change_head(self, namespace: str) -> Place:
         """The newest place of the stream over all executions."""
         ...
 
@@ -500,8 +492,8 @@ class ExecutionPersistence(Protocol):
         """PROTOCOL 21: what follows a place, in an order that never changes and grows only at its end."""
         ...
 
-    async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes: ...
-    async def payload(self, payload_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes: ...
+    async def definition(self, definition_hash: str, namespace: str) -> bytes: ...
+    async def payload(self, payload_hash: str, namespace: str) -> bytes: ...
 
     async def list(
         self, where: ExecutionFilter, limit: int, before: tuple[datetime, str] | None = None
@@ -535,7 +527,7 @@ class WorkflowStore(Protocol):
         name: str,
         definition_hash: str,
         definition: bytes,
-        namespace: str = DEFAULT_NAMESPACE,
+        namespace: str,
         labels: Mapping[str, str] | None = None,
     ) -> StoredWorkflow:
         """Raises WorkflowExists."""
@@ -547,30 +539,28 @@ class WorkflowStore(Protocol):
         name: str,
         definition_hash: str,
         definition: bytes,
-        expected_version: int = 0,
-        namespace: str = DEFAULT_NAMESPACE,
+        expected_version: int,
+        namespace: str,
     ) -> StoredWorkflow:
         """Raises WorkflowNotFound, VersionConflict. The same definition again changes nothing."""
         ...
 
-    async def get_workflow(
-        self, workflow_id: str, version: int = 0, namespace: str = DEFAULT_NAMESPACE
-    ) -> StoredWorkflow:
+    async def get_workflow(self, workflow_id: str, version: int, namespace: str) -> StoredWorkflow:
         """Raises WorkflowNotFound."""
         ...
 
     async def list_workflows(
         self,
         limit: int,
-        after: str = "",
-        namespace: str = DEFAULT_NAMESPACE,
+        after: str,
+        namespace: str,
         labels: Mapping[str, str] | None = None,
     ) -> list[StoredWorkflow]:
         """By id; without definitions. labels: only those that have all of these."""
         ...
 
     async def list_versions(
-        self, workflow_id: str, limit: int, before: int = 0, namespace: str = DEFAULT_NAMESPACE
+        self, workflow_id: str, limit: int, before: int, namespace: str
     ) -> list[StoredWorkflow]:
         """Newest first, without definitions; before: a version, 0 for none. Raises WorkflowNotFound."""
         ...
@@ -579,11 +569,11 @@ class WorkflowStore(Protocol):
         self,
         workflow_id: str,
         change: Callable[[dict[str, str]], Mapping[str, str]],
-        namespace: str = DEFAULT_NAMESPACE,
+        namespace: str,
     ) -> StoredWorkflow:
         """Replace the labels by what `change` makes of them. Raises WorkflowNotFound, and what it raises."""
         ...
 
-    async def delete_workflow(self, workflow_id: str, namespace: str = DEFAULT_NAMESPACE) -> None:
+    async def delete_workflow(self, workflow_id: str, namespace: str) -> None:
         """Raises WorkflowNotFound. Versions stay readable for executions that run them."""
         ...
