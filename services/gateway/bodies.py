@@ -183,8 +183,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     """Raises Refused with every problem at once. An empty body counts as {}."""
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.ValidationError:
-        raise invalid(list(_problems(Raw(body), kind, ""))) from None
+    except msgspec.ValidationError as error:
+        raise invalid(list(_problems(Raw(body or b"{}"), kind, "")) or [_problem(error, "")]) from None
     except (msgspec.DecodeError, RecursionError):
         raise malformed(body) from None
 
@@ -252,6 +252,9 @@ def _problems(raw: Raw, kind: Any, path: str) -> Iterator[Problem]:
         yield _problem(error, path)
         return
     known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for field in msgspec.structs.fields(kind):
+        if field.required and field.encode_name not in fields:
+            yield Problem(f"{path}/{_escaped(field.encode_name)}", "MISSING", "this field is required")
     for name, value in fields.items():
         where = f"{path}/{_escaped(name)}"
         if name not in known:

@@ -83,6 +83,23 @@ async def test_credentials_go_on_to_the_executor(known: Engine, guarded: httpx.A
     assert (await guarded.get("/api/audit?limit=2", headers=ADMIN)).json() == {"entries": []}
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "missing"),
+    [
+        ("/api/session", b"{}", "/token"),
+        ("/api/tokens", b'{"ttlMs": null}', "/name"),
+        ("/api/workflow/executions/pause", b'{"dryRun": null, "limit": null}', "/filter"),
+        ("/api/workflow/executions/pause", b"", "/filter"),
+    ],
+)
+async def test_a_field_that_a_body_lacks_is_named(
+    client: httpx.AsyncClient, path: str, body: bytes, missing: str
+) -> None:
+    answer = await client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert missing in [problem["path"] for problem in answer.json()["problems"]]
+
+
 @pytest.mark.parametrize("origin", ["https://app.example", "https://evil.example"])
 async def test_pages_of_other_sites_call_where_they_are_allowed_to(
     engine: Engine, start_gateway: Callable[..., Any], origin: str
