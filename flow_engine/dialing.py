@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import grpc
+from typing import TYPE_CHECKING, Any
 
 from flow_engine.environment import EnvironmentReader, address, connectable, joined, switch
+
+if TYPE_CHECKING:
+    import grpc
 
 Options = Sequence[tuple[str, Any]]
 
@@ -30,16 +31,22 @@ class Dial:
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def aio_channel(self, options: Options) -> grpc.aio.Channel:
+        import grpc  # here: `flow --help` needs none, and it takes its time
+
         if self.tls:
             return grpc.aio.secure_channel(self.address, self._credentials(), options=list(options))
         return grpc.aio.insecure_channel(self.address, options=list(options))
 
     def channel(self, options: Options) -> grpc.Channel:
+        import grpc
+
         if self.tls:
             return grpc.secure_channel(self.address, self._credentials(), options=list(options))
         return grpc.insecure_channel(self.address, options=list(options))
 
     def _credentials(self) -> grpc.ChannelCredentials:
+        import grpc
+
         return grpc.ssl_channel_credentials(
             self.authority or None, self.key or None, self.certificate or None
         )
