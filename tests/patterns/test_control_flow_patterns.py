@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from flow_engine.interpreter.events import ChildStarted
 from flow_engine.nodes.registry import built_in_registry
 from flow_engine.workflow.validation import compile_workflow
 from tests.unit.interpreter.play import Play, node, workflow
@@ -22,8 +23,7 @@ CATALOGUE = json.loads((ROOT / "tests/data/workflow-patterns.json").read_text())
 NAMES = {pattern["id"]: pattern["name"] for pattern in CATALOGUE["patterns"]}
 
 NOT_YET = {
-    "WCP-12": "starting executions without waiting for them",
-    "WCP-22": "workflows as steps",
+    "WCP-22": "workflows that run themselves",
 }
 """Within reach of the model, and what the node types have to learn for it."""
 
@@ -48,6 +48,13 @@ def lasting(node_id: str, milliseconds: Any, **fields: Any) -> dict[str, Any]:
 
 def choice(node_id: str, condition: str) -> dict[str, Any]:
     return node(node_id, "logic.if", condition=condition)
+
+
+def apart(node_id: str, **config: Any) -> dict[str, Any]:
+    """Starts an execution of its own for some work, and does not wait for it."""
+    work = workflow(lasting("work", 3_600_000))
+    own = {"workflow": work, "detached": True, "waitForCompletion": False}
+    return node(node_id, "flow.subflow", **own, **config)
 
 
 EXAMPLES: dict[str, list[Example]] = {
@@ -282,6 +289,28 @@ EXAMPLES: dict[str, list[Example]] = {
             ],
         )
     ],
+    "WCP-12": [
+        Example(
+            workflow(
+                node("each", "logic.foreach", items="${ input }", concurrency=3),
+                apart("work", input={"item": "${ item }"}, parentId="each"),
+                step("next"),
+                ways="each > next",
+            ),
+            [
+                "each started",
+                *2 * ["work[0] started"],  # the step, and the execution
+                "work[0] completed",
+                *2 * ["work[1] started"],  # the step, and the execution
+                "work[1] completed",
+                "each completed",
+                "next started",
+                "next completed",
+                "completed",
+            ],
+            input=["a", "b"],
+        )
+    ],
     "WCP-13": [
         Example(
             workflow(
@@ -493,19 +522,40 @@ EXAMPLES: dict[str, list[Example]] = {
     "WCP-34": [
         Example(
             workflow(
-                node("each", "logic.foreach", items="${ input }", stopAfter=2),
-                step("x", parentId="each"),
+                node("each", "logic.foreach", items="${ input }", concurrency=3, stopAfter=2),
+                apart("work", input={"item": "${ item }", "to": "${ callbacks.done.url }"}, parentId="each"),
+                node("done", "wait.callback", parentId="each"),
+                step("next"),
+                ways="work > done; each > next",
             ),
             [
                 "each started",
-                "x[0] started",
-                "x[0] completed",
-                "x[1] started",
-                "x[1] completed",
+                *2 * ["work[0] started"],  # the step, and the execution
+                "work[0] completed",
+                *2 * ["work[1] started"],  # the step, and the execution
+                "work[1] completed",
+                *2 * ["work[2] started"],  # the step, and the execution
+                "work[2] completed",
+                "done[0] started",
+                "done[0] waiting",
+                "done[1] started",
+                "done[1] waiting",
+                "done[2] started",
+                "done[2] waiting",
+                "waiting",
+                "done[0] answered",
+                "done[0] completed received",
+                "waiting",
+                "done[1] answered",
+                "done[1] completed received",
+                "done[2] cancelled enough",
                 "each completed",
+                "next started",
+                "next completed",
                 "completed",
             ],
-            input=[1, 2, 3],
+            input=["a", "b", "c"],
+            answers={"done": {}},
         )
     ],
     "WCP-35": [
@@ -585,6 +635,17 @@ async def test_cancel_case() -> None:
     ]
 
 
+@pytest.mark.parametrize("pattern", ["WCP-12", "WCP-34"])
+async def test_instances_that_nobody_waits_for_are_executions_of_their_own(pattern: str) -> None:
+    (example,) = EXAMPLES[pattern]
+    play = played(pattern, example)
+    await play.to_end(example.answers)
+    children = [event for event in play.history if isinstance(event, ChildStarted)]
+    given: list[Any] = [child.input for child in children]
+    assert [value["item"] for value in given] == example.input
+    assert not any(child.waits for child in children)
+
+
 def test_the_covered_patterns_are_these() -> None:
     within_reach = {pattern["id"] for pattern in CATALOGUE["patterns"] if pattern["expressible"] == "yes"}
     covered = {*EXAMPLES, "WCP-20"}
@@ -598,6 +659,7 @@ def test_the_covered_patterns_are_these() -> None:
         "WCP-7",
         "WCP-9",
         "WCP-11",
+        "WCP-12",
         "WCP-13",
         "WCP-14",
         "WCP-20",

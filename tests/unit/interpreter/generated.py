@@ -23,6 +23,10 @@ def definitions(draw: st.DrawFn, *, handled: bool = True) -> dict[str, Any]:
     nodes: list[Node] = []
     edges: list[dict[str, str]] = []
     _scope(draw, nodes, edges, parent=None, size=draw(st.integers(1, 7)), handled=handled, calm=handled)
+    if handled and draw(st.integers(0, 3)) == 0:
+        # When all else is decided: then it cancels nothing that might have been done.
+        edges += [{"source": node["id"], "target": "end"} for node in nodes if "parentId" not in node]
+        nodes.append({"id": "end", "type": "flow.return", "config": {"output": "${ input }"}})
     return {
         "name": "generated",
         "nodes": nodes,
@@ -72,7 +76,7 @@ def _scope(
         edges.extend(found)
         if len(found) > 1 and draw(st.booleans()):
             target["join"] = draw(st.sampled_from(["any", *range(1, len(found) + 1)]))
-            if target["type"] == "flow.noop":
+            if target["type"] in ("flow.noop", "logic.join"):
                 target.update(type="data.set", config={"values": {"joined": target["id"]}})
     for container in members:
         if container["type"] == "flow.subflow":
@@ -109,12 +113,22 @@ def _definition_inside(draw: st.DrawFn, *, handled: bool, calm: bool) -> Node:
 def _node(
     draw: st.DrawFn, node_id: str, parent: str | None, handled: bool, in_loop: bool, depth: int
 ) -> Node:
-    kinds = ["noop", "noop", "set", "if", "switch", "work", "fail", "delay", "wait", "ask"]
+    kinds = ["noop", "join", "set", "if", "switch", "work", "fail", "delay", "wait", "until"]
+    kinds += ["ask", "call", "task"]
     kinds += ["each", "while", "try", "sub"] if depth < 2 else []
     node: Node = {"id": node_id, **({"parentId": parent} if parent else {})}
     match draw(st.sampled_from(kinds)):
         case "noop":
             node |= {"type": "flow.noop"}
+        case "join":
+            node |= {"type": "logic.join"}
+        case "until":
+            node |= {"type": "logic.waitUntil", "config": {"time": "2001-01-01T00:00:00Z"}}
+        case "call":
+            node |= {"type": "wait.callback"}
+        case "task":
+            asked = {"queue": "q", "input": "${ input }"}
+            node |= {"type": "task.external", "config": asked, "retry": RETRY}
         case "set":
             value = "${ index }" if in_loop else "${ input }"
             node |= {"type": "data.set", "config": {"values": {"is": value}}}
@@ -164,7 +178,8 @@ def _node(
                 **_on_error(draw, handled, fails=False),
             }
         case "try":
-            node |= {"type": "flow.try", "config": {}}
+            catches = [{"codes": ["BROKEN"], "handle": "broken"}, {"handle": "caught"}]
+            node |= {"type": "flow.try", "config": draw(st.sampled_from([{}, {"catch": catches}]))}
     return node
 
 
@@ -179,7 +194,8 @@ def _edges(draw: st.DrawFn, source: Node, target: Node, handled: bool) -> list[d
         "logic.if": ["", "true", "false"],
         "logic.switch": ["", "h1", "h2", "default"],
         "human.approval": ["", "approved", "rejected"],
-        "flow.try": ["", "success", "caught"],
+        "wait.callback": ["", "received"],
+        "flow.try": ["", "success", "caught", *(["broken"] if source.get("config") else [])],
     }.get(source["type"], [""])
     if source.get("onError") == "continue" and draw(st.booleans()) and source["type"] not in CONTAINERS:
         del source["onError"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from flow_engine.callbacks import Callbacks
 from flow_engine.interpreter import events as e
 from flow_engine.interpreter.journal import GiveUp
 from flow_engine.interpreter.runner import RunEnd, Runner
@@ -127,6 +128,7 @@ class Play:
             EXECUTION_ID,
             snapshot=self.execution.snapshot,
             snapshot_after=self.snapshot_after,
+            callbacks=Callbacks("https://flow.example/callback/", EXECUTION_ID, b"key"),
             budget_ends_at=None if budget is None else asyncio.get_running_loop().time() + budget,
         )
         self._running = asyncio.create_task(self.runner.run())
@@ -192,12 +194,15 @@ class Play:
             self.wake(answers)
 
     def wake(self, answers: dict[str, JsonValue] | None = None) -> None:
-        """Answer what waits for one of these nodes, or end its child; else let time pass to the timer."""
+        """Answer what waits for one of these nodes, do its task or end its child; else let time pass."""
         if self.execution.status != "waiting":
             return
         for step in self.view.steps:
             if step.awaits_answer and step.node_id in (answers or {}):
                 self.answer(step.node_id, (answers or {})[step.node_id], step.iteration)
+                return
+            if step.status == "waiting" and step.waiting is not None and step.waiting["kind"] == "task":
+                self.answer(step.node_id, {"output": step.node_id}, step.iteration)
                 return
             if step.status == "waiting" and step.waiting is not None and step.waiting["kind"] == "child":
                 self.child_ended(step.node_id, output=step.node_id, iteration=step.iteration)

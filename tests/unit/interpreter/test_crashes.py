@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from flow_engine.errors import LeaseLost
@@ -16,6 +16,7 @@ from flow_engine.interpreter.journal import Entry
 from flow_engine.workflow.graph import WorkflowGraph
 from tests.unit.interpreter.generated import ANSWER, definitions, wild_definitions
 from tests.unit.interpreter.memory_journal import TERMINAL, Fault, no_fault
+from tests.unit.interpreter.node_types import TYPES
 from tests.unit.interpreter.play import Play, compiled, outcomes, short
 from tests.unit.interpreter.virtual_time import VirtualTimeLoop
 
@@ -32,18 +33,34 @@ bounded = settings(
 
 @bounded
 @given(definition=definitions(), value=st.integers(1, 4))
-def test_dying_at_any_commit_changes_neither_output_nor_outcomes(
+def test_dying_at_any_commit_in_either_mode_changes_neither_output_nor_outcomes(
     definition: dict[str, Any], value: int
 ) -> None:
     graph = compiled(definition)
     whole = virtually(survived(graph, value))
     assert whole.execution.status == "completed"
-    assert whole.execution.empty_commits == 0
-    for number in range(1, whole.execution.commits + 1):
-        for what in ("before", "after"):
-            play = virtually(survived(graph, value, dies_at(number, what)))
-            assert same_end(play, whole), (number, what)
-            assert not ran_again(play), (number, what)
+    for mode in ("queued", "immediate"):
+        undisturbed = virtually(survived(graph, value, mode=mode))
+        assert same_end(undisturbed, whole), mode
+        assert undisturbed.execution.empty_commits == 0
+        for number in range(1, undisturbed.execution.commits + 1):
+            for what in ("before", "after"):
+                play = virtually(survived(graph, value, dies_at(number, what), mode=mode))
+                assert same_end(play, whole), (mode, number, what)
+                assert not ran_again(play), (mode, number, what)
+
+
+def test_the_generated_definitions_hold_every_control_flow_node() -> None:
+    types: set[str] = set()
+
+    @settings(max_examples=80, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    @given(definition=definitions())
+    def collect(definition: dict[str, Any]) -> None:
+        types.update(node["type"] for node in definition["nodes"])
+
+    collect()
+    families = {kind.type for kind in TYPES if kind.type.partition(".")[0] in ("logic", "flow")}
+    assert types >= families | {"human.approval", "wait.callback", "task.external"}
 
 
 @bounded

@@ -74,6 +74,35 @@ def test_a_loop_of_ten_thousand(concurrency: int) -> None:
     costs_are_bounded(play, ITEMS + 1)
 
 
+def test_a_join_of_thousands_that_cancels_the_rest() -> None:
+    """All branches but one wait; the join takes the first and cancels thousands."""
+    definition = fan_out()
+    for one in definition["nodes"][2:-1]:
+        one.update(type="logic.delay", config={"durationMs": 3_600_000})
+    definition["nodes"][-1].update(type="logic.join", join="any", config={"cancelRest": True})
+    play = run({**definition, "maxParallel": NODES})
+    cancelled = [event for event in play.history if isinstance(event, e.StepCancelled)]
+    assert len(cancelled) == NODES - 3
+    assert play.output == "done"
+
+
+def test_loops_eight_deep() -> None:
+    """Two iterations each: 256 innermost ones, and an iteration path of eight numbers."""
+    nodes: list[dict[str, Any]] = []
+    parent: dict[str, Any] = {}
+    for depth in range(8):
+        nodes.append(node(f"l{depth}", "logic.foreach", items=[0, 1], concurrency=2, **parent))
+        parent = {"parentId": f"l{depth}"}
+    inside = "${ " + " + ".join(f"loops.l{depth}.index" for depth in range(8)) + " }"
+    play = run(workflow(*nodes, node("x", "data.set", values={"ones": inside}, **parent)))
+    outputs = [play.output]
+    for _ in range(8):
+        outputs = [inner for output in outputs for inner in output]
+    assert [output["ones"] for output in outputs] == [n.bit_count() for n in range(256)]
+    costs_are_bounded(play, 255 + 256)
+    assert max(len(event.iteration) for event in play.history if isinstance(event, e.StepEvent)) == 8
+
+
 def test_thousands_of_skips_are_no_recursion() -> None:
     definition = chain("flow.noop")
     definition["nodes"][0] = node("n0", "logic.if", condition=False)
