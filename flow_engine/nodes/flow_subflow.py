@@ -31,6 +31,13 @@ class FlowSubflowConfig(NodeConfig):
         le=2**31 - 1,
         description="Which version of it; absent: the latest there is when the execution starts.",
     )
+    recursion: int | None = Field(
+        default=None,
+        ge=1,
+        le=7,
+        description="For a workflow that runs itself: how often within itself; once more, and the step fails "
+        "with SUBFLOW_TOO_DEEP. Absent: it is refused.",
+    )
     workflow: dict[str, Any] | None = Field(
         default=None,
         description="Instead of `workflowId`: the definition itself. An execution keeps here what it found "
@@ -75,6 +82,7 @@ class FlowSubflow(NodeType[FlowSubflowConfig]):
     error_codes: ClassVar[Mapping[str, str]] = {
         "INPUT_INVALID": "The input does not fit the sub-flow's `inputSchema`.",
         "OUTPUT_FAILED": "The sub-flow's `output` could not be worked out.",
+        "SUBFLOW_TOO_DEEP": "The workflow ran itself deeper than `recursion` allows.",
         "CHILD_CANCELLED": "The detached sub-flow was cancelled.",
     }
 

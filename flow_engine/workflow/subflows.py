@@ -24,6 +24,7 @@ class Reference:
     place: Keys  # of its config in the document
     workflow_id: str
     version: int  # 0: the latest
+    recursion: int = 0  # how often the workflow may stand in itself by way of this reference
 
     @property
     def path(self) -> str:
@@ -32,7 +33,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    version: int
+    version: int  # 0: the definition that is started, which is not stored
     definition: JsonValue
 
 
@@ -59,7 +60,8 @@ def _references(document: JsonValue, types: NodeTypes, place: Keys) -> Iterator[
         if isinstance(config.get("workflow"), dict):
             yield from _references(config["workflow"], types, (*here, "workflow"))
         elif isinstance(workflow_id, str) and isinstance(version, int) and "${" not in workflow_id:
-            yield Reference(here, workflow_id, int(version))
+            recursion = config.get("recursion")
+            yield Reference(here, workflow_id, int(version), recursion if isinstance(recursion, int) else 0)
 
 
 def embedded(document: JsonValue, found: Mapping[Keys, Found]) -> JsonValue:
@@ -67,7 +69,11 @@ def embedded(document: JsonValue, found: Mapping[Keys, Found]) -> JsonValue:
     return replaced(
         document,
         {
-            place: {**value_at(document, place), "version": one.version, "workflow": one.definition}
+            place: {
+                **value_at(document, place),
+                **({"version": one.version} if one.version else {}),
+                "workflow": one.definition,
+            }
             for place, one in found.items()
         },
     )

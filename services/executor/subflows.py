@@ -32,6 +32,26 @@ class Resolved:
     bytes: int  # about as many, as JSON text
 
 
+TOO_DEEP = Resolved(
+    {
+        "nodes": [
+            {
+                "id": "tooDeep",
+                "type": "flow.fail",
+                "config": {
+                    "code": "SUBFLOW_TOO_DEEP",
+                    "message": "the workflow runs itself deeper than `recursion` allows",
+                },
+            }
+        ]
+    },
+    {},
+    node_count=1,
+    bytes=160,
+)
+"""Stands where a workflow would run itself once more than it may."""
+
+
 class Subflows:
     def __init__(self, workflows: WorkflowStore, types: NodeTypes, limits: WorkflowLimits) -> None:
         self._workflows = workflows
@@ -46,24 +66,41 @@ class Subflows:
         self, document: JsonValue, size: int, namespace: str, workflow_id: str = "", version: int = 0
     ) -> Resolved:
         """size: bytes of the document; workflow_id, version: under which it is stored, if it is."""
-        search = _Search(self._workflows, self._types, self._limits, namespace)
         own_id = document.get("id") if isinstance(document, dict) else None
         name = workflow_id or own_id
         chain: Chain = ((name, version),) if isinstance(name, str) else ()
+        root = _Root(name if isinstance(name, str) else "", version, document, size)
+        search = _Search(self._workflows, self._types, self._limits, namespace, root)
         return await search.resolved(document, size, chain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """The definition that all this is for. name: empty when it has none."""
+
+    name: str
+    version: int  # 0: it is not stored
+    document: JsonValue
+    size: int
 
 
 class _Search:
     """One definition with all that it names, directly or not: each stored version is looked up once."""
 
     def __init__(
-        self, workflows: WorkflowStore, types: NodeTypes, limits: WorkflowLimits, namespace: str
+        self,
+        workflows: WorkflowStore,
+        types: NodeTypes,
+        limits: WorkflowLimits,
+        namespace: str,
+        root: _Root,
     ) -> None:
         self._workflows = workflows
         self._types = types
         self._limits = limits
         self._namespace = namespace
-        self._known: dict[tuple[str, int], tuple[int, Resolved] | Problem] = {}
+        self._root = root
+        self._known: dict[tuple[str, int, int], tuple[int, Resolved] | Problem] = {}
 
     async def resolved(self, document: JsonValue, size: int, chain: Chain) -> Resolved:
         found: dict[Keys, Found] = {}
@@ -85,14 +122,21 @@ class _Search:
         return Resolved(embedded(document, found), not_found, nodes, size)
 
     async def _one(self, reference: Reference, chain: Chain) -> tuple[int, Resolved] | Problem:
-        key = (reference.workflow_id, reference.version)
         if problem := self._recursion(reference, chain):
             return problem
+        if reference.recursion and _times(reference, chain) > reference.recursion:
+            return reference.version, TOO_DEEP
+        unrolled = len(chain) - len({name for name, _ in chain})  # what is inside depends on how often
+        key = (reference.workflow_id, reference.version, unrolled)
         if key not in self._known:
             self._known[key] = await self._found(reference, chain)
         return self._known[key]
 
     async def _found(self, reference: Reference, chain: Chain) -> tuple[int, Resolved] | Problem:
+        root = self._root
+        if reference.recursion and (reference.workflow_id, reference.version) == (root.name, 0):
+            chain = (*chain, (root.name, root.version))
+            return root.version, await self.resolved(root.document, root.size, chain)
         try:
             stored = await self._workflows.get_workflow(
                 reference.workflow_id, reference.version, self._namespace
@@ -102,7 +146,7 @@ class _Search:
                 return Problem("/workflowId", "UNKNOWN_WORKFLOW", error.message)
             return Problem("/version", "UNKNOWN_WORKFLOW_VERSION", error.message)
         here = (stored.id, stored.version)
-        if here in chain:
+        if here in chain and not reference.recursion:
             return _circle(reference, chain)
         document = decode(stored.definition)
         return stored.version, await self.resolved(document, len(stored.definition), (*chain, here))
@@ -112,6 +156,8 @@ class _Search:
         if len(chain) > self._limits.max_subflow_depth + 1:
             message = f"sub-flows stand in one another more than {self._limits.max_subflow_depth} deep"
             return Problem("", "SUBFLOW_TOO_DEEP", message)
+        if reference.recursion:
+            return None
         around = {workflow_id for workflow_id, _ in chain}
         again = reference.workflow_id in around and not reference.version
         if again or (reference.workflow_id, reference.version) in chain:
@@ -132,10 +178,15 @@ class _Search:
         return None
 
 
+def _times(reference: Reference, chain: Chain) -> int:
+    """How often the workflow stands around the reference already."""
+    return sum(name == reference.workflow_id for name, _ in chain)
+
+
 def _circle(reference: Reference, chain: Chain) -> Problem:
     first = next((n for n, (name, _) in enumerate(chain) if name == reference.workflow_id), 0)
     way = [*(quoted(name, 30) for name, _ in chain[first:]), quoted(reference.workflow_id, 30)]
-    hint = "repeat nodes by a loop; or name the version of an older one"
+    hint = "repeat nodes by a loop, name an older version, or say by `recursion` how deep it may go"
     return Problem("/workflowId", "SUBFLOW_RECURSION", f"a workflow runs itself: {' → '.join(way)}", hint)
 
 

@@ -10,6 +10,7 @@ from flow_engine.errors import WorkflowNotFound
 from flow_engine.nodes.registry import built_in_registry
 from flow_engine.payload import encode
 from flow_engine.workflow.limits import WorkflowLimits
+from flow_engine.workflow.validation import validate_workflow
 from services.executor.persistence.contract import StoredWorkflow
 from services.executor.subflows import Resolved, Subflows
 from tests.unit.interpreter.virtual_time import database_now
@@ -105,6 +106,41 @@ async def test_a_stored_version_that_names_itself_is_recursive() -> None:
     shelf = Shelf(old=[leaf(), runs("old@2")])
     found = await resolved(runs("old@2"), shelf, workflow_id="old", version=2)
     assert list(why(found).values()) == ["SUBFLOW_RECURSION"]
+
+
+def again(recursion: int, **fields: Any) -> dict[str, Any]:
+    """A definition that runs itself, as `me`."""
+    config = {"workflowId": "me", "recursion": recursion}
+    return {"nodes": [{"id": "s0", "type": "flow.subflow", "config": config}], **fields}
+
+
+def levels(document: Any) -> list[Any]:
+    """Ids of the first nodes, level by level."""
+    (first, *_) = document["nodes"]
+    return [first["id"], *(levels(inner) if (inner := first["config"].get("workflow")) else [])]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("most", [1, 7])
+async def test_a_workflow_may_run_itself_as_deep_as_it_says(stored: bool, most: int) -> None:
+    shelf = Shelf(me=[leaf(), again(most)])
+    where: dict[str, Any] = {"workflow_id": "me", "version": 2} if stored else {}
+    found = await resolved(again(most, id="me"), shelf, **where)
+    assert not found.not_found
+    assert levels(found.document) == ["s0"] * (most + 1) + ["tooDeep"]
+    assert validate_workflow(found.document, TYPES) == []
+
+
+async def test_workflows_may_run_each_other_in_turn_and_not_beyond_the_limits() -> None:
+    def calls(name: str) -> dict[str, Any]:
+        config = {"workflowId": name, "recursion": 1}
+        return {"nodes": [{"id": f"to-{name}", "type": "flow.subflow", "config": config}]}
+
+    found = await resolved(runs("ping"), Shelf(ping=calls("pong"), pong=calls("ping")))
+    assert not found.not_found
+    assert levels(found.document) == ["s0", *2 * ["to-pong", "to-ping"], "tooDeep"]
+    deep = await resolved(again(7, id="me", more=runs()), Shelf(me=again(7)), WorkflowLimits(max_nodes=4))
+    assert set(why(deep).values()) == {"TOO_MANY_NODES"}
 
 
 async def test_what_would_grow_beyond_the_limits_is_not_even_put_together() -> None:
