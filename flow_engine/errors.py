@@ -373,3 +373,32 @@ class NoSecretsKey(FlowEngineError):
             "secrets are kept encrypted, and there is no key: set FLOW_SECRETS_KEY on every executor to what "
             "`flow secret key` prints"
         )
+
+
+class ScheduleNotFound(FlowEngineError):
+    reason = "SCHEDULE_NOT_FOUND"
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"there is no schedule {schedule_id!r}", scheduleId=schedule_id)
+
+
+class WebhookNotFound(FlowEngineError):
+    reason = "WEBHOOK_NOT_FOUND"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"there is no webhook at {path!r}", path=path)
+
+
+class WebhookPathTaken(FlowEngineError):
+    """Paths are addresses: all namespaces share them."""
+
+    reason = "WEBHOOK_PATH_TAKEN"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the path {path!r} is taken; choose another", path=path)
+
+
+class SignatureRefused(FlowEngineError):
+    """A delivery is not signed with the webhook's secret, or too long ago."""
+
+    reason = "SIGNATURE_INVALID"

@@ -51,6 +51,7 @@ from flow_engine.nodes.queue_publish import QueuePublish
 from flow_engine.nodes.redis_publish import RedisPublish
 from flow_engine.nodes.task_external import TaskExternal
 from flow_engine.nodes.wait_callback import WaitCallback
+from flow_engine.nodes.webhook_respond import WebhookRespond
 from flow_engine.payload import JsonValue
 
 ENTRY_POINT_GROUP = "flow_engine.nodes"
@@ -89,6 +90,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     RedisPublish,
     TaskExternal,
     WaitCallback,
+    WebhookRespond,
 )
 
 

@@ -16,6 +16,7 @@ from services.cli.commands import (
     secrets,
     serving,
     steering,
+    triggers,
 )
 
 RUN = "Run and follow"
@@ -56,6 +57,7 @@ app.command(rich_help_panel=DEFINE)(definitions.diff)
 app.command(rich_help_panel=DEFINE)(catalogue.nodes)
 app.command(rich_help_panel=DEFINE)(catalogue.schema)
 app.add_typer(definitions.workflows, name="workflows", rich_help_panel=DEFINE)
+app.add_typer(triggers.triggers, name="triggers", rich_help_panel=DEFINE)
 app.add_typer(secrets.secret, name="secret", rich_help_panel=DEFINE)
 app.add_typer(definitions.imports, name="import", rich_help_panel=DEFINE)
 app.command(rich_help_panel=OPERATE)(operations.workers)

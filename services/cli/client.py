@@ -12,6 +12,7 @@ from flow_engine.v1.access_pb2_grpc import AccessServiceStub
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
 from flow_engine.v1.secret_pb2_grpc import SecretServiceStub
+from flow_engine.v1.trigger_pb2_grpc import TriggerServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.cli.settings import ClientSettings
 
@@ -40,6 +41,7 @@ class Executor:
         self.access = AccessServiceStub(channel)
         self.operations = OperationsServiceStub(channel)
         self.secrets = SecretServiceStub(channel)
+        self.triggers = TriggerServiceStub(channel)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from services.executor.leases import LeaseKeeper
 from services.executor.manager import ExecutionManager
 from services.executor.notifications import Notifications
 from services.executor.nudger import Nudger
+from services.executor.persistence.contract import ExecutionFilter
 from services.executor.persistence.migrating import migrate, needed_revision
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.queue_gauge import QueueGauge
@@ -62,16 +63,19 @@ from services.executor.servicers.keda_servicer import KedaServicer
 from services.executor.servicers.operations_servicer import OperationsServicer
 from services.executor.servicers.secret_servicer import SecretResolutionServicer, SecretServicer
 from services.executor.servicers.task_servicer import TaskServicer
+from services.executor.servicers.trigger_servicer import TriggerServicer
 from services.executor.servicers.worker_servicer import WorkerServicer
 from services.executor.servicers.workflow_servicer import WorkflowServicer
 from services.executor.sessions import Sessions
 from services.executor.settings import Settings
-from services.executor.starts import Starts
+from services.executor.starts import StartRequest, Starts
 from services.executor.stats.counting import Counting
 from services.executor.strategies.immediate import ImmediateExecutionStrategy, Means
 from services.executor.strategies.queued import QueuedExecutionStrategy
 from services.executor.sweeper import Sweeper
 from services.executor.tasks import Tasks
+from services.executor.triggers.scheduler import Scheduler
+from services.executor.triggers.webhooks import Webhooks
 from services.executor.watch import Watches
 
 log = structlog.get_logger()
@@ -117,9 +121,10 @@ class Executor:
         prefix = f"{settings.public_url}/api/workflow/callback/"
         quotas = QuotaKeeper(self._store.usage, settings.quotas, clock)
         self._callbacks = CallbackKeys(persistence, prefix, settings.callback_secret)
+        keyring = Keyring(settings.secrets_keys, settings.data_dir, may_make=settings.sqlite)
         self._vault = vault = SecretVault(
             self._store.kept_secrets,
-            Keyring(settings.secrets_keys, settings.data_dir, may_make=settings.sqlite),
+            keyring,
             secret_providers(settings),
         )
         means = Means(
@@ -201,6 +206,13 @@ class Executor:
             told=self._told,
             quotas=quotas,
         )
+        self.scheduler = Scheduler(
+            self._store.schedules,
+            self._start_scheduled,
+            self._find_newest,
+            settings.schedule_interval_seconds,
+        )
+        webhooks = Webhooks(self._store.webhooks, keyring, self.manager, persistence, self._database_clock)
         self.authenticator = authenticator = Authenticator(
             self._store.tokens,
             self._database_clock,
@@ -236,6 +248,14 @@ class Executor:
                 certificates=bool(settings.tls and settings.tls.client_authority),
             ),
             TaskServicer(self.tasks),
+            TriggerServicer(
+                self._store.schedules,
+                self.scheduler,
+                self._store.webhooks,
+                webhooks,
+                self._store.workflows,
+                f"{settings.public_url}/hooks/",
+            ),
             KedaServicer(self._store.operations, self._roster),
             health_servicer,
             max_message_bytes=settings.max_message_bytes,
@@ -263,6 +283,7 @@ class Executor:
             self.audit,
             quotas,
             self.tasks,
+            self.scheduler,
         ]
 
     async def start(self) -> str:
@@ -327,6 +348,13 @@ class Executor:
         if self._settings.sqlite:
             # The file is locked by us, so whoever held these leases is dead.
             await self.persistence.expire_executor_leases(self.owner)
+
+    async def _start_scheduled(self, request: StartRequest) -> ExecutionId:
+        return (await self.manager.start(request, at_once=True)).run.execution_id
+
+    async def _find_newest(self, where: ExecutionFilter) -> ExecutionId | None:
+        found = await self.persistence.list(where, 1)
+        return found[0].id if found else None
 
     def _committed(self, execution_ids: Collection[ExecutionId], pending: bool) -> None:
         self._notifications.notify(execution_ids)

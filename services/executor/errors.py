@@ -67,6 +67,10 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.SecretMissing: grpc.StatusCode.NOT_FOUND,
     errors.SecretUnreadable: grpc.StatusCode.FAILED_PRECONDITION,
     errors.NoSecretsKey: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.WebhookNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.WebhookPathTaken: grpc.StatusCode.ALREADY_EXISTS,
+    errors.SignatureRefused: grpc.StatusCode.UNAUTHENTICATED,
 }
 
 

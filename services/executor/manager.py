@@ -264,7 +264,7 @@ class ExecutionManager:
         answer = parse_input(input_json)
         while True:
             record = await self._persistence.get(execution_id, namespace)
-            if node_id not in await self._node_types(record):
+            if node_id not in await self.node_types(record):
                 raise NodeNotFound(node_id)
             view = await steps_at(self._persistence, record)
             step, is_known = answered_step(view.steps, node_id, iteration, answer.ref.hash)
@@ -350,7 +350,7 @@ class ExecutionManager:
         """Node types and progress; where a node type is gone since, only what the definition says."""
         graph = await self._graph(record)
         if graph is None:
-            return await self._node_types(record), None
+            return await self.node_types(record), None
         item = item_of(record)
         progress = progress_of(graph, steps, ended=record.status in TERMINAL, top=item)
         if record.status == "running" and item is None:
@@ -363,7 +363,7 @@ class ExecutionManager:
         left = Estimate(graph, None, knowledge, steps=steps, now=now).duration_ms
         return now + timedelta(milliseconds=min(left, LONGEST_MS))
 
-    async def _node_types(self, record: ExecutionRecord) -> dict[str, str]:
+    async def node_types(self, record: ExecutionRecord) -> dict[str, str]:
         graph = await self._graph(record)
         if graph is None:
             return node_types_of(await self._persistence.definition(record.definition_hash, record.namespace))

@@ -23,6 +23,7 @@ from flow_engine.v1 import (
     operations_pb2,
     secret_pb2,
     task_pb2,
+    trigger_pb2,
     worker_pb2,
     workflow_pb2,
 )
@@ -39,6 +40,7 @@ from flow_engine.v1.secret_pb2_grpc import (
     add_SecretServiceServicer_to_server,
 )
 from flow_engine.v1.task_pb2_grpc import TaskServiceServicer, add_TaskServiceServicer_to_server
+from flow_engine.v1.trigger_pb2_grpc import TriggerServiceServicer, add_TriggerServiceServicer_to_server
 from flow_engine.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
 from services.executor.access.interceptor import AccessInterceptor
@@ -57,6 +59,7 @@ NAMES = tuple(
         secret_pb2,
         access_pb2,
         task_pb2,
+        trigger_pb2,
         externalscaler_pb2,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
@@ -81,6 +84,7 @@ def make_server(
     access: AccessServiceServicer,
     access_interceptor: AccessInterceptor,
     tasks: TaskServiceServicer,
+    triggers: TriggerServiceServicer,
     scaler: ExternalScalerServicer,
     health_servicer: health.HealthServicer,
     *,
@@ -112,6 +116,7 @@ def make_server(
     add_SecretResolutionServiceServicer_to_server(secret_resolution, server)
     add_AccessServiceServicer_to_server(access, server)
     add_TaskServiceServicer_to_server(tasks, server)
+    add_TriggerServiceServicer_to_server(triggers, server)
     add_ExternalScalerServicer_to_server(scaler, server)
     add_health: Any = health_pb2_grpc.add_HealthServicer_to_server
     add_health(health_servicer, server)

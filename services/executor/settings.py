@@ -63,6 +63,7 @@ class Settings:
 
     sweep_interval_seconds: float = 2.0
     dispatch_interval_seconds: float = 1.0
+    schedule_interval_seconds: float = 1.0
     nudge_interval_seconds: float = 0.25
     count_interval_seconds: float = 2.0
     retention: Retention = KEEP_ALL

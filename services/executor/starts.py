@@ -51,6 +51,7 @@ class StartRequest:
     request_id: str = ""
     request_hash: str = ""  # of all of the above but the id
     namespace: str = DEFAULT_NAMESPACE
+    on_conflict: str = ""  # instead of the definition's own policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class Starts:
             request_id=request.request_id,
             request_hash=request.request_hash,
             workflow_version=resolved.version,
-            on_conflict=graph.on_conflict,
+            on_conflict=request.on_conflict or graph.on_conflict,
             **limits(graph, created, resolved.input, id_),
             namespace=request.namespace,
         )

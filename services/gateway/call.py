@@ -81,6 +81,7 @@ class Route:
     answers: Mapping[int, Any] = field(default_factory=dict)  # status -> struct, "value", media type, or None
     refusals: Sequence[int] = ()  # statuses beside those that any route may answer with
     rpc: str = field(kw_only=True)  # what a caller must be allowed to call, or PUBLIC
+    any_query: bool = False  # what comes in the query is not ours: it is passed on as text
 
     @property
     def operation_id(self) -> str:
@@ -102,6 +103,13 @@ class Call:
 
     async def body(self) -> bytes:
         """All of it. Raises Refused above the limit, or when it is not declared as JSON."""
+        body = await self.raw_body()
+        if body or self.route.body_required:
+            require_json(self.headers)
+        return body
+
+    async def raw_body(self) -> bytes:
+        """All of it, whatever it is. Raises Refused above the limit."""
         limit = self.services.settings.body_limit_bytes
         if int(self.headers.get("content-length") or 0) > limit:
             raise _too_large(limit)
@@ -117,10 +125,7 @@ class Call:
             more = message.get("more_body", False)
             if size > limit:
                 raise _too_large(limit)
-        body = b"".join(parts)
-        if body or self.route.body_required:
-            require_json(self.headers)
-        return body
+        return b"".join(parts)
 
     async def _next(self, give_up_at: float) -> Message:
         """Raises Refused when the client takes too long."""

@@ -24,6 +24,7 @@ from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from flow_engine.v1.operations_pb2_grpc import OperationsServiceStub
 from flow_engine.v1.secret_pb2_grpc import SecretServiceStub
 from flow_engine.v1.task_pb2_grpc import TaskServiceStub
+from flow_engine.v1.trigger_pb2_grpc import TriggerServiceStub
 from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceStub
 from services.gateway.credentials import current_sender
 from services.gateway.errors import OWN_WORDS, Refused, refusal_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from flow_engine.v1.operations_pb2_grpc import OperationsServiceAsyncStub
     from flow_engine.v1.secret_pb2_grpc import SecretServiceAsyncStub
     from flow_engine.v1.task_pb2_grpc import TaskServiceAsyncStub
+    from flow_engine.v1.trigger_pb2_grpc import TriggerServiceAsyncStub
     from flow_engine.v1.workflow_pb2_grpc import WorkflowServiceAsyncStub
 
 CALL_SECONDS = 30.0
@@ -136,6 +138,7 @@ class Executor:
         self._poll_channel = self._dial.aio_channel(CHANNEL_OPTIONS)
         self.polls: TaskServiceAsyncStub = TaskServiceStub(self._poll_channel)
         self.tasks: TaskServiceAsyncStub = TaskServiceStub(self._channel)
+        self.triggers: TriggerServiceAsyncStub = TriggerServiceStub(self._channel)
         self.access: AccessServiceAsyncStub = AccessServiceStub(self._channel)
         self.secrets: SecretServiceAsyncStub = SecretServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(

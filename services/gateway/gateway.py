@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -102,7 +103,7 @@ class Gateway:
                 sender = Sender(bearer_of(headers) if route.rpc != PUBLIC else "", client_of(scope))
                 set_sender(sender)
                 await self._services.admission.check(route, sender)
-                query = read_query(route.params, QueryParams(scope["query_string"]))
+                query = query_of(route, QueryParams(scope["query_string"]))
                 call = Call(self._services, route, path, headers, query, request_id, receive)
                 parent = headers.get(tracing.HEADER, "")
                 with tracing.span(f"{method} {template}", parent, kind="server", request_id=request_id):
@@ -128,6 +129,11 @@ class Gateway:
         )
         label = method if method in METHODS or method == "WEBSOCKET" else "other"
         self._metrics.answered(label, template, answer.status_code, lasted)
+
+
+def query_of(route: Route, query: QueryParams) -> Mapping[str, Any]:
+    """Raises Refused."""
+    return dict(query) if route.any_query else read_query(route.params, query)
 
 
 def request_id_of(headers: Headers) -> str:

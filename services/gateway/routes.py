@@ -14,6 +14,7 @@ from services.gateway import (
     secrets,
     stats,
     tasks,
+    triggers,
     workflows,
 )
 from services.gateway.accounts import (
@@ -468,6 +469,110 @@ API: tuple[Route, ...] = (
         rpc="TaskService/FailTask",
     ),
     Route(
+        "GET", "/api/triggers/schedules", triggers.list_schedules, "Triggers", "List schedules",
+        params=(
+            _whole("limit", "50 by default.", 1, 500),
+            PAGE_TOKEN,
+            _text("workflowId", "That start this workflow."),
+        ),
+        answers={200: triggers.SchedulePage},
+        rpc="TriggerService/ListSchedules",
+    ),
+    Route(
+        "GET", "/api/triggers/preview", triggers.preview_schedule, "Triggers",
+        "The next times of a cron expression",
+        params=(
+            _text("cron", "minute hour day-of-month month day-of-week"),
+            _text("timeZone", "IANA name; UTC by default."),
+            _whole("count", "5 by default.", 1, 100),
+            _instant("after", "ISO 8601; now by default."),
+        ),
+        answers={200: triggers.TimesDocument},
+        rpc="TriggerService/PreviewSchedule",
+    ),
+    Route(
+        "PUT", "/api/triggers/schedules/{scheduleId}", triggers.put_schedule, "Triggers",
+        "Start a stored workflow at the times of a cron expression",
+        "In place of a schedule that has this id.",
+        body=triggers.ScheduleBody,
+        answers={200: triggers.ScheduleDocument, 201: triggers.ScheduleDocument}, refusals=(404,),
+        rpc="TriggerService/PutSchedule",
+    ),
+    Route(
+        "GET", "/api/triggers/schedules/{scheduleId}", triggers.get_schedule, "Triggers",
+        "Get a schedule with its next times",
+        answers={200: triggers.ScheduleDocument}, refusals=(404,),
+        rpc="TriggerService/GetSchedule",
+    ),
+    Route(
+        "DELETE", "/api/triggers/schedules/{scheduleId}", triggers.delete_schedule, "Triggers",
+        "Delete a schedule",
+        answers={204: None}, refusals=(404,),
+        rpc="TriggerService/DeleteSchedule",
+    ),
+    Route(
+        "POST", "/api/triggers/schedules/{scheduleId}/pause", triggers.pause_schedule, "Triggers",
+        "Pause a schedule",
+        "Slots that come meanwhile are recorded as skipped.",
+        answers={200: triggers.ScheduleDocument}, refusals=(404,),
+        rpc="TriggerService/PauseSchedule",
+    ),
+    Route(
+        "POST", "/api/triggers/schedules/{scheduleId}/resume", triggers.resume_schedule, "Triggers",
+        "Let a paused schedule go on",
+        answers={200: triggers.ScheduleDocument}, refusals=(404,),
+        rpc="TriggerService/ResumeSchedule",
+    ),
+    Route(
+        "POST", "/api/triggers/schedules/{scheduleId}/run", triggers.run_schedule, "Triggers",
+        "Start what a schedule starts, now",
+        answers={202: triggers.SlotDocument}, refusals=(404,),
+        rpc="TriggerService/RunSchedule",
+    ),
+    Route(
+        "GET", "/api/triggers/schedules/{scheduleId}/slots", triggers.list_slots, "Triggers",
+        "What became of its slots, newest first",
+        params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN),
+        answers={200: triggers.SlotPage}, refusals=(404,),
+        rpc="TriggerService/ListSlots",
+    ),
+    Route(
+        "GET", "/api/triggers/webhooks", triggers.list_webhooks, "Triggers", "List webhooks",
+        params=(_whole("limit", "50 by default.", 1, 500), PAGE_TOKEN),
+        answers={200: triggers.WebhookPage},
+        rpc="TriggerService/ListWebhooks",
+    ),
+    Route(
+        "PUT", "/api/triggers/webhooks/{hookPath}", triggers.put_webhook, "Triggers",
+        "Start a stored workflow by calls of /hooks/{hookPath}",
+        "The secret that deliveries are signed with is made, unless one is given, and told this once.",
+        body=triggers.WebhookBody,
+        answers={200: triggers.WebhookDocument, 201: triggers.WebhookDocument}, refusals=(404, 409),
+        rpc="TriggerService/PutWebhook",
+    ),
+    Route(
+        "GET", "/api/triggers/webhooks/{hookPath}", triggers.get_webhook, "Triggers",
+        "Get a webhook, without its secret",
+        answers={200: triggers.WebhookDocument}, refusals=(404,),
+        rpc="TriggerService/GetWebhook",
+    ),
+    Route(
+        "DELETE", "/api/triggers/webhooks/{hookPath}", triggers.delete_webhook, "Triggers",
+        "Delete a webhook",
+        answers={204: None}, refusals=(404,),
+        rpc="TriggerService/DeleteWebhook",
+    ),
+    Route(
+        "POST", "/hooks/{hookPath}", triggers.deliver_webhook, "Triggers", "Call a webhook",
+        "Signed by the Standard Webhooks specification: webhook-id, webhook-timestamp, webhook-signature. "
+        "The same webhook-id again gives the same execution. A webhook.respond node chooses status, headers "
+        "and body of the answer.",
+        body="json", body_required=False, any_query=True,
+        answers={200: triggers.DeliveryDocument, 202: triggers.DeliveryDocument},
+        refusals=(401, 404, 409, 429, 504),
+        rpc=PUBLIC,
+    ),
+    Route(
         "GET", "/api/nodes", workflows.list_nodes, "Definitions", "List node types",
         answers={200: NodeTypeList},
         rpc="ExecutionService/ListNodeTypes",
@@ -599,6 +704,8 @@ PATH_PARAMS: Mapping[str, str] = {
     "hash": "SHA-256 of the value's JSON text, hex.",
     "workflowId": "Id of the stored workflow.",
     "workerId": "As the list of workers has it.",
+    "scheduleId": "Id of the schedule.",
+    "hookPath": "Path of the webhook.",
     "queue": "That the task.external node names.",
 }
 

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from services.executor.secrets.keyring import new_key
 from tests.infra.egress import LOOPBACK
 from tests.infra.postgres import PostgresCluster
 from tests.infra.stack import Stack
 from tests.infra.valkey import PrivateValkey
 from tests.infra.witness import Witness
 
-QUICK = {"FLOW_LEASE_SECONDS": "3", "FLOW_IMMEDIATE_LEASE_SECONDS": "3", "FLOW_SWEEP_INTERVAL_SECONDS": "0.2"}
+QUICK = {
+    "FLOW_LEASE_SECONDS": "3",
+    "FLOW_IMMEDIATE_LEASE_SECONDS": "3",
+    "FLOW_SWEEP_INTERVAL_SECONDS": "0.2",
+    "FLOW_SECRETS_KEY": new_key(),
+}
 """Settings under which a lost process is noticed within seconds."""
 
 MakeStack = Callable[..., Stack]

@@ -142,6 +142,13 @@ class Installation:
         secret = client.put("/api/secrets/MINE", json={"value": "s3cr3t", "hosts": ["h.example"]})
         assert secret.status_code in (200, 201), secret.text
         tenant.ids["name"] = "MINE"
+        for kind, name in (("schedules", "schedule_id"), ("webhooks", "path")):
+            body = {"workflowId": "only-mine"} | (
+                {"cron": "0 0 1 1 *"} if kind == "schedules" else {"unsigned": True}
+            )
+            kept = client.put(f"/api/triggers/{kind}/mine-too", json=body)
+            assert kept.status_code == 201, kept.text
+            tenant.ids[name] = "mine-too"
 
 
 @pytest.fixture(scope="session")

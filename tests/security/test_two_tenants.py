@@ -28,12 +28,16 @@ OWN = {
     "flow_engine.v1.WorkflowService/CreateWorkflow": "makes something of one's own, under any name",
     "flow_engine.v1.SecretService/PutSecret": "the same",
     "flow_engine.v1.AccessService/CreateToken": "the same",
+    "flow_engine.v1.TriggerService/PutSchedule": "the same",
+    "flow_engine.v1.TriggerService/PutWebhook": "the same; that a path is taken is told",
+    "flow_engine.v1.TriggerService/DeliverWebhook": "its signature is the right, whoever brings it",
+    "flow_engine.v1.TriggerService/PreviewSchedule": "is about nothing that is kept",
 }
 """What is not asked with another's ids, and why."""
 
 IDS = {
     "execution_id", "workflow_id", "token_id", "hash", "definition_hash", "name", "target", "names",
-    "parent_id",
+    "parent_id", "schedule_id", "path",
 }  # fmt: skip
 TEXTS: dict[str, str] = {
     "node_id": "ok", "from_node": "", "input_json": '{"approved": true}', "payload_json": "{}",
@@ -52,7 +56,7 @@ NUMBERS = {"action": 3, "free_slots": 1, "epoch": 1, "report_no": 1, "page_size"
 NOTHING = {
     "execution_id": str(uuid.uuid4()), "workflow_id": "nobodys", "token_id": "0" * 16, "hash": "0" * 64,
     "definition_hash": "1" * 64, "name": "NOBODYS", "big_id": str(uuid.uuid4()),
-    "failed_id": str(uuid.uuid4()),
+    "failed_id": str(uuid.uuid4()), "schedule_id": "nobodys", "path": "nobodys",
 }  # fmt: skip
 
 

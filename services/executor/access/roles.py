@@ -97,6 +97,22 @@ RPCS: Mapping[str, Mapping[str, Rule]] = {
     "flow_engine.v1.SecretResolutionService": {
         "ResolveSecrets": reads("worker"),
     },
+    "flow_engine.v1.TriggerService": {
+        "PutSchedule": changes("author"),
+        "DeleteSchedule": changes("author"),
+        "PauseSchedule": changes("operator"),
+        "ResumeSchedule": changes("operator"),
+        "RunSchedule": changes("operator"),
+        "GetSchedule": reads("viewer"),
+        "ListSchedules": reads("viewer"),
+        "ListSlots": reads("viewer"),
+        "PreviewSchedule": reads("viewer"),
+        "PutWebhook": changes("author"),
+        "DeleteWebhook": changes("author"),
+        "GetWebhook": reads("author"),  # of an unsigned one, the path is the right to call it
+        "ListWebhooks": reads("author"),
+        "DeliverWebhook": Rule("anyone"),  # its signature is the right
+    },
     "flow_engine.v1.OperationsService": {
         "ListWorkers": reads("viewer"),
         "GetQueue": reads("viewer"),

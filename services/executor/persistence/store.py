@@ -41,6 +41,7 @@ from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
 from services.executor.persistence.retention import SqlRetention
+from services.executor.persistence.schedules import SqlSchedules
 from services.executor.persistence.searching import Searching
 from services.executor.persistence.secrets import secret
 from services.executor.persistence.statistics import SqlStatistics
@@ -48,6 +49,7 @@ from services.executor.persistence.sweep import Sweep
 from services.executor.persistence.tasks import TaskStore
 from services.executor.persistence.tokens import SqlAuditLog, SqlTokenStore
 from services.executor.persistence.usage import SqlUsage
+from services.executor.persistence.webhooks import SqlWebhooks
 from services.executor.persistence.workflows import SqlWorkflowStore
 
 LEASE_SECONDS = 30.0
@@ -88,6 +90,8 @@ class SqlExecutionPersistence:
         self.workflows = SqlWorkflowStore(self.database)
         self.kept_secrets = KeptSecrets(self.database)
         self.operations = SqlOperations(self.database)
+        self.schedules = SqlSchedules(self.database)
+        self.webhooks = SqlWebhooks(self.database)
         self.admission = SqlAdmission(self.database)
         self.statistics = SqlStatistics(self.database)
         self.retention = SqlRetention(self.database)

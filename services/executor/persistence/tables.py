@@ -627,3 +627,75 @@ audit_log = Table(
     PrimaryKeyConstraint("id"),
 )
 Index("ix_audit_log_newest", audit_log.c.namespace, audit_log.c.time, audit_log.c.id)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    _namespace(),
+    Column("id", Text, nullable=False),
+    Column("workflow_id", Text, nullable=False),
+    Column("workflow_version", Integer, nullable=False),  # 0: the latest
+    Column("cron", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("input", Text, nullable=False),  # JSON text; empty: the schedule and its slot
+    Column("mode", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list of strings
+    Column("catch_up", Integer, nullable=False),  # how many missed slots are started
+    Column("jitter_seconds", Integer, nullable=False),
+    Column("overlap", Text, nullable=False),  # a conflict policy; empty: the definition's own
+    Column("paused", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("decided_until", Instant, nullable=False),  # every slot up to here is recorded
+    Column("next_at", Instant),  # the first slot after that
+    PrimaryKeyConstraint("namespace", "id"),
+    CheckConstraint("overlap IN ('', 'allow', 'reject', 'use_existing', 'cancel_existing')", name="overlap"),
+    CheckConstraint("mode IN ('auto', 'immediate', 'queued')", name="mode"),
+)
+Index("ix_schedules_next", schedules.c.next_at)
+
+schedule_slots = Table(
+    "schedule_slots",
+    metadata,
+    _namespace(),
+    Column("schedule_id", Text, nullable=False),
+    Column("slot_at", Instant, nullable=False),
+    Column("fire_at", Instant, nullable=False),  # slot_at and the jitter; later after a failed try
+    Column("status", Text, nullable=False),
+    Column("execution_id", Text, nullable=False),  # empty: none
+    Column("reason", Text, nullable=False),  # why skipped or failed
+    Column("manual", Boolean, nullable=False),  # somebody asked for it
+    Column("taken_until", Instant),  # somebody is at it
+    Column("tries", Integer, nullable=False),
+    Column("decided_at", Instant, nullable=False),
+    # A slot is decided once, whoever looks.
+    PrimaryKeyConstraint("namespace", "schedule_id", "slot_at"),
+    ForeignKeyConstraint(
+        ["namespace", "schedule_id"], ["schedules.namespace", "schedules.id"], ondelete="CASCADE"
+    ),
+    CheckConstraint("status IN ('due', 'started', 'skipped', 'failed')", name="status"),
+)
+_DUE = text("status = 'due'")
+Index("ix_schedule_slots_due", schedule_slots.c.fire_at, postgresql_where=_DUE, sqlite_where=_DUE)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("path", Text, nullable=False),  # of all namespaces: it is an address
+    _namespace(),
+    Column("workflow_id", Text, nullable=False),
+    Column("workflow_version", Integer, nullable=False),  # 0: the latest
+    Column("mode", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list of strings
+    Column("wait_ms", Integer, nullable=False),
+    Column("signed", Boolean, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # the key of signatures, encrypted
+    Column("paused", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    PrimaryKeyConstraint("path"),
+    CheckConstraint("mode IN ('auto', 'immediate', 'queued')", name="mode"),
+)
+Index("ix_webhooks_of_namespace", webhooks.c.namespace, webhooks.c.path)

@@ -43,13 +43,14 @@ def test_roles_are_a_ladder_with_workers_beside_it() -> None:
     assert set(ROLES) == set(INCLUDES)
 
 
-def test_nobody_is_asked_who_it_is_for_health_and_callbacks_alone() -> None:
+def test_nobody_is_asked_who_it_is_for_health_callbacks_and_webhooks_alone() -> None:
     open_to_all = {
         f"{service}/{name}" for service, rules in RPCS.items() for name, rule in rules.items()
         if rule.least == "anyone"
     }  # fmt: skip
     assert open_to_all == {
         "flow_engine.v1.ExecutionService/SubmitCallback",
+        "flow_engine.v1.TriggerService/DeliverWebhook",
         "grpc.health.v1.Health/Check",
         "grpc.health.v1.Health/Watch",
         "grpc.health.v1.Health/List",
