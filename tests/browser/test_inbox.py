@@ -20,7 +20,7 @@ def test_an_approval_is_answered_in_the_inbox(visitor: Visitor, stack: Stack) ->
     task = page.get_by_role("button", name="Pay 417?")
     task.click()  # it comes by itself
     page.get_by_label("Comment optional").fill("grace")
-    page.get_by_role("button", name="Approve").click()
+    page.get_by_role("button", name="Approve", exact=True).click()
     expect(task).to_have_count(0)
     assert stack.until(execution_id, "completed", "failed")["output"] == {"by": "grace"}
 

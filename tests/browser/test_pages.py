@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PHONE = {"width": 390, "height": 844}
 EVERY_PAGE = frozenset(
     "executions run-waiting run-failed run-loop run-large run-timeline run-steps run-events "
-    "inbox workflows workflow nodes stats workers".split()
+    "inbox workflows workflow nodes stats workers access".split()
 )
 
 
@@ -88,6 +88,7 @@ def places(stack: Stack, gate: Gate) -> dict[str, str]:
         "nodes": "nodes/human.input",
         "stats": "stats",
         "workers": "workers",
+        "access": "access?view=audit",
     }
 
 

@@ -30,7 +30,7 @@ def guarded(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
 def test_a_token_signs_in_and_stays_out_of_reach_of_scripts(browser: Browser, guarded: Stack) -> None:
     context = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]
     visitor = Visitor(context, guarded)
-    visitor.expects(401)
+    visitor.expects(401, 403)
     page = visitor.open("executions")
     field = page.get_by_label("Access token")
     field.fill("something-else-entirely")
@@ -44,7 +44,21 @@ def test_a_token_signs_in_and_stays_out_of_reach_of_scripts(browser: Browser, gu
 
     page.reload()
     expect(page.get_by_text("Nothing has run yet")).to_be_visible()
+
+    page.get_by_role("link", name="Access").click()
+    page.get_by_role("button", name="New token").click()
+    page.get_by_label("Name").fill("watcher")
+    page.get_by_role("button", name="Make it").click()
+    secret = page.locator("dialog pre").inner_text()
+    page.get_by_role("button", name="Done").click()
+    expect(page.get_by_role("row", name="watcher")).to_contain_text("viewer")
     page.get_by_role("button", name="Sign out").click()
-    expect(field).to_be_visible()
+    field.fill(secret)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Workflows")).to_be_visible()
+    expect(page.get_by_role("link", name="Access")).to_have_count(0)
+    page.goto(f"{guarded.base_url}/#/workflows/new")
+    expect(page.get_by_label("Definition, JSON")).to_be_visible()
+    expect(page.get_by_role("button", name="Run …")).to_have_count(0)
     context.close()
     visitor.check()

@@ -5,8 +5,10 @@ import { may, meet, mustSignIn, reachable, session, signOut } from "./lib/api.js
 import { theme } from "./lib/preferences.js";
 import { timeStyle } from "./lib/time.js";
 import { Button, Icon } from "./components/basics.js";
+import { Boundary } from "./components/boundary.js";
 import { Dialogs, openDialog } from "./components/dialog.js";
 import { Toasts } from "./components/toasts.js";
+import { AccessPage } from "./pages/access.js";
 import { ExecutionsPage } from "./pages/executions.js";
 import { ExecutionPage } from "./pages/execution.js";
 import { InboxBadge, InboxPage } from "./pages/inbox.js";
@@ -24,6 +26,7 @@ const PAGES = [
   { path: "nodes", title: "Node types", icon: "nodes", page: NodeTypesPage, detail: NodeTypesPage, key: "n", whole: true, same: true },
   { path: "stats", title: "Stats", icon: "stats", page: StatsPage, key: "s" },
   { path: "workers", title: "Workers", icon: "workers", page: WorkersPage, key: "q", needs: "OperationsService/GetQueue" },
+  { path: "access", title: "Access", icon: "key", page: AccessPage, key: "a", needs: "AccessService/ListTokens" },
 ];
 
 function App() {
@@ -38,7 +41,7 @@ function App() {
       <${Sidebar} current=${head} />
       <main id="main" tabIndex="-1" class=${id || place?.whole ? "detail" : ""}>
         ${!reachable.value && html`<div class="banner lost" role="status">The gateway does not answer. What you see is the last that was known; it will catch up by itself.</div>`}
-        ${Page ? html`<${Page} key=${place.same ? head : head + (id ?? "")} id=${id} rest=${route.value.path.slice(2)} />` : html`<${NotFound} />`}
+        ${Page ? html`<${Boundary} key=${place.same ? head : head + (id ?? "")}><${Page} id=${id} /><//>` : html`<${NotFound} />`}
       </main>
     </div>
     <${Dialogs} /><${Toasts} />`;
@@ -74,7 +77,7 @@ function NotFound() {
 }
 
 const KEYS = [
-  ["g then e, i, w, n, s, q", "go to a page"], ["/", "search or filter"], ["j, k", "next or previous row"], ["Enter", "open the row"],
+  ["g then e, i, w, n, s, q, a", "go to a page"], ["/", "search or filter"], ["j, k", "next or previous row"], ["Enter", "open the row"],
   ["← → ↑ ↓", "walk through the graph"], ["Space", "open or close a container"], ["+ − 0", "zoom in, out, show all"], ["Escape", "clear the choice, close"], ["?", "this list"],
 ];
 

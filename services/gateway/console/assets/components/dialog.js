@@ -29,7 +29,11 @@ export function confirm({ title, text, action, kind = "primary", reason = false 
 export function Dialogs() {
   const ref = useRef(null);
   const current = asked.value;
-  useEffect(() => { if (current && !ref.current.open) ref.current.showModal(); }, [current]);
+  useEffect(() => {
+    if (!current || ref.current.open) return;
+    ref.current.showModal();
+    ref.current.querySelector("form input, form select, form textarea, form button")?.focus();
+  }, [current]);
   if (!current) return null;
   const close = () => { ref.current?.close(); asked.value = null; };
   return html`<dialog ref=${ref} class=${current.wide ? "wide" : ""} aria-labelledby="dialog-title" onClose=${close}

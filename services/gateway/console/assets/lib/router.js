@@ -6,7 +6,11 @@ export const route = signal(read());
 
 function read() {
   const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  return { path: path.split("/").filter(Boolean).map(decodeURIComponent), query: new URLSearchParams(search) };
+  return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(search) };
+}
+
+function decoded(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
 }
 
 addEventListener("hashchange", () => { route.value = read(); });

@@ -6,7 +6,7 @@ import { FINAL, Run } from "./run.js";
 
 const MOST_EVENTS = 30_000; // beyond it the past is not loaded, only what happens from now on
 const FACTS_AFTER_MS = 120;
-const QUEUE_LOOK_MS = 2000;
+const LOOKS = { pending: 2000, running: 4000 }; // its place in the queue, when it will have ended
 const UNSEEN_LOOK_MS = 20_000; // for the title of a tab in the background
 
 /** {run, stop, refresh, whole}; state(word) as in lib/stream.js. Rejects with the Problem of the first call. */
@@ -24,7 +24,7 @@ export async function openFeed(id, { state, abort }) {
     clearTimeout(timer);
     const facts = await get(`${executionPath(id)}?steps=false`, { signal: abort }).catch(() => null);
     if (facts && !(FINAL.has(run.execution.status) && !FINAL.has(facts.status))) run.adopt(facts);
-    schedule(run.execution.status === "pending" ? QUEUE_LOOK_MS : 0);
+    schedule(LOOKS[run.execution.status] ?? 0);
   };
   const schedule = (milliseconds) => {
     clearTimeout(timer);
@@ -48,6 +48,6 @@ export async function openFeed(id, { state, abort }) {
   const away = () => { if (document.hidden && !run.final) schedule(UNSEEN_LOOK_MS); };
   document.addEventListener("visibilitychange", away);
   abort.addEventListener("abort", () => { stop(); clearTimeout(timer); document.removeEventListener("visibilitychange", away); });
-  if (execution.status === "pending") schedule(QUEUE_LOOK_MS);
+  schedule(LOOKS[execution.status] ?? 0);
   return { run, refresh, whole };
 }

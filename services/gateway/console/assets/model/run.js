@@ -132,6 +132,11 @@ export class Run {
         if (frame.outputRef) facts.outputRef = frame.outputRef;
         for (const step of this.steps.values()) if (!DONE.has(step.status)) this._put({ ...step, status: "cancelled", completedAt: time, waiting: undefined });
         break;
+      case "child.started": {
+        const step = this.step(frame.nodeId, frame.iteration);
+        if (step) this._put({ ...step, childId: frame.childId });
+        break;
+      }
       case "signal.received": {
         const step = this.step(frame.nodeId, frame.iteration);
         if (step) this._put({ ...step, answered: true });

@@ -8,7 +8,7 @@ import { CARD, CLOSED, HEADER } from "../graph/painter.js";
 import { keyOf } from "../model/run.js";
 import { Button, Icon, Skeleton } from "../components/basics.js";
 
-const WAITS = { person: "waits for a person", callback: "waits for a callback", timer: "waits for its time", retry: "will be tried again", child: "waits for a sub-flow" };
+const WAITS = { person: "waits for a person", callback: "waits for a callback", timer: "waits for its time", retry: "will be tried again", child: "waits for a sub-flow", task: "waits for a program" };
 
 /** still: a definition without a run; look.marks then tells what is wrong with a node. */
 export function GraphView({ feed, look, still }) {

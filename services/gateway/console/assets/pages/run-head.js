@@ -23,7 +23,7 @@ export function RunHead({ feed, state, look }) {
           <span>created <${Time} at=${execution.createdAt} /></span>
           ${execution.startedAt && html`<span>${execution.completedAt ? "took" : "for"} <${Duration} start=${execution.startedAt} end=${execution.completedAt} /></span>`}
           ${execution.retryOf && html`<span>retry of <${Link} to=${["executions", execution.retryOf]}>${short(execution.retryOf)}<//></span>`}
-          ${execution.rootId && execution.rootId !== execution.executionId && !execution.retryOf && html`<span>called by <${Link} to=${["executions", execution.rootId]}>${short(execution.rootId)}<//></span>`}
+          ${execution.parentId && html`<span>started by <${Link} to=${["executions", execution.parentId]}>${short(execution.parentId)}<//></span>`}
           ${execution.tags.map((tag) => html`<${Link} class="tag" key=${tag} to=${["executions"]} query=${{ tag }}>${tag}<//>`)}
           ${!run.final && html`<span class=${names("pulse", state)} role="status">${state === "live" ? "live" : state === "lost" ? "reconnecting" : ""}</span>`}
         </p></div>
@@ -64,7 +64,7 @@ function Now({ run, look }) {
   if (status === "running") {
     const running = [...run.steps.values()].filter((one) => one.status === "running" && !run.graph.children.has(one.nodeId));
     const ids = [...new Set(running.map((one) => one.nodeId))];
-    return html`<div class="now running"><${Glyph} status="running" /><p>${ids.length ? html`Running ${ids.slice(0, 3).map((id, at) => html`${at ? ", " : ""}${step(id)}`)}${ids.length > 3 ? ` and ${ids.length - 3} more` : ""}` : "Between two steps"}</p></div>`;
+    return html`<div class="now running"><${Glyph} status="running" /><p>${ids.length ? html`Running ${ids.slice(0, 3).map((id, at) => html`${at ? ", " : ""}${step(id)}`)}${ids.length > 3 ? ` and ${ids.length - 3} more` : ""}` : "Between two steps"}${execution.progress?.eta ? html` <span class="muted">should end <${Time} at=${execution.progress.eta} /></span>` : ""}</p></div>`;
   }
   if (status === "cancelled") {
     const asked = run.events.find((event) => event.type === "execution.cancelRequested");

@@ -1,6 +1,6 @@
 // Beside the graph: the chosen step, or the execution as a whole.
 import { html, names } from "../lib/html.js";
-import { refine, route } from "../lib/router.js";
+import { link, refine, route } from "../lib/router.js";
 import { Duration, Time, absolute, span } from "../lib/time.js";
 import { Button, Icon, Status } from "../components/basics.js";
 import { Answer } from "../components/answer.js";
@@ -52,7 +52,8 @@ function StepCard({ feed, look, id }) {
       ${["person", "callback"].includes(step.waiting.kind) ? html`<${Answer} executionId=${executionId} step=${step} done=${feed.refresh} />`
         : step.waiting.kind === "retry" ? html`<p>It failed and is tried again <${Time} at=${step.waiting.until} />.</p>`
           : html`<p>It waits ${step.waiting.until ? html`until <${Time} at=${step.waiting.until} /> (${absolute(step.waiting.until)})` : step.waiting.kind}.</p>
-            ${step.waiting.executionId && html`<p><a href="#/executions/${step.waiting.executionId}">Open the sub-flow</a></p>`}`}</section>`}
+`}</section>`}
+    ${childOf(step) && html`<p class="card-line"><a href=${link(["executions", childOf(step)])}>Open the execution that it started</a></p>`}
     ${step?.error && html`<section class="panel failed" data-panel="error"><p><code>${step.error.code}</code> ${step.error.message}</p>
       ${step.handled && step.handled !== "fail" && html`<p class="muted small">It was handled: the run went on (${step.handled}).</p>`}
       ${step.error.details !== undefined && html`<${JsonTree} value=${step.error.details} depth=${3} label="Details" />`}</section>`}
@@ -62,6 +63,13 @@ function StepCard({ feed, look, id }) {
     ${step?.tries?.length > 1 && html`<${Tries} tries=${step.tries} />`}
     <${Value} title="Definition" value=${node.raw} open=${!step} depth=${3} />
     ${canRetry && html`<div class="card-foot"><${Button} icon="retry" onClick=${() => retry(executionId, id)}>Retry from this node<//></div>`}`;
+}
+
+/** Id of the execution that a step started beside this one. */
+function childOf(step) {
+  if (!step) return "";
+  if (step.waiting?.kind === "child") return step.waiting.executionId;
+  return step.childId ?? "";
 }
 
 const REASONS = {

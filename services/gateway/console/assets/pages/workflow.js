@@ -1,6 +1,6 @@
 // A definition beside its graph: written, checked while it is written, stored, and run.
 import { html, names, useEffect, useMemo, useRef, useState } from "../lib/html.js";
-import { get, query, send } from "../lib/api.js";
+import { get, may, query, send } from "../lib/api.js";
 import { parse, stringify } from "../lib/exact-json.js";
 import { Link, go, refine, route } from "../lib/router.js";
 import { Time } from "../lib/time.js";
@@ -89,12 +89,12 @@ function Desk({ stored, first, changed }) {
             ${Array.from({ length: latest }, (_, index) => latest - index).map((one) => html`<option key=${one} value=${String(one)}>v${one}${one === latest ? ", latest" : ""}</option>`)}</select></label>
           <span>stored <${Time} at=${stored.updatedAt ?? stored.createdAt} /></span>
           <${Link} to=${["executions"]} query=${{ workflow: stored.id }}>Runs<//>
-          <button type="button" onClick=${remove}>Delete</button>` : html`<span>not stored yet</span>
+          ${may("WorkflowService/DeleteWorkflow") && html`<button type="button" onClick=${remove}>Delete</button>`}` : html`<span>not stored yet</span>
           <label>begin with <select aria-label="Begin with" value=${route.value.query.get("from") ?? STARTERS[0].key} onChange=${(event) => { refine({ from: event.target.value }); setText(stringify(STARTERS.find((one) => one.key === event.target.value).definition, 2)); }}>
             ${STARTERS.map((one) => html`<option key=${one.key} value=${one.key}>${one.title}</option>`)}</select></label>`}
           ${dirty && html`<span class="waiting state-text">changed</span>`}</p></div>
-      <div class="controls"><${Button} busy=${busy === "save"} disabled=${verdict.state === "syntax" || (stored && !dirty && stored.version === latest)} onClick=${save}>${stored ? "Store as a new version" : "Store"}<//>
-        <${Button} icon="play" kind="primary" disabled=${verdict.state !== "valid" || !verdict.fresh} onClick=${run}>Run …<//></div></div>
+      <div class="controls">${may(stored ? "WorkflowService/UpdateWorkflow" : "WorkflowService/CreateWorkflow") && html`<${Button} busy=${busy === "save"} disabled=${verdict.state === "syntax" || (stored && !dirty && stored.version === latest)} onClick=${save}>${stored ? "Store as a new version" : "Store"}<//>`}
+        ${may("ExecutionService/StartExecution") && html`<${Button} icon="play" kind="primary" disabled=${verdict.state !== "valid" || !verdict.fresh} onClick=${run}>Run …<//>`}</div></div>
       <${Verdict} verdict=${verdict} />
     </header>
     <div class="desk-body">
