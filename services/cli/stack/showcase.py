@@ -90,7 +90,7 @@ async def show_examples(base_url: str, as_json: bool) -> None:
             else:
                 print("\n" + "\n".join(told(result, base_url)), flush=True)
     if not as_json:
-        print(f"\nall executions: {base_url}/api/workflow/executions   API: {base_url}/docs", flush=True)
+        print(f"\nconsole: {base_url}/   API: {base_url}/docs", flush=True)
 
 
 class ExampleRefused(Exception):

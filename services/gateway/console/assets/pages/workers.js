@@ -1,12 +1,15 @@
 // Who runs what, and how deep the queue is.
 import { html, names } from "../lib/html.js";
-import { get } from "../lib/api.js";
+import { get, may, post } from "../lib/api.js";
 import { usePolled } from "../lib/live.js";
 import { Link } from "../lib/router.js";
 import { Duration, Time, span } from "../lib/time.js";
-import { Empty, Skeleton, Trouble } from "../components/basics.js";
+import { Empty, Glyph, Skeleton, Trouble } from "../components/basics.js";
+import { confirm } from "../components/dialog.js";
+import { say } from "../components/toasts.js";
 
 const REFRESH_MS = 2000;
+const DIAGNOSIS_MS = 15_000;
 
 export function WorkersPage() {
   const load = async (signal) => {
@@ -16,7 +19,8 @@ export function WorkersPage() {
   const { value, error, refresh } = usePolled(load, [], REFRESH_MS);
   return html`<div class="page"><header class="page-head"><h1>Workers and queue</h1></header>
     <${Trouble} error=${error?.status ? error : null} retry=${refresh} />
-    ${!value ? html`<${Skeleton} rows=${7} height=${32} />` : html`<${Queue} queue=${value.queue} /><${Workers} workers=${value.workers} />`}</div>`;
+    ${!value ? html`<${Skeleton} rows=${7} height=${32} />` : html`<${Queue} queue=${value.queue} />
+      ${may("OperationsService/Diagnose") && html`<${Diagnosis} />`}<${Workers} workers=${value.workers} refresh=${refresh} />`}</div>`;
 }
 
 function Queue({ queue }) {
@@ -43,12 +47,28 @@ function Depths({ title, head, rows }) {
     <tr key=${name}><td>${name}</td><td class="right num">${depth.pendingCount}</td><td class="right num">${span(depth.oldestPendingMs)}</td></tr>`)}</tbody></table></section>`;
 }
 
-function Workers({ workers }) {
+/** What is wrong and how to mend it; one line when nothing is. */
+function Diagnosis() {
+  const { value } = usePolled((signal) => get("/api/diagnosis", { signal }), [], DIAGNOSIS_MS);
+  if (!value) return null;
+  const wrong = value.checks.filter((check) => check.state !== "ok");
+  return html`<details class="diagnosis" open=${wrong.length > 0}><summary><${Glyph} status=${value.healthy ? wrong.length ? "waiting" : "completed" : "failed"} />
+      ${wrong.length ? `${wrong.length} of ${value.checks.length} checks found something` : `All ${value.checks.length} checks are fine`}</summary>
+    <ul>${[...wrong, ...value.checks.filter((check) => check.state === "ok")].map((check) => html`<li key=${check.name} class=${{ error: "failed", warning: "waiting" }[check.state] ?? ""}>
+      <b class="state-text">${check.name}</b> ${check.finding}${check.remedy ? html` <span class="muted">${check.remedy}</span>` : ""}</li>`)}</ul></details>`;
+}
+
+async function drain(worker, refresh) {
+  if (await confirm({ title: `Drain ${worker.hostname} ${worker.processId}?`, text: "It finishes what it runs and claims nothing more.", action: "Drain the worker" }) === null) return;
+  try { await post(`/api/workers/${encodeURIComponent(worker.id)}/drain`, {}); refresh(); } catch (problem) { say(problem.message, { kind: "failed" }); }
+}
+
+function Workers({ workers, refresh }) {
   if (!workers.length) return html`<${Empty} title="No worker is alive"><p>Queued executions wait until one is: <code>flow worker</code></p><//>`;
   return html`<h2 class="gap">Workers</h2><div class="workers">${workers.map((worker) => html`
     <article class="worker" key=${worker.id}><header><div><h3>${worker.hostname} <span class="muted num">${worker.processId}</span></h3>
       <p class="muted small"><span class="mono" title=${worker.id}>${worker.id.slice(0, 20)}</span> · version ${worker.version} · since <${Time} at=${worker.startedAt} /> · heard <${Time} at=${worker.seenAt} /></p></div>
-      ${worker.draining && html`<span class="tag">draining</span>`}
+      ${worker.draining ? html`<span class="tag">draining</span>` : may("OperationsService/DrainWorker") && html`<button type="button" class="text-button" onClick=${() => drain(worker, refresh)}>Drain</button>`}
       <span class="slots" role="img" aria-label="${worker.slots - worker.freeSlots} of ${worker.slots} slots taken" title="${worker.slots - worker.freeSlots} of ${worker.slots} slots taken">${Array.from({ length: Math.min(worker.slots, 64) }, (_, index) => html`<i key=${index} class=${names({ taken: index < worker.slots - worker.freeSlots })}></i>`)}</span></header>
       ${worker.executions.length > 0 && html`<ul>${worker.executions.map((one) => html`<li key=${one.executionId}><${Link} to=${["executions", one.executionId]}>${one.workflowName || one.workflowId || one.executionId}<//> <span class="muted"><${Duration} start=${one.startedAt} /></span></li>`)}
         ${worker.runningCount > worker.executions.length && html`<li class="muted">and ${worker.runningCount - worker.executions.length} more</li>`}</ul>`}
