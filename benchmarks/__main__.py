@@ -15,6 +15,7 @@ from benchmarks import (
     stats,
     validation,
     waiting,
+    watchers,
     workloads,
 )
 
@@ -29,6 +30,7 @@ def main() -> int:
         ("backlog", lambda: backlog.main([])),
         ("workloads", lambda: workloads.main([])),
         ("waiting", lambda: waiting.main([])),
+        ("watchers", lambda: watchers.main([])),
         ("estimates", lambda: estimates.main([])),
         ("stats", lambda: stats.main([])),
         ("retention", lambda: retention.main([])),

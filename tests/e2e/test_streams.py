@@ -7,9 +7,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
 
+from flow_engine.v1 import execution_pb2 as pb
+from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from tests.e2e import workflows
 from tests.e2e.conftest import MakeStack
 from tests.infra.stack import Stack
@@ -108,37 +113,99 @@ def test_a_snapshot_comes_first_when_asked_for(shared_stack: Stack) -> None:
     shared_stack.control(answer["executionId"], "cancel")
 
 
+class Watcher(threading.Thread):
+    """Watches an execution to its end, however often it is cut off. `frames`: as this way gives them."""
+
+    def __init__(self, stack: Stack, execution_id: str) -> None:
+        super().__init__(daemon=True)
+        self.stack = stack
+        self.execution_id = execution_id
+        self.frames: list[dict[str, Any]] = []
+        self.connections = 0
+        self.cut = threading.Event()  # never set: to wait without sleeping
+        self.start()
+
+    @property
+    def cursor(self) -> int:
+        return int(self.frames[-1]["sequence"]) if self.frames else 0
+
+    def run(self) -> None:
+        while True:
+            self.connections += 1
+            try:
+                if self.read():
+                    return
+            except (httpx.HTTPError, WebSocketException, OSError, grpc.RpcError):
+                pass
+            self.cut.wait(0.05)
+
+    def read(self) -> bool:
+        """One connection, to its end; whether it was the end of the execution too."""
+        raise NotImplementedError
+
+
+class ByEvents(Watcher):
+    def run(self) -> None:
+        self.source = EventSource(stream_url(self.stack, self.execution_id))
+        self.frames = self.source.messages
+        super().run()
+
+    def read(self) -> bool:
+        return self.source.read_once() == 204
+
+
+class BySocket(Watcher):
+    def read(self) -> bool:
+        address = stream_url(self.stack, self.execution_id).replace("http", "ws", 1)
+        address = f"{address.removesuffix('/stream')}/ws?afterSequence={self.cursor}"
+        with connect(address, proxy=None) as socket:
+            for message in socket:
+                self.frames.append(json.loads(message))
+            return socket.close_code == 1000
+
+
+class ByCall(Watcher):
+    def read(self) -> bool:
+        with grpc.insecure_channel(self.stack.grpc_address) as channel:
+            request = pb.WatchExecutionRequest(execution_id=self.execution_id, after_sequence=self.cursor)
+            for response in ExecutionServiceStub(channel).WatchExecution(request, timeout=60):
+                self.frames += [json.loads(event.frame_json) for event in response.events]
+        return bool(self.frames) and self.frames[-1]["type"] == "execution.completed"
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_watcher_misses_nothing_while_gateway_and_executor_are_restarted(
+def test_all_watchers_of_a_promoted_run_see_the_same_while_gateway_and_executor_are_killed(
     make_stack: MakeStack, witness: Witness, database: str
 ) -> None:
     stack = make_stack(database).start()
     workflow = workflows.calls(witness.url, *(f"step{number}" for number in range(12)))
     for node in workflow["nodes"]:
         node["config"]["url"] += "?hold=300"
-    execution_id = stack.run(workflow, mode="queued")["executionId"]
-    source = EventSource(stream_url(stack, execution_id))
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            try:
-                if source.read_once() == 204:
-                    done.set()
-            except httpx.HTTPError:
-                done.wait(0.05)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    witness.wait_for("/step2")
+    answer = stack.run(
+        workflow,
+        mode="immediate",
+        options={"immediateBudget": 700},
+        headers={"Prefer": "respond-async"},
+    )
+    execution_id = answer["executionId"]
+    watchers: list[Watcher] = [kind(stack, execution_id) for kind in (ByEvents, BySocket, ByCall)]
+    witness.wait_for("/step4")
     stack.gateway.kill()
     stack.gateway.start()
-    witness.wait_for("/step6")
+    witness.wait_for("/step7")
     stack.executor.kill()
     stack.executor.start()
 
-    assert done.wait(60)
-    watcher.join()
-    sequences = [message["sequence"] for message in source.messages]
-    assert sequences == list(range(1, len(sequences) + 1))
-    assert source.messages[-1]["type"] == "execution.completed"
+    for watcher in watchers:
+        watcher.join(60)
+        assert not watcher.is_alive()
+        assert watcher.connections > 1, "it was cut off"
+    history = stack.events(execution_id)
+    assert [frame["sequence"] for frame in history] == list(range(1, len(history) + 1))
+    assert "execution.promoted" in [frame["type"] for frame in history]
+    assert [watcher.frames for watcher in watchers] == [history] * 3
+    for cursor in range(len(history)):
+        late = EventSource(stream_url(stack, execution_id))
+        late.last_event_id = str(cursor)
+        late.read_to_the_end()
+        assert late.messages == history[cursor:]
