@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import sqlalchemy
 from msgspec import UNSET, Raw, UnsetType
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.sql import Executable
 
 from flow_engine import payload
@@ -34,7 +34,7 @@ PAGE = 100
 """Children that one transaction controls."""
 
 _e, _s = workflow_executions.c, outbox_signals.c
-_DUE = select(outbox_signals).where(~_s.held)
+_DUE = select(outbox_signals).where(text("NOT outbox_signals.held"))  # as the index says it
 
 
 def _signal(row: sqlalchemy.Row[Any]) -> Signal:
@@ -251,17 +251,18 @@ async def _tell_all(transaction: Transaction, parent: Draft, ended: Sequence[sql
 async def _release(transaction: Transaction, parent_id: str, step: str) -> bool:
     """Let starts of a step go, as many as there is room for. True: some were."""
     starts = and_(_s.source == parent_id, _s.step == step, _s.kind == START)
-    (row,) = await transaction.fetch(select(func.max(_s.at_once).label("at_once")).where(starts, _s.held))
-    if row.at_once is None:
+    first = select(_s.at_once).where(starts, _s.held).order_by(_s.place).limit(1)
+    if not (found := await transaction.fetch(first)):
         return False
+    at_once = found[0].at_once
     live = select(func.count()).where(
         _e.parent_id == parent_id, _e.parent_step == step, _e.completed_at.is_(None)
     )
     due = select(func.count()).where(starts, ~_s.held)
     busy = sum([(await transaction.fetch(count))[0][0] for count in (live, due)])
-    if busy >= row.at_once:
+    if busy >= at_once:
         return False
-    next_ones = select(_s.target).where(starts, _s.held).order_by(_s.place).limit(row.at_once - busy)
+    next_ones = select(_s.target).where(starts, _s.held).order_by(_s.place).limit(at_once - busy)
     targets = [row.target for row in await transaction.fetch(next_ones)]
     these = and_(starts, _s.target.in_(targets))
     await transaction.execute(update(outbox_signals).where(these).values(held=False))
