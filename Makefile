@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-# Files and tests are spread over this many processes; two is what a small machine carries.
-TEST_PROCESSES ?= 2
+# Tests are spread over this many processes. Half of what they do is wait for services: two cores carry four.
+TEST_PROCESSES ?= 4
 PYTEST_ARGS ?=
 
 # The first of these that is Python >= 3.11 builds the environment; `make PYTHON=/path/to/python` decides otherwise.

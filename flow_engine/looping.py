@@ -14,6 +14,9 @@ from flow_engine.errors import Unavailable
 log = structlog.get_logger()
 
 CANCEL_AGAIN_SECONDS = 0.5
+LAST_TURN_SECONDS = 1.0
+"""A turn that is under way has so long to end by itself: a database driver that is cancelled in the middle of
+a statement may never come back."""
 
 
 class Looping(ABC):
@@ -24,18 +27,23 @@ class Looping(ABC):
         self._hinted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self._stopping = asyncio.Event()
 
     @abstractmethod
     async def turn(self) -> None: ...
 
     async def start(self) -> None:
         if self._task is None:
+            self._stopping.clear()
             self._task = asyncio.create_task(self._loop(), name=type(self).__name__)
 
     async def stop(self) -> None:
-        """Safe to repeat. A turn that is under way is cancelled."""
+        """Safe to repeat. A turn that is under way is cancelled unless it ends soon."""
         task, self._task = self._task, None
         if task:
+            self._stopping.set()
+            self._hinted.set()
+            await asyncio.wait([task], timeout=LAST_TURN_SECONDS)
             await put_down(task)
 
     def hint(self) -> None:
@@ -43,9 +51,11 @@ class Looping(ABC):
         self._hinted.set()
 
     async def _loop(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             self._hinted.clear()
             await self._turn()
+            if self._stopping.is_set():
+                return
             with contextlib.suppress(TimeoutError):
                 # Not `wait_for`: on Python 3.11 that loses a cancellation that comes together with a hint.
                 async with asyncio.timeout(self.interval_seconds):

@@ -139,8 +139,9 @@ async def test_insecure_opens_it(engine: Engine) -> None:
     environment = {"FLOW_HTTP_ADDRESS": "0.0.0.0:0", "FLOW_INSECURE": "1"}
     async with gateway(engine, **environment) as running, httpx.AsyncClient() as client:
         port = running.url.rpartition(":")[2]
-        answer = await client.get(f"http://127.0.0.1:{port}/readyz", headers={"Host": "flow.example"})
-        assert answer.json() == {"status": "ready"}
+        url = f"http://127.0.0.1:{port}/readyz"
+        assert (await client.get(url)).json() == {"status": "ready"}
+        assert (await client.get(url, headers={"Host": "flow.example"})).status_code == 403
 
 
 def test_wrong_settings_are_named_all_at_once() -> None:

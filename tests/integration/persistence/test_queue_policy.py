@@ -239,10 +239,12 @@ async def test_an_immediate_start_takes_a_slot_or_goes_to_the_queue(stage: Stage
 
 
 async def test_a_retry_waits_for_a_slot_like_any_other(stage: Stage, door: Door) -> None:
+    retried = await stage.claimed()
+    await retried.complete()
     await stage.queued(slot=ONE)
     await door.open()
     runner = stage.runner((await stage.claim())[0])
-    again = stage.new(slot=ONE, retry_of=new_execution_id())
+    again = stage.new(slot=ONE, retry_of=retried.id)
     await stage.store.create(again)
     await door.open()
     assert await claim(stage) == []

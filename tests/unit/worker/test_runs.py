@@ -99,14 +99,14 @@ class Refusal(grpc.aio.AioRpcError):
 class Stub:
     """Refuses every request that has a report of the execution `bad` in it."""
 
-    async def Report(self, request: pb.ReportRequest, timeout: float) -> pb.ReportResponse:  # noqa: N802
+    async def Report(self, request: pb.ReportRequest, **_: Any) -> pb.ReportResponse:  # noqa: N802
         if any(report.execution_id == "bad" for report in request.reports):
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT)
         return pb.ReportResponse(
             replies=[pb.ReportReply(execution_id=each.execution_id) for each in request.reports]
         )
 
-    async def ClaimNext(self, request: pb.ClaimNextRequest, timeout: float) -> pb.ClaimNextResponse:  # noqa: N802
+    async def ClaimNext(self, request: pb.ClaimNextRequest, **_: Any) -> pb.ClaimNextResponse:  # noqa: N802
         raise Refusal(grpc.StatusCode.UNIMPLEMENTED)
 
 
