@@ -35,7 +35,7 @@ run: setup ## Start the whole stack, run the examples and stay up
 	$(BIN)/flow up --examples
 
 test: setup ## Unit, integration and end-to-end tests against private real servers
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not browser and not chaos" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not browser and not chaos and not fuzz" $(PYTEST_ARGS)
 
 test-e2e: setup ## Tests in a real browser
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
@@ -51,6 +51,7 @@ bench: setup ## Measure, and compare with the recorded figures
 
 fuzz: setup ## Throw everything at what takes bytes from outside, for a minute (FUZZ_ARGS=--help)
 	$(BIN)/python -m tests.security.fuzzing $(FUZZ_ARGS)
+	$(BIN)/python -m pytest -q -m fuzz tests/security
 
 audit: setup ## Look for known vulnerabilities in what the lock files name
 	$(BIN)/python -m tools.audit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -15,6 +16,8 @@ from schemathesis.specs.openapi.checks import (
 
 from services.gateway.bootstrap import api
 from tests.security.conftest import ROOT, Installation
+
+pytestmark = pytest.mark.fuzz
 
 EXAMPLES = 8
 """Of each operation: bounded, so that all of them take half a minute."""
