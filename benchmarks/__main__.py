@@ -1,45 +1,45 @@
-"""Every benchmark in turn; the exit code tells whether a bound that must hold was broken."""
+"""Benchmarks, one after the other; the exit code tells whether a bound that must hold was broken.
+
+python -m benchmarks            those of every release: about ten minutes on two cores
+python -m benchmarks NAME …     only these; some take arguments of their own as `python -m benchmarks.NAME`
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import inspect
 import sys
 
-from benchmarks import (
-    backlog,
-    console,
-    estimates,
-    expressions,
-    heartbeats,
-    persistence,
-    retention,
-    stats,
-    validation,
-    waiting,
-    watchers,
-    workloads,
-)
+EVERY_RELEASE = "expressions heartbeats validation persistence workloads waiting watchers estimates".split()
+LONG = "backlog stats retention attack console".split()
+"""A million executions, a hundred thousand in the queue, an installation under attack, a real browser."""
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="\n".join(f"  {name:<12} {summary(name)}" for name in EVERY_RELEASE + LONG),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*EVERY_RELEASE, *LONG, []])
     broken = 0
-    for name, run in (
-        ("expressions", expressions.main),
-        ("heartbeats", heartbeats.main),
-        ("validation", validation.main),
-        ("persistence", persistence.main),
-        ("backlog", lambda: backlog.main([])),
-        ("workloads", lambda: workloads.main([])),
-        ("waiting", lambda: waiting.main([])),
-        ("watchers", lambda: watchers.main([])),
-        ("estimates", lambda: estimates.main([])),
-        ("stats", lambda: stats.main([])),
-        ("retention", lambda: retention.main([])),
-        ("console", console.main),
-    ):
+    for name in parser.parse_args(arguments).names or EVERY_RELEASE:
         print(f"\n=== {name}", flush=True)
-        broken |= int(run() or 0)
+        broken |= run(name)
     return broken
 
 
+def summary(name: str) -> str:
+    """The first line of a benchmark's description."""
+    return (inspect.getdoc(importlib.import_module(f"benchmarks.{name}")) or "").partition("\n")[0]
+
+
+def run(name: str) -> int:
+    entry = importlib.import_module(f"benchmarks.{name}").main
+    return int((entry([]) if inspect.signature(entry).parameters else entry()) or 0)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +38,8 @@ STEPS = 12
 """Of an execution: two events each, with created and completed 26 events in all."""
 
 
-def main() -> None:
-    for url in given_urls():
+def main(arguments: Sequence[str] = ()) -> None:
+    for url in arguments or private_urls():
         print(f"{url.partition(':')[0]}, {CALLERS} callers")
         for name, rate in uvloop.run(measure(url)).items():
             print(f"  {name:34} {rate:8,.0f}/s")
@@ -155,10 +155,7 @@ def bare_commits(url: str) -> float:
     return done / (time.perf_counter() - began)
 
 
-def given_urls() -> Iterator[str]:
-    if len(sys.argv) > 1:
-        yield from sys.argv[1:]
-        return
+def private_urls() -> Iterator[str]:
     with private_cluster() as url:
         yield url
     with tempfile.TemporaryDirectory() as folder:
@@ -178,4 +175,4 @@ def private_cluster() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

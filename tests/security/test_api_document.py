@@ -19,7 +19,7 @@ from tests.security.conftest import ROOT, Installation
 
 pytestmark = pytest.mark.fuzz
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Of each operation: bounded, so that all of them take half a minute."""
 ENDLESS = r"stream|ws$|/poll$|/export$"
 """What follows something until the client has had enough, or waits for it."""
