@@ -59,7 +59,8 @@ def span(
 ) -> AbstractContextManager[Span | None]:
     """The current span inside the block. `parent`: a traceparent; without one, the span around the block.
 
-    kind: internal, server, client, producer, consumer. An exception marks it as failed and goes on.
+    kind: internal, server, client, producer, consumer. An exception marks it as failed, with its reason and
+    nothing of its text, which may hold what users sent; it goes on.
     """
     return _NO_SPAN if _tracer is None else _span(_tracer, name, parent, kind, attributes)
 
@@ -75,8 +76,14 @@ def _span(
         context_of(parent) if parent else None,
         SpanKind[kind.upper()],
         attributes={f"flow.{key}": value for key, value in attributes.items()},
+        record_exception=False,
+        set_status_on_exception=False,
     ) as current:
-        yield current
+        try:
+            yield current
+        except Exception as error:
+            mark_failed(current, getattr(error, "reason", "INTERNAL"))
+            raise
 
 
 def past_span(name: str, parent: str, start: datetime, end: datetime, **attributes: str | int) -> str:
