@@ -23,9 +23,12 @@ def main(arguments: list[str]) -> int:
         epilog="\n".join(f"  {name:<12} {summary(name)}" for name in EVERY_RELEASE + LONG),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*EVERY_RELEASE, *LONG, []])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args(arguments).names or EVERY_RELEASE
+    if unknown := set(names) - {*EVERY_RELEASE, *LONG}:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
     broken = 0
-    for name in parser.parse_args(arguments).names or EVERY_RELEASE:
+    for name in names:
         print(f"\n=== {name}", flush=True)
         broken |= run(name)
     return broken

@@ -59,10 +59,11 @@ class MetricsServer:
     def __init__(self, settings: MetricsSettings, figures: Iterable[Figure]) -> None:
         self.address = ""  # once it listens
         self._settings = settings
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        self._registry.register(_Figures(tuple(figures)))
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        registry.register(_Figures(tuple(figures)))
+        self._exposition = make_wsgi_app(registry)
         self._server: WSGIServer | None = None
 
     def start(self) -> None:
@@ -91,7 +92,7 @@ class MetricsServer:
         if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
             start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
             return [b""]
-        answer: Iterable[bytes] = make_wsgi_app(self._registry)(environment, start_response)
+        answer: Iterable[bytes] = self._exposition(environment, start_response)
         return answer
 
 
