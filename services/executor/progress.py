@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flow_engine.interpreter.steps import Step
 from flow_engine.payload import decode
 from flow_engine.workflow.graph import WorkflowGraph
+from services.executor.durations.estimate import LEFT_OF_LATE, LONGEST_MS
 from services.executor.persistence.contract import ExecutionRecord
 
 
@@ -44,6 +45,18 @@ def progress_of(
         + sum(len(graph.scopes[step.node_id].nodes) * count for step, count in loops(graph, steps))
     )
     return Progress(finished, max(total, len(steps)))
+
+
+def likely_end(now: datetime, started_at: datetime, estimate_ms: float, progress: Progress) -> datetime:
+    """When an execution will have ended, from what was estimated when it was started.
+
+    The estimate holds until it is over; then as much of it is left as there are steps left, or a tenth
+    where nobody knows how many.
+    """
+    estimate = timedelta(milliseconds=min(estimate_ms, LONGEST_MS))
+    if now < started_at + estimate:
+        return started_at + estimate
+    return now + estimate * (1 - progress.percent / 100 if progress.total_steps else LEFT_OF_LATE)
 
 
 def loops(graph: WorkflowGraph, steps: Sequence[Step]) -> list[tuple[Step, int]]:

@@ -296,6 +296,7 @@ class ChangeProgress(Document, frozen=True, kw_only=True):
     completed_steps: int
     total_steps: int | UnsetType = UNSET
     percent: float | UnsetType = UNSET
+    eta: Annotated[Instant, Meta(description="When a running one will have ended.")] | UnsetType = UNSET
 
 
 class ChangeFrameDocument(Document, frozen=True, kw_only=True):
@@ -748,6 +749,7 @@ def change_frame(change: pb.ExecutionChange) -> ChangeFrameDocument:
             completed_steps=change.progress.completed_steps,
             total_steps=total or UNSET,
             percent=change.progress.percent if total else UNSET,
+            eta=instant_of(change.progress, "eta_time"),
         ),
         events=[
             FactDocument(

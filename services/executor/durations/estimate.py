@@ -26,7 +26,7 @@ _UNKNOWN_MS = 1.0
 _EVALUATED_NODES = 100
 """In larger workflows configs are taken as they are written: their mode does not hang on a single loop."""
 _LIMITS = Limits(max_steps=20_000, max_output_bytes=1 << 20)
-_LEFT_OF_LATE = 0.1
+LEFT_OF_LATE = 0.1
 """Of a running step that is beyond its typical time, this much of it is taken to be left."""
 
 
@@ -129,7 +129,7 @@ class Estimate:
         if step.finished:
             return 0.0
         elapsed = 0.0 if step.started_at is None else microseconds(step.started_at, self._now) / 1000
-        return max(duration - elapsed, duration * _LEFT_OF_LATE)
+        return max(duration - elapsed, duration * LEFT_OF_LATE)
 
     def _duration_of(self, node: GraphNode) -> float:
         """One run of the node without retries; of a container, of all its iterations."""

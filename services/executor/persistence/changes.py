@@ -46,7 +46,7 @@ class Changes:
             select(
                 *(_c.position, _c.execution_id, _c.first_sequence, _c.last_sequence),
                 *(_c.status, _c.execution_mode, _c.finished_steps),
-                *(_e.workflow_id, _e.workflow_name, _e.metadata),
+                *(_e.workflow_id, _e.workflow_name, _e.metadata, _e.started_at),
                 case((wanted, _c.events)).label("events"),
             )
             .select_from(execution_events.join(workflow_executions, _e.id == _c.execution_id))
@@ -95,6 +95,7 @@ class _Metadata(msgspec.Struct):
 class _Complexity(msgspec.Struct, rename="camel"):
     node_count: int = 0
     loop_count: int = 0
+    estimated_duration_ms: float | None = None
 
 
 _metadata = msgspec.json.Decoder(_Metadata)
@@ -117,4 +118,6 @@ def _change(row: sqlalchemy.Row[Any]) -> Change:
         # How often the children of a loop will run is not known here.
         node_count=0 if shape.loop_count else shape.node_count,
         events_json=row.events,
+        started_at=row.started_at,
+        estimate_ms=shape.estimated_duration_ms,
     )

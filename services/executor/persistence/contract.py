@@ -282,6 +282,8 @@ class Change:
     finished_steps: int
     node_count: int  # 0: with loops nobody knows how many steps there will be
     events_json: bytes
+    started_at: datetime | None = None
+    estimate_ms: float | None = None  # of the whole run, made when it was started
 
 
 @dataclass(frozen=True, slots=True)

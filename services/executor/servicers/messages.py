@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
@@ -23,7 +24,7 @@ from flow_engine.workflow.diff import EdgeDiff, FieldChange, NodeDiff
 from services.executor.bulk import Controlled
 from services.executor.feed import cursor_of
 from services.executor.persistence.contract import TERMINAL, Change, ExecutionRecord, StoredBatch
-from services.executor.progress import Progress
+from services.executor.progress import Progress, likely_end
 from services.executor.waiting import WaitingReason
 
 STATUS = {
@@ -296,7 +297,7 @@ def change(value: Change) -> pb.ExecutionChange:
         mode=MODE[value.mode],
         sequence=value.last_sequence,
         event_time=timestamp(newest.time),
-        progress=progress(progress_after(value)),
+        progress=progress(progress_after(value, newest.time)),
         facts=[
             pb.ChangedFact(sequence=sequence, type=fact.type, node_id=fact.node_id, iteration=fact.iteration)
             for sequence, fact in list(enumerate(facts, first))[-MOST_FACTS:]
@@ -306,12 +307,18 @@ def change(value: Change) -> pb.ExecutionChange:
     )
 
 
-def progress_after(value: Change) -> Progress:
-    """As far as a change tells: the number of steps is known where there are no loops, or at the end."""
+def progress_after(value: Change, time: datetime) -> Progress:
+    """As far as a change tells: the number of steps is known where there are no loops, or at the end.
+
+    time: of the change. Only what was stored is looked at, so that everybody is told the same.
+    """
     finished = value.finished_steps
     if value.status in TERMINAL:
         return Progress(finished, finished)
-    return Progress(finished, max(finished, value.node_count) if value.node_count else 0)
+    found = Progress(finished, max(finished, value.node_count) if value.node_count else 0)
+    if value.status != "running" or value.started_at is None or value.estimate_ms is None:
+        return found
+    return replace(found, eta=likely_end(time, value.started_at, value.estimate_ms, found))
 
 
 def node_type(value: Mapping[str, JsonValue]) -> pb.NodeType:

@@ -13,7 +13,8 @@ from services.worker.service import Worker
 from tests.integration.executor.conftest import Client, MakeSettings
 from tests.integration.executor.workflows import ADD_ONE
 
-PENDING, COMPLETED = pb.EXECUTION_STATUS_PENDING, pb.EXECUTION_STATUS_COMPLETED
+PENDING, RUNNING = pb.EXECUTION_STATUS_PENDING, pb.EXECUTION_STATUS_RUNNING
+COMPLETED = pb.EXECUTION_STATUS_COMPLETED
 
 
 async def test_the_stream_begins_with_its_cursor_and_goes_on_from_any(client: Client, worker: Worker) -> None:
@@ -32,6 +33,11 @@ async def test_the_stream_begins_with_its_cursor_and_goes_on_from_any(client: Cl
     assert (of_queued[0].status, of_queued[0].sequence) == (PENDING, 1)
     assert of_queued[-1].facts[-1].type == "execution.completed"
     assert of_queued[-1].progress.percent == 100
+    for change in of_queued:
+        running = change.status == RUNNING
+        assert change.progress.HasField("eta_time") == running
+        if running:
+            assert change.progress.eta_time.ToDatetime() >= change.event_time.ToDatetime()
     sequences = [fact.sequence for change in of_queued for fact in change.facts]
     assert sequences == list(range(1, of_queued[-1].sequence + 1))
 
