@@ -39,7 +39,7 @@ SLOT_STATUS_SKIPPED: SlotStatus
 SLOT_STATUS_FAILED: SlotStatus
 
 class Schedule(_message.Message):
-    __slots__ = ("id", "workflow_id", "workflow_version", "cron", "time_zone", "input_json", "mode", "priority", "tags", "catch_up", "jitter", "overlap", "paused", "created_time", "updated_time", "next_time")
+    __slots__ = ("id", "workflow_id", "workflow_version", "cron", "time_zone", "input_json", "mode", "priority", "tags", "catch_up", "jitter", "overlap", "paused", "created_time", "updated_time", "next_time", "last_slot")
     ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class Schedule(_message.Message):
     CREATED_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATED_TIME_FIELD_NUMBER: _ClassVar[int]
     NEXT_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_SLOT_FIELD_NUMBER: _ClassVar[int]
     id: str
     workflow_id: str
     workflow_version: int
@@ -72,7 +73,8 @@ class Schedule(_message.Message):
     created_time: _timestamp_pb2.Timestamp
     updated_time: _timestamp_pb2.Timestamp
     next_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., input_json: _Optional[str] = ..., mode: _Optional[_Union[_execution_pb2.ExecutionMode, str]] = ..., priority: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., catch_up: _Optional[int] = ..., jitter: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., overlap: _Optional[_Union[OverlapPolicy, str]] = ..., paused: _Optional[bool] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    last_slot: Slot
+    def __init__(self, id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., cron: _Optional[str] = ..., time_zone: _Optional[str] = ..., input_json: _Optional[str] = ..., mode: _Optional[_Union[_execution_pb2.ExecutionMode, str]] = ..., priority: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ..., catch_up: _Optional[int] = ..., jitter: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., overlap: _Optional[_Union[OverlapPolicy, str]] = ..., paused: _Optional[bool] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_slot: _Optional[_Union[Slot, _Mapping]] = ...) -> None: ...
 
 class Slot(_message.Message):
     __slots__ = ("slot_time", "fire_time", "status", "execution_id", "reason", "manual")

@@ -80,6 +80,17 @@ class WebhookBody(Body, frozen=True, kw_only=True):
     rotate_secret: bool | None = None
 
 
+class SlotDocument(Document, frozen=True, kw_only=True):
+    """What became of a time at which a schedule was to start something."""
+
+    slot_at: Instant | UnsetType = UNSET
+    fire_at: Instant | UnsetType = UNSET
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["due", "started", "skipped", "failed"]})]
+    execution_id: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    manual: bool
+
+
 class ScheduleDocument(Document, frozen=True, kw_only=True):
     id: str
     workflow_id: str
@@ -97,23 +108,15 @@ class ScheduleDocument(Document, frozen=True, kw_only=True):
     created_at: Instant | UnsetType = UNSET
     updated_at: Instant | UnsetType = UNSET
     next_at: Instant | UnsetType = UNSET
+    last_slot: Annotated[SlotDocument, Meta(description="Newest that came or was asked for.")] | UnsetType = (
+        UNSET
+    )
     next_times: list[Instant] | UnsetType = UNSET
 
 
 class SchedulePage(Document, frozen=True, kw_only=True):
     schedules: list[ScheduleDocument]
     next_page_token: str | UnsetType = UNSET
-
-
-class SlotDocument(Document, frozen=True, kw_only=True):
-    """What became of a time at which a schedule was to start something."""
-
-    slot_at: Instant | UnsetType = UNSET
-    fire_at: Instant | UnsetType = UNSET
-    status: Annotated[str, Meta(extra_json_schema={"enum": ["due", "started", "skipped", "failed"]})]
-    execution_id: str | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    manual: bool
 
 
 class SlotPage(Document, frozen=True, kw_only=True):
@@ -378,6 +381,7 @@ def schedule_document(schedule: pb.Schedule, next_times: Any = None) -> Schedule
         created_at=instant_of(schedule, "created_time"),
         updated_at=instant_of(schedule, "updated_time"),
         next_at=instant_of(schedule, "next_time"),
+        last_slot=slot_document(schedule.last_slot) if schedule.HasField("last_slot") else UNSET,
         next_times=UNSET if next_times is None else [instant(time) for time in next_times],
     )
 

@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PHONE = {"width": 390, "height": 844}
 EVERY_PAGE = frozenset(
     "executions run-waiting run-failed run-loop run-large run-timeline run-steps run-events "
-    "inbox workflows workflow nodes stats workers access".split()
+    "inbox workflows workflow triggers webhooks nodes stats workers access".split()
 )
 
 
@@ -65,6 +65,10 @@ def places(stack: Stack, gate: Gate) -> dict[str, str]:
     form = stack.run({**FORM, "id": "address", "name": "Ask for the address"})["executionId"]
     stored = {**example("order-approval"), "id": "pictured"}
     stack.call("POST", "/api/workflows", stored)
+    nightly = {"workflowId": "pictured", "cron": "30 2 * * MON-FRI", "timeZone": "Europe/Berlin"}
+    stack.call("PUT", "/api/triggers/schedules/pictured-nightly", nightly)
+    stack.call("POST", "/api/triggers/schedules/pictured-nightly/run")
+    stack.call("PUT", "/api/triggers/webhooks/pictured-orders", {"workflowId": "pictured"})
     for execution_id, status in (
         (order, "waiting"),
         (form, "waiting"),
@@ -85,6 +89,8 @@ def places(stack: Stack, gate: Gate) -> dict[str, str]:
         "inbox": "inbox",
         "workflows": "workflows",
         "workflow": "workflows/pictured",
+        "triggers": "triggers",
+        "webhooks": "triggers?view=webhooks",
         "nodes": "nodes/human.input",
         "stats": "stats",
         "workers": "workers",

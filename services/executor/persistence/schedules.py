@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
 from flow_engine import payload
 from flow_engine.errors import ScheduleNotFound
@@ -160,6 +160,22 @@ class SqlSchedules:
             conditions.append(_t.slot_at < before)
         statement = select(schedule_slots).where(*conditions).order_by(_t.slot_at.desc()).limit(limit)
         return [_slot(row) for row in await self._database.read(statement)]
+
+    async def newest_slots(self, namespace: str, schedule_ids: Sequence[str]) -> dict[str, SlotRecord]:
+        """By schedule; those that had no slot yet are left out."""
+        newest = (
+            select(func.max(_t.slot_at))
+            .where(_t.namespace == _s.namespace, _t.schedule_id == _s.id)
+            .correlate(schedules)
+            .scalar_subquery()
+        )
+        same = and_(_t.namespace == _s.namespace, _t.schedule_id == _s.id, _t.slot_at == newest)
+        statement = (
+            select(schedule_slots)
+            .select_from(schedules.join(schedule_slots, same))
+            .where(_s.namespace == namespace, _s.id.in_(schedule_ids))
+        )
+        return {row.schedule_id: _slot(row) for row in await self._database.read(statement)}
 
     # The scheduler's ---------------------------------------------------------------------------
 

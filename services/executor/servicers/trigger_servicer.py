@@ -94,7 +94,8 @@ class TriggerServicer(TriggerServiceServicer):
         schedule = await self._schedules.get(current_namespace(), request.schedule_id)
         now = await self._schedules.now()
         following = islice(slots_after(schedule.spec.cron, schedule.spec.time_zone, now), NEXT_TIMES)
-        return pb.GetScheduleResponse(schedule=schedule_message(schedule), next_times=times_of(following))
+        (message,) = await self._with_slots([schedule])
+        return pb.GetScheduleResponse(schedule=message, next_times=times_of(following))
 
     async def ListSchedules(  # noqa: N802
         self, request: pb.ListSchedulesRequest, context: Context
@@ -104,7 +105,7 @@ class TriggerServicer(TriggerServiceServicer):
         found = await self._schedules.page(current_namespace(), size + 1, after, request.workflow_id)
         page = found[:size]
         token = write_token(LastId(page[-1].id)) if len(found) > size else ""
-        return pb.ListSchedulesResponse(schedules=map(schedule_message, page), next_page_token=token)
+        return pb.ListSchedulesResponse(schedules=await self._with_slots(page), next_page_token=token)
 
     async def DeleteSchedule(  # noqa: N802
         self, request: pb.DeleteScheduleRequest, context: Context
@@ -159,6 +160,11 @@ class TriggerServicer(TriggerServiceServicer):
             message = "there is no such time"
             raise InvalidRequest([Problem("/afterTime", "OUT_OF_RANGE", message)]) from None
         return pb.PreviewScheduleResponse(times=times_of(times))
+
+    async def _with_slots(self, schedules: Sequence[Schedule]) -> list[pb.Schedule]:
+        ids = [schedule.id for schedule in schedules]
+        newest = await self._schedules.newest_slots(current_namespace(), ids)
+        return [schedule_message(schedule, newest.get(schedule.id)) for schedule in schedules]
 
     # Webhooks ---------------------------------------------------------------------------------
 
@@ -322,7 +328,7 @@ def times_of(instants: Iterable[datetime]) -> list[Timestamp]:
     return [found for instant in instants if (found := messages.timestamp(instant)) is not None]
 
 
-def schedule_message(schedule: Schedule) -> pb.Schedule:
+def schedule_message(schedule: Schedule, newest: SlotRecord | None = None) -> pb.Schedule:
     spec = schedule.spec
     return pb.Schedule(
         id=schedule.id,
@@ -341,6 +347,7 @@ def schedule_message(schedule: Schedule) -> pb.Schedule:
         created_time=messages.timestamp(schedule.created_at),
         updated_time=messages.timestamp(schedule.updated_at),
         next_time=messages.timestamp(schedule.next_at),
+        last_slot=None if newest is None else slot_message(newest),
     )
 
 

@@ -103,6 +103,7 @@ async def test_a_schedule_is_kept_previewed_run_paused_and_deleted(triggers: Tri
     found = await triggers.stub.GetSchedule(tr.GetScheduleRequest(schedule_id="nightly"))
     assert len(found.next_times) == 5
     assert found.next_times[0] == found.schedule.next_time
+    assert not found.schedule.HasField("last_slot")
     preview = tr.PreviewScheduleRequest(cron="30 2 * * *", time_zone="Europe/Berlin", count=5)
     assert list((await triggers.stub.PreviewSchedule(preview)).times) == list(found.next_times)
 
@@ -119,7 +120,7 @@ async def test_a_schedule_is_kept_previewed_run_paused_and_deleted(triggers: Tri
     resumed = await triggers.stub.ResumeSchedule(tr.ResumeScheduleRequest(schedule_id="nightly"))
     assert not resumed.schedule.paused
     listed = await triggers.stub.ListSchedules(tr.ListSchedulesRequest(workflow_id="echo"))
-    assert [schedule.id for schedule in listed.schedules] == ["nightly"]
+    assert [(schedule.id, schedule.last_slot) for schedule in listed.schedules] == [("nightly", slot)]
     await triggers.stub.DeleteSchedule(tr.DeleteScheduleRequest(schedule_id="nightly"))
     gone = triggers.stub.GetSchedule(tr.GetScheduleRequest(schedule_id="nightly"))
     assert await refusal(gone) is grpc.StatusCode.NOT_FOUND

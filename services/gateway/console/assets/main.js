@@ -16,6 +16,7 @@ import { WorkflowPage } from "./pages/workflow.js";
 import { WorkflowsPage } from "./pages/workflows.js";
 import { NodeTypesPage } from "./pages/node-types.js";
 import { StatsPage } from "./pages/stats.js";
+import { TriggersPage } from "./pages/triggers.js";
 import { WorkersPage } from "./pages/workers.js";
 import { SignIn } from "./pages/sign-in.js";
 
@@ -23,6 +24,7 @@ const PAGES = [
   { path: "executions", title: "Executions", icon: "executions", page: ExecutionsPage, detail: ExecutionPage, key: "e" },
   { path: "inbox", title: "Inbox", icon: "inbox", page: InboxPage, key: "i", badge: InboxBadge, whole: true },
   { path: "workflows", title: "Workflows", icon: "workflows", page: WorkflowsPage, detail: WorkflowPage, key: "w" },
+  { path: "triggers", title: "Triggers", icon: "schedules", page: TriggersPage, key: "t", needs: "TriggerService/ListSchedules" },
   { path: "nodes", title: "Node types", icon: "nodes", page: NodeTypesPage, detail: NodeTypesPage, key: "n", whole: true, same: true },
   { path: "stats", title: "Stats", icon: "stats", page: StatsPage, key: "s" },
   { path: "workers", title: "Workers", icon: "workers", page: WorkersPage, key: "q", needs: "OperationsService/GetQueue" },
@@ -77,7 +79,7 @@ function NotFound() {
 }
 
 const KEYS = [
-  ["g then e, i, w, n, s, q, a", "go to a page"], ["/", "search or filter"], ["j, k", "next or previous row"], ["Enter", "open the row"],
+  ["g then e, i, w, t, n, s, q, a", "go to a page"], ["/", "search or filter"], ["j, k", "next or previous row"], ["Enter", "open the row"],
   ["← → ↑ ↓", "walk through the graph"], ["Space", "open or close a container"], ["+ − 0", "zoom in, out, show all"], ["Escape", "clear the choice, close"], ["?", "this list"],
 ];
 
