@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from sqlalchemy import (
     desc,
     func,
     literal,
-    null,
     or_,
     select,
     tuple_,
@@ -31,20 +30,23 @@ from services.executor.persistence.database import Database
 from services.executor.persistence.stats_tables import (
     ended_executions,
     learned_durations,
-    stats_buckets,
     stats_counts,
     stats_errors,
     stats_subjects,
 )
 from services.executor.persistence.tables import workflow_executions
 from services.executor.persistence.transaction import Transaction
-from services.executor.stats.figures import Figures, Group, Histogram, Series, StatsQuery, TopError
+from services.executor.stats.figures import Figures, Group, Histograms, Series, StatsQuery, TopError
 from services.executor.stats.periods import FINE, GRAINS, HOUR, Span, covering, forgotten_before, grains_of
 from services.executor.stats.tally import ALL, COUNTERS, NODE, NODE_TYPE, WORKFLOW, Ended, Subject, Tally
 
 _e = workflow_executions.c
 _KEY = ("namespace", "grain", "subject", "period")
 _SUMS = (*COUNTERS, "peak_memory")
+_Place = tuple[str, int, int, int]
+"""A row of counts: values of _KEY."""
+MOST_PARAMETERS = 10_000
+"""SQLite takes 32,766, PostgreSQL 65,535."""
 
 
 class _Estimate(msgspec.Struct, rename="camel"):
@@ -58,6 +60,8 @@ class _Metadata(msgspec.Struct):
 
 _metadata = msgspec.json.Decoder(_Metadata)
 _failure = msgspec.json.Decoder(Failure)
+_histograms = msgspec.json.Decoder(Histograms)
+_list_of_histograms = msgspec.json.Decoder(list[Histograms])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class SqlStatistics:
 
         async def work(transaction: Transaction) -> None:
             for grain in (FINE, HOUR):
-                for table in (stats_counts, stats_buckets, stats_errors):
+                for table in (stats_counts, stats_errors):
                     old = and_(table.c.grain == grain, table.c.period < forgotten_before(grain, now))
                     await transaction.execute(delete(table).where(old))
 
@@ -126,41 +130,33 @@ class SqlStatistics:
     # Reading ----------------------------------------------------------------------------------
 
     async def read(self, query: StatsQuery) -> Figures:
-        """Sums by SQL; what comes back is a few rows for each workflow, node and error that is told."""
-        spans = covering(query.start, query.end)
+        """Sums by SQL; what comes back is a row for each workflow, node and error that is told."""
+        spans = covering(query.start, query.counted_until)
         mine = query.workflow_id is not None
         whole = Subject(WORKFLOW, query.workflow_id or "") if mine else Subject(ALL)
-        rows = await self._leading(query, spans)
-        if mine:
-            rows += await self._types_of_nodes(query, spans)
-        numbers = sorted({row.subject for row in rows if row.subject is not None})
-        histograms = await self._histograms(query.namespace, spans, numbers)
-        if mine:
-            histograms |= await self._histograms(query.namespace, spans, workflow_id=query.workflow_id)
-
-        def told(scope: str, *names: str) -> list[Group]:
-            return [_group(row, names, histograms) for row in rows if row.scope == scope]
-
-        total = told(whole.scope)
+        leading = await self._leading(query, spans)
+        told = await self._groups(query.namespace, spans, {row.subject: row for row in leading})
+        total = told.get(whole.scope, [])
         return Figures(
             total=total[0] if total else Group({}, {}, {}),
-            workflows=[] if mine else told(WORKFLOW, "workflow_id"),
-            node_types=told(NODE_TYPE, "node_type"),
-            slowest_nodes=told(NODE, "workflow_id", "node_id", "node_type"),
+            workflows=[] if mine else told.get(WORKFLOW, []),
+            node_types=await self._types_of_nodes(query, spans) if mine else told.get(NODE_TYPE, []),
+            slowest_nodes=told.get(NODE, []),
             errors=await self._errors(query, spans),
             series=await self._series(query, whole),
             uncounted=await self._waiting(query.namespace),
         )
 
-    async def _leading(self, query: StatsQuery, spans: Sequence[Span]) -> list[Any]:
-        """The first few subjects of each scope, with their sums: nodes by mean duration, others by runs."""
+    async def _leading(self, query: StatsQuery, spans: Sequence[Span]) -> Sequence[Any]:
+        """The first few subjects of each scope: nodes by mean duration, others by runs."""
         subjects = stats_subjects.c
         about = [subjects.namespace == query.namespace]
         if query.workflow_id is not None:
             about += [subjects.workflow_id == query.workflow_id, subjects.scope.in_((WORKFLOW, NODE))]
         if query.waiting_types:
             about.append(or_(subjects.scope != NODE, subjects.node_type.not_in(query.waiting_types)))
-        sums = _sums(query.namespace, spans).subquery()
+        # Of all subjects only what the order hangs on.
+        sums = _sums(query.namespace, spans, ("runs", "timed", "duration_us")).subquery()
         place = case((subjects.scope == NODE, sums.c.duration_us * 1.0 / sums.c.timed), else_=sums.c.runs)
         rank = func.row_number().over(
             partition_by=subjects.scope,
@@ -169,80 +165,50 @@ class SqlStatistics:
         ranked = (
             select(
                 *(subjects.scope, subjects.workflow_id, subjects.node_id, subjects.node_type),
-                *(column for column in sums.c),
-                rank.label("rank"),
+                *(subjects.subject, rank.label("rank")),
             )
             .join(sums, sums.c.subject == subjects.subject)
             .where(*about, or_(subjects.scope != NODE, sums.c.timed > 0))
             .subquery()
         )
         statement = select(ranked).where(ranked.c.rank <= query.limit).order_by(ranked.c.scope, ranked.c.rank)
-        return list(await self._database.read(statement))
+        return await self._database.read(statement)
 
-    async def _types_of_nodes(self, query: StatsQuery, spans: Sequence[Span]) -> list[Any]:
+    async def _groups(
+        self, namespace: str, spans: Sequence[Span], leading: Mapping[int, Any]
+    ) -> dict[str, list[Group]]:
+        """By scope, in the order of `leading`, which is by subject."""
+        if not leading:
+            return {}
+        about = stats_counts.c.subject.in_(leading)
+        statement = _sums(namespace, spans, _SUMS, about, histograms=True)
+        found = {row.subject: row for row in await self._database.read(statement)}
+        groups: dict[str, list[Group]] = {}
+        for number, row in leading.items():
+            names = {name: getattr(row, name) for name in _NAMES[row.scope]}
+            groups.setdefault(row.scope, []).append(_group(found[number], names))
+        return groups
+
+    async def _types_of_nodes(self, query: StatsQuery, spans: Sequence[Span]) -> list[Group]:
         """The node types of one workflow: they have no counts of their own."""
-        subjects = stats_subjects.c
-        sums = _sums(query.namespace, spans).subquery()
-        added = [
-            func.max(sums.c[name]).label(name)
-            if name == "peak_memory"
-            else func.sum(sums.c[name]).label(name)
-            for name in _SUMS
-        ]
+        subjects, counts = stats_subjects.c, stats_counts.c
+        nodes = and_(
+            subjects.namespace == query.namespace,
+            subjects.scope == NODE,
+            subjects.workflow_id == query.workflow_id,
+        )
+        about = counts.subject.in_(select(subjects.subject).where(nodes))
+        sums = _sums(query.namespace, spans, _SUMS, about, histograms=True).subquery()
         statement = (
-            select(
-                *(literal(NODE_TYPE).label("scope"), subjects.node_type, null().label("subject"), *added),
-            )
+            select(subjects.node_type, *_added(sums, _SUMS), _listed(sums))
             .join(sums, sums.c.subject == subjects.subject)
-            .where(
-                subjects.namespace == query.namespace,
-                subjects.scope == NODE,
-                subjects.workflow_id == query.workflow_id,
-            )
+            .where(nodes)
             .group_by(subjects.node_type)
             .order_by(desc(func.sum(sums.c.runs)), subjects.node_type)
             .limit(query.limit)
         )
-        return list(await self._database.read(statement))
-
-    async def _histograms(
-        self,
-        namespace: str,
-        spans: Sequence[Span],
-        numbers: Sequence[int] = (),
-        *,
-        workflow_id: str | None = None,
-    ) -> dict[Any, dict[str, Histogram]]:
-        """By subject, or for a workflow by node type of its nodes; then by measure."""
-        subjects, buckets = stats_subjects.c, stats_buckets.c
-        about: ColumnElement[bool] = buckets.subject.in_(numbers)
-        if workflow_id is not None:
-            nodes = and_(subjects.scope == NODE, subjects.workflow_id == workflow_id)
-            about = buckets.subject.in_(
-                select(subjects.subject).where(subjects.namespace == namespace, nodes)
-            )
-        elif not numbers:
-            return {}
-        parts = union_all(
-            *(
-                select(buckets.subject, buckets.measure, buckets.bucket, buckets.count).where(
-                    buckets.namespace == namespace, about, _within(stats_buckets, span)
-                )
-                for span in spans
-            )
-        ).subquery()
-        source: FromClause = parts
-        group: ColumnElement[Any] = parts.c.subject
-        if workflow_id is not None:
-            same = and_(subjects.namespace == namespace, subjects.subject == parts.c.subject)
-            source, group = parts.join(stats_subjects, same), subjects.node_type
-        key = (parts.c.measure, parts.c.bucket)
-        total = func.sum(parts.c["count"]).label("total")
-        statement = select(group.label("about"), *key, total).select_from(source).group_by(group, *key)
-        found: dict[Any, dict[str, Histogram]] = {}
-        for row in await self._database.read(statement):
-            found.setdefault(row.about, {}).setdefault(row.measure, {})[row.bucket] = int(row.total)
-        return found
+        rows = await self._database.read(statement)
+        return [_group(row, {"node_type": row.node_type}) for row in rows]
 
     async def _errors(self, query: StatsQuery, spans: Sequence[Span]) -> list[TopError]:
         errors = stats_errors.c
@@ -326,36 +292,72 @@ def _within(table: SqlTable, span: Span) -> ColumnElement[bool]:
     return and_(columns.grain == span.grain, columns.period >= span.first, columns.period < span.end)
 
 
-def _sums(namespace: str, spans: Sequence[Span]) -> Select[Any]:
+_NAMES = {
+    ALL: (),
+    WORKFLOW: ("workflow_id",),
+    NODE_TYPE: ("node_type",),
+    NODE: ("workflow_id", "node_id", "node_type"),
+}
+
+
+def _sums(
+    namespace: str,
+    spans: Sequence[Span],
+    names: Sequence[str],
+    *about: ColumnElement[bool],
+    histograms: bool = False,
+) -> Select[Any]:
     """By subject. One part for each span: an index is walked from its begin to its end."""
     counts = stats_counts.c
+    columns = [counts[name] for name in (*names, *(("histograms",) if histograms else ()))]
     parts = union_all(
         *(
-            select(counts.subject, *(counts[name] for name in _SUMS)).where(
-                counts.namespace == namespace, _within(stats_counts, span)
+            select(counts.subject, *columns).where(
+                counts.namespace == namespace, _within(stats_counts, span), *about
             )
             for span in spans
         )
     ).subquery()
-    added = ((func.max if name == "peak_memory" else func.sum)(parts.c[name]).label(name) for name in _SUMS)
+    added = [*_added(parts, names), *([_listed(parts)] if histograms else [])]
     return select(parts.c.subject, *added).group_by(parts.c.subject)
 
 
-def _group(row: Any, names: Sequence[str], histograms: Mapping[Any, dict[str, Histogram]]) -> Group:
+def _added(parts: FromClause, names: Sequence[str]) -> list[ColumnElement[Any]]:
+    most = "peak_memory"
+    return [(func.max if name == most else func.sum)(parts.c[name]).label(name) for name in names]
+
+
+def _listed(parts: FromClause) -> ColumnElement[Any]:
+    """Histograms behind one another, with commas."""
+    return func.aggregate_strings(parts.c.histograms, ",").label("histograms")
+
+
+def _group(row: Any, names: Mapping[str, str]) -> Group:
     values = row._mapping
-    return Group(
-        {name: values[name] for name in names},
-        {name: int(values[name] or 0) for name in _SUMS},
-        histograms.get(row.node_type if row.subject is None else row.subject, {}),
-    )
+    return Group(names, {name: int(values[name] or 0) for name in _SUMS}, merged(row.histograms))
+
+
+def merged(listed: str) -> Histograms:
+    """The sum of histograms that stand behind one another, with commas."""
+    total: Histograms = {}
+    for one in _list_of_histograms.decode(f"[{listed}]"):
+        _add_histograms(total, one)
+    return total
+
+
+def _add_histograms(total: Histograms, more: Histograms) -> None:
+    for measure, histogram in more.items():
+        counts = total.setdefault(measure, {})
+        for bucket, count in histogram.items():
+            counts[bucket] = counts.get(bucket, 0) + count
 
 
 async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
     """Rows in the order of their keys, one for each grain."""
     subjects: dict[tuple[str, ...], list[Any]] = {}
-    sums: dict[tuple[str, int, int, int], Counter[str]] = {}
-    peaks: Counter[tuple[str, int, int, int]] = Counter()
-    buckets: Counter[tuple[str, int, int, int, str, int]] = Counter()
+    sums: dict[_Place, Counter[str]] = {}
+    peaks: Counter[_Place] = Counter()
+    histograms: dict[_Place, Histograms] = {}
     for (namespace, subject, fine), counts in tally.counts.items():
         number = subject.key(namespace)
         subjects[namespace, *subject] = [
@@ -366,28 +368,47 @@ async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
             place = (namespace, grain, number, fine - fine % grain)
             sums.setdefault(place, Counter()).update(counts.sums)
             peaks[place] = max(peaks[place], counts.peak_memory)
-            for (measure, bucket), count in counts.buckets.items():
-                buckets[*place, measure, bucket] += count
+            _add_histograms(histograms.setdefault(place, {}), counts.histograms)
     await transaction.insert(
         stats_subjects,
         [column.name for column in stats_subjects.columns],
         [row for _, row in sorted(subjects.items())],
         "ON CONFLICT DO NOTHING",
     )
+    async for place, known in _known(transaction, sums):
+        _add_histograms(histograms[place], known)
     await transaction.insert(
         stats_counts,
-        (*_KEY, *_SUMS),
-        [[*place, *(sums[place][name] for name in COUNTERS), peaks[place]] for place in sorted(sums)],
+        (*_KEY, *_SUMS, "histograms"),
+        [
+            [
+                *place,
+                *(sums[place][name] for name in COUNTERS),
+                peaks[place],
+                msgspec.json.encode(histograms[place]).decode(),
+            ]
+            for place in sorted(sums)
+        ],
         _ADD_COUNTS,
     )
-    await transaction.insert(
-        stats_buckets,
-        (*_KEY, "measure", "bucket", "count"),
-        [[*place, count] for place, count in sorted(buckets.items())],
-        "ON CONFLICT (namespace, grain, subject, period, measure, bucket) "
-        "DO UPDATE SET count = stats_buckets.count + excluded.count",
-    )
     await _add_errors(transaction, tally, now)
+
+
+async def _known(
+    transaction: Transaction, places: Iterable[_Place]
+) -> AsyncIterator[tuple[_Place, Histograms]]:
+    """What is kept already: nobody else changes it, as counting is serialized."""
+    columns = stats_counts.c
+    subjects: dict[tuple[str, int, int], list[int]] = {}
+    for namespace, grain, subject, period in places:
+        subjects.setdefault((namespace, grain, period), []).append(subject)
+    for (namespace, grain, period), numbers in subjects.items():
+        for start in range(0, len(numbers), MOST_PARAMETERS):
+            about = (columns.namespace == namespace, columns.grain == grain, columns.period == period)
+            these = columns.subject.in_(numbers[start : start + MOST_PARAMETERS])
+            statement = select(columns.subject, columns.histograms).where(*about, these)
+            for row in await transaction.fetch(statement):
+                yield (namespace, grain, row.subject, period), _histograms.decode(row.histograms)
 
 
 async def _add_errors(transaction: Transaction, tally: Tally, now: int) -> None:
@@ -417,7 +438,8 @@ def _kept_grains(period: int, now: int) -> list[int]:
 _ADD_COUNTS = (
     "ON CONFLICT (namespace, grain, subject, period) DO UPDATE SET "
     + ", ".join(f"{name} = stats_counts.{name} + excluded.{name}" for name in COUNTERS)
-    + ", peak_memory = CASE WHEN stats_counts.peak_memory > excluded.peak_memory "
+    + ", histograms = excluded.histograms"
+    ", peak_memory = CASE WHEN stats_counts.peak_memory > excluded.peak_memory "
     "THEN stats_counts.peak_memory ELSE excluded.peak_memory END"
 )
 

@@ -48,22 +48,11 @@ stats_counts = Table(
     *_key(),
     *(Column(name, BigInteger, nullable=False) for name in COUNTERS),
     Column("peak_memory", BigInteger, nullable=False),
+    Column("histograms", Text, nullable=False, server_default="{}"),  # JSON {measure: {bucket: count}}
     PrimaryKeyConstraint("namespace", "grain", "subject", "period"),
     postgresql_with={"fillfactor": 70},
 )
 Index("ix_stats_counts_age", stats_counts.c.grain, stats_counts.c.period)
-
-stats_buckets = Table(
-    "stats_buckets",
-    metadata,
-    *_key(),
-    Column("measure", Text, nullable=False),  # duration, wait: µs; ratio: thousandths
-    Column("bucket", Integer, nullable=False),
-    Column("count", BigInteger, nullable=False),
-    PrimaryKeyConstraint("namespace", "grain", "subject", "period", "measure", "bucket"),
-    postgresql_with={"fillfactor": 70},
-)
-Index("ix_stats_buckets_age", stats_buckets.c.grain, stats_buckets.c.period)
 
 stats_errors = Table(
     "stats_errors",

@@ -57,6 +57,7 @@ def stats_query(
         bucket=bucket,
         limit=request.limit or DEFAULT_LISTED,
         waiting_types=tuple(waiting_types),
+        latest=end > now_seconds,
     )
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.executor.stats.periods import DAY
+
 Histogram = dict[int, int]
 """Counts by bucket."""
+Histograms = dict[str, Histogram]
+"""By measure."""
 Series = list[tuple[int, int, int, int]]
 """(begin, completed, failed, cancelled), without gaps."""
 
@@ -22,6 +26,12 @@ class StatsQuery:
     bucket: int  # of the series
     limit: int
     waiting_types: Sequence[str] = ()  # left out of the slowest nodes
+    latest: bool = False  # nothing has ended after `end`
+
+    @property
+    def counted_until(self) -> int:
+        """Today's own count tells as much as its hours do, while there is nothing after them."""
+        return self.end + -self.end % DAY if self.latest else self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Group:
 
     names: Mapping[str, str]
     sums: Mapping[str, int]
-    histograms: Mapping[str, Histogram]
+    histograms: Histograms
 
 
 @dataclass(frozen=True, slots=True)

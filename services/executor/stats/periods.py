@@ -11,6 +11,8 @@ FINE_KEPT_SECONDS = 2 * DAY
 HOURS_KEPT_SECONDS = 90 * DAY
 MOST_POINTS = 2000
 USUAL_POINTS = 100
+LONG_SECONDS = 10 * DAY
+"""Longer ranges are made of whole days."""
 _NICE_BUCKETS = (FINE, 3 * FINE, HOUR, 3 * HOUR, 12 * HOUR, DAY, 7 * DAY, 30 * DAY, 365 * DAY)
 
 
@@ -38,8 +40,13 @@ def forgotten_before(grain: int, now: int) -> int:
 
 
 def rounded_out(start: int, end: int, now: int) -> tuple[int, int]:
-    """The smallest range of whole periods around a range."""
+    """The smallest range of whole periods around a range; of a long one the first day is whole.
+
+    Where a long one ends in the past, the last day is whole too.
+    """
     before, after = grain_at(start, now), grain_at(end, now)
+    if end - start > LONG_SECONDS:
+        before, after = DAY, after if end >= now else DAY
     return start - start % before, end + -end % after
 
 

@@ -20,6 +20,7 @@ CLOSE = 1.5
 """An estimate within this factor of the truth was good."""
 
 DURATION, QUEUE_WAIT, RATIO = "duration", "wait", "ratio"
+"""What is measured: microseconds of the first two, thousandths of the last."""
 
 ALL, WORKFLOW, NODE_TYPE, NODE = "all", "workflow", "type", "node"
 
@@ -102,7 +103,7 @@ Place = tuple[str, Subject, int]
 class Counts:
     sums: Counter[str] = field(default_factory=Counter)
     peak_memory: int = 0
-    buckets: Counter[tuple[str, int]] = field(default_factory=Counter)  # by (measure, bucket)
+    histograms: dict[str, dict[int, int]] = field(default_factory=dict)  # by measure
 
     def use(self, usage: Usage) -> None:
         self.sums["cpu_us"] += usage.cpu_us
@@ -114,7 +115,9 @@ class Counts:
         self.peak_memory = max(self.peak_memory, usage.peak_memory)
 
     def measure(self, name: str, value: float) -> None:
-        self.buckets[name, bucket_of(value)] += 1
+        histogram = self.histograms.setdefault(name, {})
+        bucket = bucket_of(value)
+        histogram[bucket] = histogram.get(bucket, 0) + 1
 
 
 @dataclass(slots=True)

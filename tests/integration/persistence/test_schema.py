@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from flow_engine.errors import Unavailable
 from services.executor.persistence.database import InvalidDatabaseUrl, engine_url
 from services.executor.persistence.filelock import DatabaseInUse
-from services.executor.persistence.migrating import SchemaMismatch, check_schema, migrate, needed_revision
+from services.executor.persistence.migrating import (
+    MIGRATIONS,
+    SchemaMismatch,
+    check_schema,
+    migrate,
+    needed_revision,
+)
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.persistence.tables import metadata
+from services.executor.stats.tally import COUNTERS
 from tests.integration.persistence.stage import execute
 
 
@@ -30,6 +41,33 @@ def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -
             names = {check["name"] for check in found.get_check_constraints(table.name)}
             wanted = {c.name for c in table.constraints if isinstance(c, sqlalchemy.CheckConstraint)}
             assert names == wanted
+    engine.dispose()
+
+
+def test_histograms_move_into_the_rows_of_their_counts_and_back(database_url: str) -> None:
+    engine = sqlalchemy.create_engine(engine_url(database_url), poolclass=sqlalchemy.NullPool)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    def go(step: Callable[[Config, str], None], revision: str) -> None:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            step(config, revision)
+
+    go(command.upgrade, "0017")
+    zeros = ", ".join(["0"] * (len(COUNTERS) + 1))
+    for subject in (1, 2):
+        execute(database_url, f"INSERT INTO stats_counts VALUES ('default', 300, {subject}, 600, {zeros})")
+    rows = [("duration", 8, 3), ("duration", 16, 1), ("wait", 8, 2)]
+    for measure, bucket, count in rows:
+        values = f"('default', 300, 1, 600, '{measure}', {bucket}, {count})"
+        execute(database_url, f"INSERT INTO stats_buckets VALUES {values}")
+    go(command.upgrade, "0018")
+    kept = [json.loads(text) for (text,) in execute(database_url, "SELECT histograms FROM stats_counts")]
+    assert sorted(kept, key=len) == [{}, {"duration": {"8": 3, "16": 1}, "wait": {"8": 2}}]
+    go(command.downgrade, "0017")
+    back = execute(database_url, "SELECT measure, bucket, count FROM stats_buckets WHERE subject = 1")
+    assert sorted(map(tuple, back)) == rows
     engine.dispose()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,15 +23,18 @@ from flow_engine.interpreter.journal import Entry, GiveUp
 from flow_engine.interpreter.steps import Result, Step
 from flow_engine.nodes.registry import built_in_registry
 from flow_engine.payload import encode
+from flow_engine.v1 import stats_pb2 as st
 from services.executor.definitions import Definitions
 from services.executor.durations.learned import decode_learned
 from services.executor.persistence.contract import ImmediateRun
 from services.executor.persistence.database import OutcomeUnknown
 from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.servicers.stats_messages import stats_query
 from services.executor.stats.counting import Counting
-from services.executor.stats.figures import Figures, StatsQuery
-from services.executor.stats.histogram import quantile
+from services.executor.stats.figures import Figures, Group, StatsQuery
+from services.executor.stats.histogram import bucket_of, quantile
 from services.executor.stats.periods import DAY, rounded_out
+from services.executor.stats.tally import Ended, microseconds
 from tests.integration.persistence.stage import START, Stage
 
 
@@ -188,3 +193,118 @@ async def test_old_periods_give_way_to_larger_ones(stage: Stage) -> None:
     assert old.total.sums["runs"] == 1
     assert sum(point[1] for point in old.series) == 1
     assert datetime.fromtimestamp(old.series[0][0], START.tzinfo) == START
+
+
+NODES = {"fetch": "http.request", "keep": "database.query"}
+
+
+def some_executions(count: int, until: datetime) -> list[Ended]:
+    """Spread over a month and four workflows; none ends at the edge of a period."""
+    chance = random.Random(7)
+    found = []
+    for n in range(count):
+        created = until - timedelta(days=30) * (count - n) / count - timedelta(seconds=7)
+        queued = chance.random() < 0.3
+        started = created + timedelta(milliseconds=chance.randrange(3000) if queued else 0)
+        took = timedelta(milliseconds=chance.randrange(1, 5000))
+        steps = [
+            Step(node, "completed", chance.choice((1, 1, 2)), started, started + took / 2, 0)
+            for node in NODES
+        ]
+        found.append(
+            Ended(
+                id=f"e{n:05}",
+                namespace="default",
+                workflow_id=f"w{chance.randrange(4)}",
+                status=chance.choice(("completed", "completed", "failed", "cancelled")),
+                mode="queued" if queued else chance.choice(("immediate", "queued")),
+                decided_mode="queued" if queued else "immediate",
+                estimate_ms=chance.choice((None, 2000.0)),
+                retry_of=chance.choice(("", "", "e0")),
+                created_at=created,
+                started_at=started,
+                completed_at=started + took,
+                error_code=chance.choice(("A", "B")),
+                error_message="it broke",
+                steps=steps,
+                node_types=NODES,
+            )
+        )
+    return found
+
+
+def plainly(executions: list[Ended]) -> dict[str, object]:
+    """The same without sums of sums: what a query over all executions would find."""
+    waits = [ended for ended in executions if ended.decided_mode == "queued"]
+    return {
+        "runs": len(executions),
+        **{status: sum(e.status == status for e in executions) for status in ("completed", "failed")},
+        "immediate": sum(e.mode == "immediate" for e in executions),
+        "retries": sum(e.retry_of != "" for e in executions),
+        "step_retries": sum(step.attempts - 1 for e in executions for step in e.steps),
+        "promotions": sum(e.decided_mode != e.mode for e in executions),
+        "duration_us": sum(e.duration_us or 0 for e in executions),
+        "duration": Counter(bucket_of(e.duration_us or 0) for e in executions),
+        "wait": Counter(bucket_of(microseconds(e.created_at, e.started_at or e.created_at)) for e in waits),
+    }
+
+
+def as_counted(group: Group) -> dict[str, object]:
+    names = (
+        "runs",
+        "completed",
+        "failed",
+        "immediate",
+        "retries",
+        "step_retries",
+        "promotions",
+        "duration_us",
+    )
+    measured = {name: group.histograms.get(name, {}) for name in ("duration", "wait")}
+    return {**{name: group.sums[name] for name in (*names, "duration_us")}, **measured}
+
+
+async def test_counts_of_any_range_are_those_of_a_plain_recount(
+    stage: Stage, second_store: SqlExecutionPersistence
+) -> None:
+    now = int(stage.now.timestamp())
+    executions = some_executions(600, stage.now)
+    for ended in executions:
+        stage.execute(f"INSERT INTO ended_executions VALUES ('{ended.id}', 'default')")
+    stores = (stage.store, second_store)
+    portions = [executions[n::7] for n in range(7)]
+    await asyncio.gather(*(stores[n % 2].statistics.count(some) for n, some in enumerate(portions)))
+
+    for first, last in ((1, 0), (3, 1), (9, 0), (30, 0), (25, 9)):
+        request = st.GetStatsRequest()
+        request.start_time.FromSeconds(now - first * DAY - 1234)
+        request.end_time.FromSeconds(now - last * DAY + 1)
+        query = stats_query(request, stage.now, "default", ())
+        within = [e for e in executions if query.start <= e.completed_at.timestamp() < query.end]
+        told = await stage.store.statistics.read(query)
+        assert as_counted(told.total) == plainly(within)
+        by_workflow = {group.names["workflow_id"]: as_counted(group) for group in told.workflows}
+        assert by_workflow == {
+            name: plainly(some)
+            for name in {e.workflow_id for e in within}
+            if (some := [e for e in within if e.workflow_id == name])
+        }
+        assert {group.names["node_type"]: group.sums["runs"] for group in told.node_types} == (
+            dict.fromkeys(NODES.values(), len(within))
+        )
+        failures = Counter((e.workflow_id, e.error_code) for e in within if e.status == "failed")
+        assert {(error.workflow_id, error.code): error.count for error in told.errors} == failures
+        assert sum(point[1] for point in told.series) == plainly(within)["completed"]
+
+        mine = [e for e in within if e.workflow_id == "w1"]
+        told = await stage.store.statistics.read(replace(query, workflow_id="w1"))
+        assert as_counted(told.total) == plainly(mine)
+        durations = Counter(
+            bucket_of(microseconds(step.started_at, step.completed_at))
+            for e in mine
+            for step in e.steps
+            if step.node_id == "keep" and step.started_at and step.completed_at
+        )
+        of_type = {group.names["node_type"]: group for group in told.node_types}
+        assert of_type["database.query"].histograms == {"duration": durations}
+        assert {group.names["node_id"] for group in told.slowest_nodes} == set(NODES)

@@ -68,6 +68,17 @@ def test_old_ranges_are_rounded_to_what_is_kept_of_them() -> None:
     assert {span.grain for span in spans} <= {HOUR, DAY}
 
 
+def test_long_ranges_are_made_of_whole_days() -> None:
+    request = pb.GetStatsRequest(start_time={"seconds": SECONDS - 30 * DAY - 7})
+    query = stats_query(request, NOW, "default", ())
+    assert query.start % DAY == 0
+    assert 0 < query.end - SECONDS <= FINE
+    assert {span.grain for span in covering(query.start, query.counted_until)} == {DAY}
+    request.end_time.FromSeconds(SECONDS - 5 * DAY)
+    query = stats_query(request, NOW, "default", ())
+    assert (query.end % DAY, query.counted_until) == (0, query.end)
+
+
 def test_a_series_of_a_day_has_about_a_hundred_points() -> None:
     bucket = usual_bucket(SECONDS - DAY, SECONDS, SECONDS)
     assert bucket == 900
