@@ -12,8 +12,9 @@ import inspect
 import sys
 
 EVERY_RELEASE = "expressions heartbeats validation persistence workloads waiting watchers estimates".split()
-LONG = "backlog stats retention attack console".split()
-"""A million executions, a hundred thousand in the queue, an installation under attack, a real browser."""
+LONG = "backlog stats retention attack console overhead".split()
+"""A million executions, a hundred thousand in the queue, an installation under attack, a real browser, four
+installations beside one another."""
 
 
 def main(arguments: list[str]) -> int:

@@ -80,8 +80,10 @@ class RunningExecution(_message.Message):
     def __init__(self, execution_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_name: _Optional[str] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GetQueueRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("brief",)
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    brief: bool
+    def __init__(self, brief: _Optional[bool] = ...) -> None: ...
 
 class GetQueueResponse(_message.Message):
     __slots__ = ("pending_count", "ready_count", "running_count", "waiting_count", "oldest_pending_age", "oldest_ready_age", "worker_count", "slots", "free_slots", "priorities", "namespaces", "workflows", "keys", "database_time")

@@ -83,8 +83,7 @@ def execution_report(execution: pb.Execution) -> Iterator[RenderableType]:
     if execution.HasField("waiting_reason"):
         reason = execution.waiting_reason
         until = f"  until {local(moment(reason.until_time))}" if reason.HasField("until_time") else ""
-        place = f"  number {reason.queue_position} in the queue" if reason.kind == "noWorker" else ""
-        yield Text(f"waits: {reason.explanation or reason.kind}{place}{until}", style="yellow")
+        yield Text(f"waits: {reason.explanation or reason.kind}{until}", style="yellow")
     yield ""
     yield step_table(execution.steps)
     if execution.HasField("output_json"):

@@ -193,8 +193,8 @@ class AnnouncingPersistence:
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         return await self._inner.nudges(owners)
 
-    async def queue_state(self) -> QueueState:
-        return await self._inner.queue_state()
+    async def queue_state(self, most: int) -> QueueState:
+        return await self._inner.queue_state(most)
 
     async def queue_position(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> int:
         return await self._inner.queue_position(execution_id, namespace)

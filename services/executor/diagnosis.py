@@ -45,7 +45,7 @@ class Rows(Protocol):
 
 class Persistence(Protocol):
     async def ping(self) -> datetime: ...
-    async def queue_state(self) -> QueueState: ...
+    async def queue_state(self, most: int) -> QueueState: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Diagnosis:
         return workers_checks(await self.rows.live_workers(), await self.rows.needs_of_ready())
 
     async def _queue(self) -> list[Check]:
-        return [queue_check(await self.persistence.queue_state(), self.most_pending)]
+        return [queue_check(await self.persistence.queue_state(self.most_pending), self.most_pending)]
 
     async def _leases(self) -> list[Check]:
         overdue = await self.rows.overdue_leases()

@@ -10,7 +10,12 @@ from services.executor.strategies.immediate import ImmediateExecutionStrategy
 
 def figures(queue: QueueGauge, roster: Roster, immediate: ImmediateExecutionStrategy) -> list[Figure]:
     return [
-        Figure("flow_pending", "Executions in the queue.", lambda: queue.pending),
+        Figure(
+            "flow_pending",
+            "Executions in the queue, counted up to its limit.",
+            lambda: queue.pending,
+        ),
+        Figure("flow_ready", "Of these: may be claimed now.", lambda: queue.ready),
         Figure(
             "flow_oldest_pending_seconds",
             "How long the oldest of them has been there.",
@@ -21,8 +26,8 @@ def figures(queue: QueueGauge, roster: Roster, immediate: ImmediateExecutionStra
         Figure("flow_busy_slots", "Of these: in use.", lambda: roster.busy_slots),
         Figure(
             "flow_load",
-            "What there is for workers: the queue, and what they run.",
-            lambda: queue.pending + roster.busy_slots,
+            "What there is for workers: what they may claim, and what they run.",
+            lambda: queue.ready + roster.busy_slots,
         ),
         Figure(
             "flow_executor_immediate_running",

@@ -10,7 +10,7 @@ INTERVAL_SECONDS = 1.0
 
 
 class QueueGauge(Looping):
-    """The database's count, at most a second old, and what was queued here since.
+    """The database's count, at most a second old, and what was queued here since. It ends at the limit.
 
     Other executors queue meanwhile too: the limit may be passed by what they accept in a second.
     """
@@ -18,6 +18,7 @@ class QueueGauge(Looping):
     def __init__(self, persistence: ExecutionPersistence, most: int) -> None:
         super().__init__(INTERVAL_SECONDS)
         self.oldest_pending_seconds = 0.0
+        self.ready = 0  # of those that may be claimed
         self._persistence = persistence
         self._most = most
         self._pending = 0
@@ -27,8 +28,9 @@ class QueueGauge(Looping):
         return self._pending
 
     async def turn(self) -> None:
-        state = await self._persistence.queue_state()
-        self._pending, self.oldest_pending_seconds = state.pending, state.oldest_pending_seconds
+        state = await self._persistence.queue_state(self._most)
+        self._pending, self.ready = state.pending, state.ready
+        self.oldest_pending_seconds = state.oldest_pending_seconds
 
     def admit(self) -> None:
         """Count one more in. Raises QueueFull."""

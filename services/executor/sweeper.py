@@ -65,6 +65,6 @@ class Sweeper(Looping):
         """Bells that Redis lost: as many as could be answered, never one an execution."""
         free = self._free_slots()
         if free:
-            state = await self._persistence.queue_state()
-            if state.oldest_pending_seconds > self.interval_seconds:
-                await self._dispatcher.ring_idle(min(state.ready, 2 * free))
+            state = await self._persistence.queue_state(2 * free)
+            if state.oldest_ready_seconds > self.interval_seconds:
+                await self._dispatcher.ring_idle(state.ready)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from flow_engine.payload import JsonValue
 from flow_engine.workflow.queue_keys import shown
 from services.executor.persistence.admission import Standing
-from services.executor.persistence.contract import ExecutionRecord
+from services.executor.persistence.contract import MOST_AHEAD, ExecutionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ class WaitingReason:
 class Queue:
     """What is known of the queue when the question is asked."""
 
-    position: int | None  # of this execution, from 1; 0: it has just left; None: nobody counted
+    position: (
+        int | None
+    )  # of this execution, from 1, to MOST_AHEAD + 1; 0: it has just left; None: nobody counted
     workers: int  # alive, and taking work
     oldest_seconds: float | None = None
     missing: tuple[str, ...] = ()  # what each of them lacks to run it, told of the one that lacks least
@@ -61,6 +63,8 @@ def pending_reason(record: ExecutionRecord, queue: Queue) -> WaitingReason:
         return rate_reason(record, queue.standing)
     elif record.slot_wanted:
         return slot_reason(record, queue.standing)
+    if kind == "noWorker" and queue.position:
+        explanation = f"{explanation} {queued_text(queue)}"
     return WaitingReason(
         kind,
         explanation,
@@ -75,7 +79,9 @@ def slot_reason(record: ExecutionRecord, standing: Standing | None) -> WaitingRe
     slots = "the only slot" if limit == 1 else f"one of {limit:,} slots"
     explanation = f"It waits for {slots} of concurrency key {key!r}."
     if standing is not None:
-        explanation = f"{explanation[:-1]}: {standing.taken:,} taken, number {standing.ahead:,} in its line."
+        explanation = (
+            f"{explanation[:-1]}: {standing.taken:,} taken, {place_text(standing.ahead)} in its line."
+        )
     position = standing.ahead if standing else 0
     return WaitingReason("concurrency", explanation, queue_position=position, key=key, limit=limit)
 
@@ -85,7 +91,7 @@ def rate_reason(record: ExecutionRecord, standing: Standing | None) -> WaitingRe
     rate = f"{limit:,} in {period_ms / 1000:,g} s"
     explanation = f"It waits for the rate of key {key!r}: at most {rate} begin."
     if standing is not None:
-        explanation = f"{explanation[:-1]}; number {standing.ahead:,} in its line."
+        explanation = f"{explanation[:-1]}; {place_text(standing.ahead)} in its line."
     return WaitingReason(
         "rateLimit",
         explanation,
@@ -104,7 +110,11 @@ def queued_text(queue: Queue) -> str:
         return "A worker is taking it."
     oldest = queue.oldest_seconds or 0
     age = f", the oldest for {oldest:.0f} s" if oldest >= 1 else ""
-    return f"It is number {queue.position} in the queue{age}."
+    return f"It is {place_text(queue.position)} in the queue{age}."
+
+
+def place_text(position: int) -> str:
+    return f"number {position:,}{' or later' if position > MOST_AHEAD else ''}"
 
 
 URGENCY = ("person", "callback", "task", "child", "retry", "timer")

@@ -170,7 +170,9 @@ class WaitingReasonDocument(Document, frozen=True, kw_only=True):
     explanation: str
     until: Instant | UnsetType = UNSET
     node_ids: list[str]
-    queue_position: Annotated[int, Meta(description="From 1.")] | UnsetType = UNSET
+    queue_position: (
+        Annotated[int, Meta(description="From 1, counted to 1,000; 1,001: that or later.")] | UnsetType
+    ) = UNSET
     key: Annotated[str, Meta(description="Of concurrency or rateLimit.")] | UnsetType = UNSET
     limit: Annotated[int, Meta(description="How many the key allows.")] | UnsetType = UNSET
     period_ms: Milliseconds | UnsetType = UNSET

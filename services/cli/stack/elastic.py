@@ -134,7 +134,7 @@ def load_of(settings: ClientSettings) -> Callable[[], Load | None]:
     def look() -> Load | None:
         nonlocal silent
         try:
-            queue = operations.GetQueue(pb.GetQueueRequest(), timeout=CALL_SECONDS)
+            queue = operations.GetQueue(pb.GetQueueRequest(brief=True), timeout=CALL_SECONDS)
         except grpc.RpcError as error:
             if not silent:
                 said = explained(error, settings.grpc_address).message

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the parts of statements are ours, values are always parameters
 """Limits by key: who holds a slot, who counts against a rate, who waits in which line for them.
 
 A slot is a column of the row that holds it, and goes when the row leaves the status that it was for; a
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy import and_, func, or_, select, text
 
 from flow_engine.errors import RateExceeded, SlotsTaken
 from flow_engine.ids import ExecutionId
@@ -25,8 +26,9 @@ from flow_engine.workflow.queue_keys import shown
 from services.executor.persistence.contract import NewExecution, RatePolicy, SlotPolicy
 from services.executor.persistence.control import cancel
 from services.executor.persistence.database import Database
+from services.executor.persistence.depth import SqlDepth
 from services.executor.persistence.row import Line
-from services.executor.persistence.tables import holds_slot, is_held, workflow_executions
+from services.executor.persistence.tables import HELD, holds_slot, is_held, wants_rate, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
 BATCH = 200
@@ -55,13 +57,14 @@ class Standing:
     """How a key stands. taken: slots, or starts within the last period."""
 
     taken: int
-    ahead: int  # in the line, the asked one included
+    ahead: int  # its place in the line, from 1; MOST_AHEAD + 1: that or later
     due_at: datetime | None = None  # when the rate allows the next
 
 
 class SqlAdmission:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._depth = SqlDepth(database)
 
     async def admit(self, line: Line) -> Admitted:
         """Let those at the head of a line in, as far as the limits of its keys allow."""
@@ -75,9 +78,9 @@ class SqlAdmission:
 
     async def lines_of(self, namespace: str, slot: str) -> list[Line]:
         """Those who wait for this slot, by the rates that they wait for too."""
-        statement = select(_e.rate_wanted).where(is_held(), _e.namespace == namespace, _e.slot_wanted == slot)
-        rows = await self._database.read(statement.distinct().limit(BATCH))
-        return [Line(namespace, slot, row.rate_wanted) for row in rows]
+        values = {"namespace": namespace, "slot": slot, "most": BATCH}
+        rows = await self._database.read(text(_RATES).bindparams(**values))
+        return [Line(namespace, slot, row.rate) for row in rows]
 
     async def lines_with_room(self, after: Line, limit: int) -> tuple[list[Line], Line | None]:
         """Of the `limit` lines after one, in order, those whose keys have room.
@@ -104,7 +107,7 @@ class SqlAdmission:
     async def slot_standing(self, execution_id: str, namespace: str, key: str) -> Standing:
         """How the slots of a key stand for one of those who wait for them."""
         (taken,) = await self._database.read(slots_taken(namespace, key))
-        return Standing(taken.number, await self._ahead(execution_id, namespace, _e.slot_wanted == key))
+        return Standing(taken.number, await self._depth.slot_place(execution_id, namespace, key))
 
     async def rate_standing(
         self, execution_id: str, namespace: str, key: str, limit: int, period_ms: int
@@ -113,23 +116,8 @@ class SqlAdmission:
         since = await self._database.time() - period
         (begun,) = await self._database.read(begun_since(namespace, key, since))
         rows = await self._database.read(_begun_before_last(namespace, key, since, limit))
-        ahead = await self._ahead(execution_id, namespace, _e.rate_wanted == key)
+        ahead = await self._depth.rate_place(execution_id, namespace, key)
         return Standing(begun.number, ahead, rows[0].rated_at + period if rows else None)
-
-    async def _ahead(self, execution_id: str, namespace: str, same_key: ColumnElement[bool]) -> int:
-        """How many of the same key come no later than this one."""
-        mine = workflow_executions.alias("mine")
-        before = or_(
-            _e.queue_order < mine.c.queue_order,
-            and_(_e.queue_order == mine.c.queue_order, _e.id <= mine.c.id),
-        )
-        statement = (
-            select(func.count().label("number"))
-            .select_from(workflow_executions.join(mine, before))
-            .where(is_held(), _e.namespace == namespace, same_key, mine.c.id == execution_id)
-        )
-        (row,) = await self._database.read(statement)
-        return int(row.number)
 
 
 # A start ------------------------------------------------------------------------------------------
@@ -177,7 +165,7 @@ async def _rate_has_room(transaction: Transaction, namespace: str, rate: RatePol
     period = timedelta(milliseconds=rate.period_ms)
     now = await transaction.now()
     (begun,) = await transaction.fetch(begun_since(namespace, rate.key, now - period))
-    waiting = select(_e.id).where(is_held(), _e.namespace == namespace, _e.rate_wanted == rate.key)
+    waiting = select(_e.id).where(wants_rate(), _e.namespace == namespace, _e.rate_wanted == rate.key)
     room = rate.limit - int(begun.number)
     if room > 0 and len(await transaction.fetch(waiting.limit(room))) < room:
         return True
@@ -211,43 +199,61 @@ async def _cancel_oldest(
 
 
 async def _admit(transaction: Transaction, line: Line) -> Admitted:
-    candidates = await transaction.fetch(
-        select(_e.id, _e.concurrency_limit, _e.rate_limit, _e.rate_period_ms)
-        .where(
-            is_held(),
-            _e.namespace == line.namespace,
-            _e.slot_wanted == line.slot,
-            _e.rate_wanted == line.rate,
-        )
-        .order_by(_e.queue_order, _e.id)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True, key_share=True)
+    here = and_(
+        is_held(),
+        _e.namespace == line.namespace,
+        _e.slot_wanted == line.slot,
+        _e.rate_wanted == line.rate,
     )
-    if not candidates:
+    first = select(_e.concurrency_limit, _e.rate_limit, _e.rate_period_ms).where(here)
+    heads = await transaction.fetch(first.order_by(_e.queue_order, _e.id).limit(1))
+    if not heads:
         return Admitted()
-    head = candidates[0]
+    (head,) = heads
     now = await transaction.now()
-    period = timedelta(milliseconds=head.rate_period_ms)
+    since = now - timedelta(milliseconds=head.rate_period_ms)
     taken = begun = 0
+    room = BATCH
     if line.slot:
         taken = int((await transaction.fetch(slots_taken(line.namespace, line.slot)))[0].number)
+        room = min(room, head.concurrency_limit - taken)
     if line.rate:
-        begun = int((await transaction.fetch(begun_since(line.namespace, line.rate, now - period)))[0].number)
-    ids = within_limits(candidates, line, taken, begun)
+        begun = int((await transaction.fetch(begun_since(line.namespace, line.rate, since)))[0].number)
+        room = min(room, head.rate_limit - begun)
+    if room <= 0:
+        return Admitted(next_in_seconds=await _pause(transaction, line, head, begun, since))
+    # Two or more, because the next one may bring a higher limit: then there is another look.
+    candidates = await transaction.fetch(
+        select(_e.id, _e.concurrency_limit, _e.rate_limit, _e.rate_period_ms)
+        .where(here)
+        .order_by(_e.queue_order, _e.id)
+        .limit(room + 1)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    ids = within_limits(candidates[:BATCH], line, taken, begun)
     drafts = await transaction.lock(ids) if ids else {}
     for draft in drafts.values():
         draft.admit()
     await transaction.write(drafts.values())
-    wait = None
-    if len(ids) == BATCH:
-        wait = 0.0
-    elif line.rate and len(ids) < len(candidates) and begun + len(ids) >= candidates[len(ids)].rate_limit:
-        first = candidates[len(ids)]
-        rows = await transaction.fetch(
-            _begun_before_last(line.namespace, line.rate, now - period, first.rate_limit)
-        )
-        wait = max(0.0, (rows[0].rated_at + period - now).total_seconds()) if rows else 0.0
-    return Admitted([draft.row.id for draft in drafts.values()], wait)
+    admitted = [draft.row.id for draft in drafts.values()]
+    if len(ids) == len(candidates):
+        return Admitted(admitted, 0.0 if len(candidates) > room else None)
+    following = candidates[len(ids)]
+    pause = await _pause(transaction, line, following, begun + len(ids), since)
+    return Admitted(admitted, 0.0 if len(ids) == BATCH else pause)
+
+
+async def _pause(
+    transaction: Transaction, line: Line, following: Any, begun: int, since: datetime
+) -> float | None:
+    """Seconds until the rate of a line lets the following one in; None where something else keeps it.
+
+    since: when the period of the last of them began.
+    """
+    if not line.rate or begun < following.rate_limit:
+        return None
+    rows = await transaction.fetch(_begun_before_last(line.namespace, line.rate, since, following.rate_limit))
+    return max(0.0, (rows[0].rated_at - since).total_seconds()) if rows else 0.0
 
 
 def within_limits(candidates: Sequence[Any], line: Line, taken: int, begun: int) -> list[str]:
@@ -296,6 +302,21 @@ def _begun_before_last(namespace: str, key: str, since: datetime, limit: int) ->
         .limit(1)
     )
 
+
+_RATES = f"""
+WITH RECURSIVE rates (rate) AS (
+    SELECT min(rate_wanted) FROM workflow_executions
+    WHERE {HELD} AND namespace = :namespace AND slot_wanted = :slot
+    UNION ALL
+    SELECT (
+        SELECT min(rate_wanted) FROM workflow_executions
+        WHERE {HELD} AND namespace = :namespace AND slot_wanted = :slot AND rate_wanted > rates.rate
+    )
+    FROM rates WHERE rates.rate IS NOT NULL
+)
+SELECT rate FROM rates WHERE rate IS NOT NULL LIMIT :most
+"""
+"""Of the lines of a slot the rates, from one to the next by the index."""
 
 _LINES = """
 WITH RECURSIVE heads (at) AS (

@@ -307,9 +307,16 @@ class PurgeFilter:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
+    """Counts end at what the question allowed."""
+
     pending: int
     oldest_pending_seconds: float
     ready: int = 0  # may be claimed now
+    oldest_ready_seconds: float = 0.0
+
+
+MOST_AHEAD = 1000
+"""So far a place in the queue is counted; whoever is behind that is told that it is more."""
 
 
 class ExecutionPersistence(Protocol):
@@ -447,9 +454,12 @@ class ExecutionPersistence(Protocol):
         """Running executions of these owners with foreign events after the runner's seen_sequence."""
         ...
 
-    async def queue_state(self) -> QueueState: ...
+    async def queue_state(self, most: int) -> QueueState:
+        """most: so many are counted."""
+        ...
+
     async def queue_position(self, execution_id: ExecutionId, namespace: str) -> int:
-        """From 1; 0 when not pending."""
+        """From 1; MOST_AHEAD + 1: that or later; 0 when not pending."""
         ...
 
     async def expire_executor_leases(self, except_owner: str) -> int:

@@ -18,7 +18,9 @@ from flow_engine.errors import WorkerNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE
 from flow_engine.workflow.queue_keys import shown
 from services.executor.persistence.admission import begun_since, slots_taken
+from services.executor.persistence.contract import QueueState
 from services.executor.persistence.database import Database
+from services.executor.persistence.depth import SqlDepth
 from services.executor.persistence.tables import is_held, is_ready, is_status, workers, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
@@ -29,6 +31,8 @@ FORGOTTEN = timedelta(hours=1)
 MOST_RUNNING = 100
 """Executions that are listed of each worker."""
 MOST_GROUPS = 50
+MOST_COUNTED = 10_000
+"""Of the queue, for those who only want to know how much more there is than they can do."""
 
 _e = workflow_executions.c
 _w = workers.c
@@ -119,6 +123,7 @@ class QueueOverview:
 class SqlOperations:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._depth = SqlDepth(database)
 
     # Workers ----------------------------------------------------------------------------------
 
@@ -202,6 +207,10 @@ class SqlOperations:
         return {row.lease_owner: row.number for row in rows}
 
     # The queue --------------------------------------------------------------------------------
+
+    async def depth(self) -> QueueState:
+        """Of all namespaces, counted up to MOST_COUNTED: cheap enough to be asked each second."""
+        return await self._depth.state(MOST_COUNTED)
 
     async def queue(self, namespace: str, *, every_namespace: bool) -> QueueOverview:
         """every_namespace: tell how deep the queues of others are too."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, and_, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 
@@ -20,7 +19,6 @@ from flow_engine.ids import ExecutionId
 from services.executor.persistence.contract import (
     ExecutionRecord,
     Nudged,
-    QueueState,
     StoredBatch,
 )
 from services.executor.persistence.database import Database
@@ -29,8 +27,6 @@ from services.executor.persistence.tables import (
     definitions,
     execution_events,
     idempotency_keys,
-    is_held,
-    is_ready,
     is_status,
     payloads,
     workflow_executions,
@@ -105,40 +101,6 @@ class Reading:
             Nudged(ExecutionId(row.id), row.epoch, row.lease_owner, row.foreign_sequence)
             for row in await self._database.read(statement)
         ]
-
-    async def queue_state(self) -> QueueState:
-        ready, held = await self._pending(is_ready()), await self._pending(is_held())
-        oldest = [since for _, since in (ready, held) if since is not None]
-        seconds = (await self._database.time() - min(oldest)).total_seconds() if oldest else 0.0
-        return QueueState(ready[0] + held[0], max(0.0, seconds), ready=ready[0])
-
-    async def _pending(self, which: ColumnElement[bool]) -> tuple[int, datetime | None]:
-        """How many, and since when the oldest."""
-        columns = func.count().label("number"), func.min(_e.pending_since).label("oldest")
-        (row,) = await self._database.read(select(*columns).where(which))
-        return int(row.number), row.oldest
-
-    async def queue_position(self, execution_id: str, namespace: str) -> int:
-        """Among those of its namespace that may be claimed."""
-        mine = workflow_executions.alias("mine")
-        ahead = or_(
-            _e.queue_order < mine.c.queue_order,
-            and_(_e.queue_order == mine.c.queue_order, _e.id <= mine.c.id),
-        )
-        alone = select(mine.c.queue_order).where(
-            mine.c.id == execution_id,
-            mine.c.namespace == namespace,
-            mine.c.status == "pending",
-            mine.c.slot_wanted == "",
-            mine.c.rate_wanted == "",
-        )
-        statement = (
-            select(func.count())
-            .select_from(workflow_executions.join(mine, ahead))
-            .where(is_ready(), _e.namespace == namespace, mine.c.id == execution_id, alone.exists())
-        )
-        (row,) = await self._database.read(statement)
-        return int(row[0])
 
     async def definition(self, definition_hash: str, namespace: str) -> bytes:
         columns = definitions.c

@@ -35,6 +35,7 @@ from services.executor.persistence.contract import (
 )
 from services.executor.persistence.control import Control
 from services.executor.persistence.database import Database, sqlite_path
+from services.executor.persistence.depth import SqlDepth
 from services.executor.persistence.filelock import FileLock
 from services.executor.persistence.kept_secrets import KeptSecrets
 from services.executor.persistence.migrating import check_schema, migrate
@@ -85,6 +86,7 @@ class SqlExecutionPersistence:
         self._sweep = Sweep(self.database)
         self._children = Children(self.database)
         self._reading = Reading(self.database)
+        self._depth = SqlDepth(self.database)
         self._searching = Searching(self.database)
         self._changes = Changes(self.database, self._reading.has_tag)
         self.workflows = SqlWorkflowStore(self.database)
@@ -269,11 +271,11 @@ class SqlExecutionPersistence:
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         return await self._reading.nudges(owners)
 
-    async def queue_state(self) -> QueueState:
-        return await self._reading.queue_state()
+    async def queue_state(self, most: int) -> QueueState:
+        return await self._depth.state(most)
 
     async def queue_position(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> int:
-        return await self._reading.queue_position(execution_id, namespace)
+        return await self._depth.position(execution_id, namespace)
 
     async def definition(self, definition_hash: str, namespace: str = DEFAULT_NAMESPACE) -> bytes:
         return await self._reading.definition(definition_hash, namespace)

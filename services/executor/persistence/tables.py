@@ -221,6 +221,19 @@ Index(
     postgresql_where=text(HELD),
     sqlite_where=text(HELD),
 )
+# Since when the oldest of both kinds has been there, and how many they are, from the index alone.
+Index("ix_executions_ready_since", _e.pending_since, postgresql_where=text(READY), sqlite_where=text(READY))
+Index("ix_executions_held_since", _e.pending_since, postgresql_where=text(HELD), sqlite_where=text(HELD))
+_RATE_WANTED = text("rate_wanted <> ''")
+Index(
+    "ix_executions_rate_wanted",
+    _e.namespace,
+    _e.rate_wanted,
+    _e.queue_order,
+    _e.id,
+    postgresql_where=_RATE_WANTED,
+    sqlite_where=_RATE_WANTED,
+)
 _SLOT = text("slot_key <> ''")
 Index("ix_executions_slots", _e.namespace, _e.slot_key, postgresql_where=_SLOT, sqlite_where=_SLOT)
 _RATED = text("rated_at IS NOT NULL")
@@ -300,6 +313,10 @@ def is_ready() -> ColumnElement[bool]:
 def is_held() -> ColumnElement[bool]:
     """Pending, and waits for a slot or a rate."""
     return or_(_e.slot_wanted != _NOTHING, _e.rate_wanted != _NOTHING)
+
+
+def wants_rate() -> ColumnElement[bool]:
+    return _e.rate_wanted != _NOTHING
 
 
 def holds_slot() -> ColumnElement[bool]:

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 
 from flow_engine.errors import InvalidRequest, Problem
-from flow_engine.ids import DEFAULT_NAMESPACE
 from flow_engine.keda import externalscaler_pb2 as pb
 from flow_engine.keda.externalscaler_pb2_grpc import ExternalScalerServicer
 from services.executor.persistence.operations import SqlOperations
@@ -62,8 +61,7 @@ class KedaServicer(ExternalScalerServicer):
         return pb.GetMetricsResponse(metricValues=[value])
 
     async def _load(self) -> int:
-        overview = await self._store.queue(DEFAULT_NAMESPACE, every_namespace=True)
-        return overview.ready + self._roster.busy_slots
+        return (await self._store.depth()).ready + self._roster.busy_slots
 
 
 def slots_per_worker(request: pb.ScaledObjectRef) -> int:

@@ -15,7 +15,7 @@ from services.executor import diagnosis
 from services.executor.access.caller import current_caller, current_namespace
 from services.executor.diagnosis import Diagnosis
 from services.executor.manager import ExecutionManager
-from services.executor.persistence.contract import PurgeFilter
+from services.executor.persistence.contract import PurgeFilter, QueueState
 from services.executor.persistence.operations import (
     Depth,
     KeyDepth,
@@ -76,9 +76,11 @@ class OperationsServicer(OperationsServiceServicer):
 
     async def GetQueue(self, request: pb.GetQueueRequest, context: Context) -> pb.GetQueueResponse:  # noqa: N802
         caller = current_caller()
+        takers = [live for live in await self._store.live_workers() if not live.draining]
+        if request.brief and caller.operates_all:
+            return brief_message(await self._store.depth(), takers)
         overview = await self._store.queue(caller.namespace, every_namespace=caller.operates_all)
-        workers = await self._store.live_workers()
-        return queue_message(overview, [live for live in workers if not live.draining])
+        return queue_message(overview, takers)
 
     async def DrainWorker(  # noqa: N802
         self, request: pb.DrainWorkerRequest, context: Context
@@ -185,15 +187,31 @@ def queue_message(queue: QueueOverview, workers: Sequence[LiveWorker]) -> pb.Get
         waiting_count=queue.waiting,
         oldest_pending_age=None if pending is None else duration(1000 * pending),
         oldest_ready_age=None if ready is None else duration(1000 * ready),
-        worker_count=len(workers),
-        slots=sum(live.word.slots for live in workers),
-        free_slots=sum(live.word.free_slots for live in workers),
+        **slots_of(workers),
         priorities=[pb.PriorityDepth(priority=int(depth.name), **parts(depth)) for depth in queue.priorities],
         namespaces=[pb.NamespaceDepth(namespace=depth.name, **parts(depth)) for depth in queue.namespaces],
         workflows=[pb.WorkflowDepth(workflow_id=depth.name, **parts(depth)) for depth in queue.workflows],
         keys=map(key_depth, queue.keys),
         database_time=timestamp(queue.now),
     )
+
+
+def brief_message(state: QueueState, workers: Sequence[LiveWorker]) -> pb.GetQueueResponse:
+    return pb.GetQueueResponse(
+        pending_count=state.pending,
+        ready_count=state.ready,
+        oldest_pending_age=duration(1000 * state.oldest_pending_seconds) if state.pending else None,
+        oldest_ready_age=duration(1000 * state.oldest_ready_seconds) if state.ready else None,
+        **slots_of(workers),
+    )
+
+
+def slots_of(workers: Sequence[LiveWorker]) -> dict[str, Any]:
+    return {
+        "worker_count": len(workers),
+        "slots": sum(live.word.slots for live in workers),
+        "free_slots": sum(live.word.free_slots for live in workers),
+    }
 
 
 def key_depth(depth: KeyDepth) -> pb.KeyDepth:

@@ -94,7 +94,7 @@ async def claim(stage: Stage) -> Callable[[], Awaitable[None]]:
         claimed = await stage.claim(slots=2, claim_id="c")
         assert {execution.execution_id for execution in claimed} == ids
         assert {execution.epoch for execution in claimed} == {1}
-        assert (await stage.store.queue_state()).pending == 1
+        assert (await stage.store.queue_state(1000)).pending == 1
 
     return run
 

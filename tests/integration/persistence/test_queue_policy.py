@@ -176,7 +176,8 @@ async def test_sixteen_at_once_never_pass_a_limit(
                 done += 1
 
     await asyncio.gather(*(work(number) for number in range(8)))
-    assert (done, most) == (40, 3)
+    assert done == 40
+    assert most <= 3
 
 
 # Starts at a limit ---------------------------------------------------------------------------------

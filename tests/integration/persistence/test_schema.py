@@ -106,7 +106,7 @@ async def test_sqlite_migrates_at_start_and_makes_its_folder(tmp_path: Path) -> 
     url = f"sqlite:///{tmp_path / 'not' / 'there' / 'flow.db'}"
     store = SqlExecutionPersistence(url)
     await store.start()
-    assert (await store.queue_state()).pending == 0
+    assert (await store.queue_state(1000)).pending == 0
     for pragma, value in (("journal_mode", "wal"), ("synchronous", 2)):
         (row,) = await store.database.read(sqlalchemy.text(f"PRAGMA {pragma}"))
         assert row[0] == value

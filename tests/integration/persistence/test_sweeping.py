@@ -149,12 +149,12 @@ async def test_there_is_one_bell_at_most(stage: Stage) -> None:
 
 
 async def test_the_queue_knows_its_length_and_oldest(stage: Stage) -> None:
-    state = await stage.store.queue_state()
+    state = await stage.store.queue_state(1000)
     assert (state.pending, state.oldest_pending_seconds) == (0, 0.0)
     await stage.queued()
     stage.pass_time(7)
     await stage.queued()
-    state = await stage.store.queue_state()
+    state = await stage.store.queue_state(1000)
     assert (state.pending, state.oldest_pending_seconds) == (2, 7.0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from flow_engine.errors import Unavailable
@@ -36,8 +38,8 @@ class Database:
     async def forget_requests(self) -> None:
         self.did.append("forget")
 
-    async def queue_state(self) -> QueueState:
-        return self.queue
+    async def queue_state(self, most: int) -> QueueState:
+        return replace(self.queue, ready=min(most, self.queue.ready))
 
 
 class Bells:
@@ -101,20 +103,20 @@ async def test_a_long_outage_postpones_expiry_by_a_third_of_a_lease_only(bench: 
 
 
 async def test_it_rings_no_more_than_can_be_answered(bench: Bench) -> None:
-    bench.database.queue = QueueState(pending=100, oldest_pending_seconds=9.0, ready=100)
+    bench.database.queue = QueueState(100, 9.0, ready=100, oldest_ready_seconds=9.0)
     await bench.turn()
     assert bench.bells.rung == []
     bench.free_slots = 3
     await bench.turn()
     assert len(bench.bells.rung) == 6
     bench.bells.rung.clear()
-    bench.database.queue = QueueState(pending=2, oldest_pending_seconds=9.0, ready=2)
+    bench.database.queue = QueueState(2, 9.0, ready=2, oldest_ready_seconds=9.0)
     await bench.turn()
     assert len(bench.bells.rung) == 2
 
 
 async def test_executions_that_just_came_have_bells_of_their_own(bench: Bench) -> None:
     bench.free_slots = 3
-    bench.database.queue = QueueState(pending=5, oldest_pending_seconds=0.5)
+    bench.database.queue = QueueState(5, 99.0, ready=3, oldest_ready_seconds=0.5)
     await bench.turn()
     assert bench.bells.rung == []

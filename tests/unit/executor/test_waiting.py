@@ -98,6 +98,21 @@ def test_the_place_in_the_queue_is_told_with_the_age_of_the_oldest() -> None:
     assert reason.queue_oldest_seconds == 12.4
 
 
+def test_a_place_beyond_what_is_counted_is_told_as_such() -> None:
+    reason = waiting_reason(replace(RECORD, status="pending"), Queue(1001, 1))
+    assert reason is not None
+    assert reason.explanation == "It is number 1,001 or later in the queue."
+    reason = waiting_reason(replace(RECORD, **SLOT), Queue(0, 1, standing=Standing(2, 1001)))
+    assert reason is not None
+    assert reason.explanation.endswith("number 1,001 or later in its line.")
+
+
+def test_without_a_worker_the_place_is_told_too() -> None:
+    reason = waiting_reason(replace(RECORD, status="pending"), Queue(3, 0))
+    assert reason is not None
+    assert reason.explanation.endswith("start one with `flow worker`. It is number 3 in the queue.")
+
+
 SLOT: dict[str, Any] = {"status": "pending", "slot_wanted": "w/acme", "slot_limit": 2}
 RATE: dict[str, Any] = {
     "status": "pending",

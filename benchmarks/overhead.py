@@ -1,0 +1,232 @@
+"""What tracing and figures cost: CPU time of an execution with and without them, at most 5 % more each.
+
+Four installations stand side by side on PostgreSQL and run the same bursts in turn: one with neither, one
+more with neither (what it differs by is noise), one that sends every span to a collector that only counts,
+and one whose services are scraped once a second. Counted is the CPU time of executor, gateway and worker
+over all bursts, threads that send and scrapes between them included, without what they use when idle.
+
+python -m benchmarks.overhead [executions of a burst] [bursts]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import uvloop
+
+from benchmarks.workloads import JSON, chain, start_body, throughput
+from tests.infra.postgres import PostgresCluster
+from tests.infra.stack import ServiceProcess, Stack, free_port
+from tests.infra.valkey import PrivateValkey
+
+BURST, BURSTS = 100, 12
+CALLERS = 8
+LIMIT = 0.05
+IDLE_SECONDS = 6.0
+FLUSH_SECONDS = 7.0
+"""More than a batch of spans waits for others."""
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+KINDS = ("executor", "gateway", "worker")
+MODES = ("immediate", "queued")
+
+
+class Sink:
+    """A collector that counts what it gets, and looks at nothing."""
+
+    def __init__(self) -> None:
+        self.batches = self.bytes = 0
+        handler: Any = grpc.unary_unary_rpc_method_handler(self._export)
+        service = grpc.method_handlers_generic_handler(
+            "opentelemetry.proto.collector.trace.v1.TraceService", {"Export": handler}
+        )
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        self._server.add_generic_rpc_handlers((service,))
+        self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def _export(self, request: bytes, context: Any) -> bytes:
+        self.batches += 1
+        self.bytes += len(request)
+        return b""
+
+    def close(self) -> None:
+        self._server.stop(None)
+
+
+@dataclass
+class Installation:
+    """pages: what is scraped of it. idle: seconds of CPU a second without load, by service."""
+
+    name: str
+    stack: Stack
+    pages: Sequence[str] = ()
+    idle: dict[str, float] = field(default_factory=dict)
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds since it started, by service."""
+        stack = self.stack
+        return dict(zip(KINDS, map(cpu_seconds, (stack.executor, stack.gateway, stack.worker)), strict=True))
+
+
+def main(arguments: Sequence[str]) -> int:
+    burst = int(arguments[0]) if arguments else BURST
+    bursts = int(arguments[1]) if len(arguments) > 1 else BURSTS
+    with ExitStack() as stack:
+        sink = Sink()
+        stack.callback(sink.close)
+        installations = stack.enter_context(running(sink.endpoint))
+        met = uvloop.run(measure(installations, burst, bursts))
+        print(f"  the collector got {sink.batches} batches, {sink.bytes / 1e6:.1f} MB")
+    return 0 if met else 1
+
+
+async def measure(installations: Sequence[Installation], burst: int, bursts: int) -> bool:
+    """Prints a table for each mode; whether no bound was broken."""
+    met = True
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(httpx.AsyncClient(base_url=one.stack.base_url, timeout=60))
+            for one in installations
+        ]
+        scraping = asyncio.create_task(scrape([page for one in installations for page in one.pages]))
+        for client in clients:
+            for mode in MODES:
+                await run_burst(client, mode, burst)  # everything is imported, connected, compiled
+        await note_idle(installations)
+        for mode in MODES:
+            used = await bursts_in_turn(installations, clients, mode, burst, bursts)
+            met &= show(mode, installations, used)
+        scraping.cancel()
+        await asyncio.gather(scraping, return_exceptions=True)
+    return met
+
+
+async def note_idle(installations: Sequence[Installation]) -> None:
+    await asyncio.sleep(FLUSH_SECONDS)
+    began, before = time.perf_counter(), [one.cpu() for one in installations]
+    await asyncio.sleep(IDLE_SECONDS)
+    took = time.perf_counter() - began
+    # Scrapes are part of what is measured: the first one tells how idle all of them are.
+    idle = {kind: (now - before[0][kind]) / took for kind, now in installations[0].cpu().items()}
+    for one in installations:
+        one.idle = idle
+
+
+async def bursts_in_turn(
+    installations: Sequence[Installation],
+    clients: Sequence[httpx.AsyncClient],
+    mode: str,
+    burst: int,
+    bursts: int,
+) -> list[dict[str, float]]:
+    """Milliseconds of CPU for an execution, by service, of each installation."""
+    before, began = [one.cpu() for one in installations], time.perf_counter()
+    order = list(clients)
+    for _ in range(bursts):
+        for client in order:
+            await run_burst(client, mode, burst)
+        order.reverse()
+    await asyncio.sleep(FLUSH_SECONDS)
+    took = time.perf_counter() - began
+    return [
+        {
+            kind: 1000 * (seconds - earlier[kind] - one.idle[kind] * took) / (burst * bursts)
+            for kind, seconds in one.cpu().items()
+        }
+        for one, earlier in zip(installations, before, strict=True)
+    ]
+
+
+async def run_burst(client: httpx.AsyncClient, mode: str, count: int) -> None:
+    body = start_body(chain(10), mode)
+
+    async def call() -> None:
+        response = await client.post("/api/workflow/run", content=body, headers=JSON)
+        response.raise_for_status()
+
+    await throughput(count, CALLERS, call)
+    while mode == "queued":
+        page = await client.get("/api/workflow/executions?status=pending&status=running&limit=1")
+        if not page.json()["executions"]:
+            return
+        await asyncio.sleep(0.05)
+
+
+def show(mode: str, installations: Sequence[Installation], used: Sequence[dict[str, float]]) -> bool:
+    print(f"{mode}, a chain of 10: ms of CPU for an execution; a bound of {LIMIT:.0%} more than without")
+    print(f"  {'':24}{''.join(f'{kind:>10}' for kind in KINDS)}{'all':>10}")
+    base = (sum(used[0].values()) + sum(used[1].values())) / 2
+    met = True
+    for number, (one, parts) in enumerate(zip(installations, used, strict=True)):
+        whole = sum(parts.values())
+        more = whole / base - 1
+        verdict = "" if number < 2 else f"{more:+8.1%} {'ok' if more < LIMIT else 'BROKEN'}"
+        met &= number < 2 or more < LIMIT
+        print(
+            f"  {one.name:24}{''.join(f'{parts[kind]:10.2f}' for kind in KINDS)}{whole:10.2f}{verdict}",
+            flush=True,
+        )
+    return met
+
+
+async def scrape(pages: Sequence[str]) -> None:
+    async with httpx.AsyncClient(timeout=10) as client:
+        while True:
+            for page in pages:
+                (await client.get(page)).raise_for_status()
+            await asyncio.sleep(1.0)
+
+
+def cpu_seconds(process: ServiceProcess) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK
+
+
+@contextmanager
+def running(endpoint: str) -> Iterator[list[Installation]]:
+    ports = [free_port(), free_port()]
+    metered = {
+        "FLOW_EXECUTOR_METRICS_ADDRESS": f"127.0.0.1:{ports[0]}",
+        "FLOW_WORKER_METRICS_ADDRESS": f"127.0.0.1:{ports[1]}",
+    }
+    with ExitStack() as stack:
+        cluster = PostgresCluster(durable=True)
+        stack.callback(cluster.remove)
+        cluster.start()
+
+        def installation(name: str, **settings: str) -> Installation:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            valkey = PrivateValkey(folder / "valkey")
+            asyncio.run(valkey.start())
+            stack.callback(lambda: asyncio.run(valkey.stop()))
+            made = Stack(folder, cluster.create_database(), valkey.url, **settings)
+            stack.callback(made.stop)
+            return Installation(name, made.start())
+
+        found = [
+            installation("neither"),
+            installation("neither, once more"),
+            installation("every span sent", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint),
+            installation("scraped once a second", **metered),
+        ]
+        found[-1].pages = [
+            f"{found[-1].stack.base_url}/metrics",
+            *(f"http://127.0.0.1:{port}/metrics" for port in ports),
+        ]
+        yield found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
