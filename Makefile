@@ -46,8 +46,8 @@ chaos: setup ## Break live services in every known way, count what was lost (CHA
 chaos-short: setup ## A few of these, in rotation
 	$(BIN)/python -m tests.chaos --short $(CHAOS_ARGS)
 
-bench: setup ## Measure, and compare with the recorded figures
-	$(BIN)/python -m benchmarks
+bench: setup ## Every workload beside its floor and its target, in ten minutes (BENCH_ARGS=--help)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 fuzz: setup ## Throw everything at what takes bytes from outside, for a minute (FUZZ_ARGS=--help)
 	$(BIN)/python -m tests.security.fuzzing $(FUZZ_ARGS)

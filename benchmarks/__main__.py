@@ -1,35 +1,37 @@
-"""Benchmarks, one after the other; the exit code tells whether a bound that must hold was broken.
+"""Benchmarks. Without a name the whole table; a name picks another one, or several.
 
-python -m benchmarks            those of every release: about ten minutes on two cores
-python -m benchmarks NAME …     only these; some take arguments of their own as `python -m benchmarks.NAME`
+python -m benchmarks [--full …]   every workload beside its floor and its target
+python -m benchmarks NAME …       these; some take arguments of their own as `python -m benchmarks.NAME`
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import sys
+from collections.abc import Sequence
 
-EVERY_RELEASE = "expressions heartbeats validation persistence workloads waiting watchers estimates".split()
+from benchmarks import table
+
+QUICK = "expressions heartbeats validation persistence waiting watchers estimates".split()
 LONG = "backlog stats retention attack console overhead".split()
 """A million executions, a hundred thousand in the queue, an installation under attack, a real browser, four
 installations beside one another."""
+OTHERS = (*QUICK, *LONG)
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        epilog="\n".join(f"  {name:<12} {summary(name)}" for name in EVERY_RELEASE + LONG),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args(arguments).names or EVERY_RELEASE
-    if unknown := set(names) - {*EVERY_RELEASE, *LONG}:
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+def main(arguments: Sequence[str]) -> int:
+    """The exit code tells whether a bound that must hold was broken."""
+    if "--help" in arguments or "-h" in arguments:
+        print(__doc__)
+        print("\n".join(f"  {name:<12} {summary(name)}" for name in OTHERS), end="\n\n", flush=True)
+    if not arguments or arguments[0].startswith("-"):
+        return table.main(arguments)
+    if unknown := set(arguments) - set(OTHERS):
+        print(f"there is no benchmark {', '.join(sorted(unknown))}: see --help", file=sys.stderr)
+        return 2
     broken = 0
-    for name in names:
+    for name in arguments:
         print(f"\n=== {name}", flush=True)
         broken |= run(name)
     return broken

@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.workloads import running_stack
+from benchmarks.stage import running_stack
 from tests.infra.stack import Stack, eventually
 
 MONTAGE = Path(__file__).parents[1] / "examples/montage-500.json"

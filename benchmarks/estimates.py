@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import uvloop
 
-from benchmarks.workloads import running_stack
+from benchmarks.stage import running_stack
 from tests.infra.stack import Stack
 
 RUNS = 20

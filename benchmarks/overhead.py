@@ -26,7 +26,8 @@ import grpc
 import httpx
 import uvloop
 
-from benchmarks.workloads import JSON, chain, start_body, throughput
+from benchmarks.loads import calls
+from benchmarks.shapes import chain, start_body
 from tests.infra.postgres import PostgresCluster
 from tests.infra.stack import ServiceProcess, Stack, free_port
 from tests.infra.valkey import PrivateValkey
@@ -153,10 +154,12 @@ async def run_burst(client: httpx.AsyncClient, mode: str, count: int) -> None:
     body = start_body(chain(10), mode)
 
     async def call() -> None:
-        response = await client.post("/api/workflow/run", content=body, headers=JSON)
+        response = await client.post(
+            "/api/workflow/run", content=body, headers={"content-type": "application/json"}
+        )
         response.raise_for_status()
 
-    await throughput(count, CALLERS, call)
+    await calls([call] * CALLERS, count)
     while mode == "queued":
         page = await client.get("/api/workflow/executions?status=pending&status=running&limit=1")
         if not page.json()["executions"]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.workloads import running_stack
+from benchmarks.stage import running_stack
 from tests.infra.stack import ServiceProcess, Stack, eventually
 from tests.integration.persistence.stage import execute
 

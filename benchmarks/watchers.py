@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.stage import running_stack
 from benchmarks.waiting import WORKFLOW, resident_bytes
-from benchmarks.workloads import running_stack
 from tests.infra.stack import Stack
 
 COUNT = 1_000

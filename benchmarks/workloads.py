@@ -1,194 +1,457 @@
-"""The whole stack under load, over REST, from a process of its own; and the floors of this machine beside it.
+"""The workloads of `python -m benchmarks`, each beside its floor.
 
-Every execution is durable: fsync on, its whole history readable afterwards. Figures are to be read as
-ratios to the floors of the same run.
-
-python -m benchmarks.workloads [sqlite|postgresql]
+W1 to W6 take turns with the floors in rounds; W3 to W5 and the rest follow. Each gives lines of the table.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx
-import uvloop
+from benchmarks import loads
+from benchmarks.figures import Figure, Target, middle, quantile
+from benchmarks.loads import RUN, Calls, Queued
+from benchmarks.machine import anonymous_bytes, difference
+from benchmarks.rounds import Samples, ratio, rounds
+from benchmarks.shapes import approvals, chain, fan, fibonacci, montage, montage_500, start_body
+from benchmarks.stage import MIB, Stage
 
-from tests.infra.postgres import PostgresCluster
-from tests.infra.stack import Stack
-from tests.infra.valkey import PrivateValkey
-
-ROOT = Path(__file__).parents[1]
-JSON = {"content-type": "application/json"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    name: str
-    value: str
-    target: str
-    met: bool
+COMPLETED = b'"status":"completed"'
+MANY = 32
+CHAIN = chain(10)
+FIB_LIGHT, FIB_HEAVY = (40, 10), (10, 33)
+Say = Callable[[str], None]
 
 
-def chain(length: int) -> dict[str, Any]:
-    nodes = [{"id": f"n{n}", "type": "flow.noop"} for n in range(length)]
-    edges = [{"source": f"n{n}", "target": f"n{n + 1}"} for n in range(length - 1)]
-    return {"id": "chain", "nodes": nodes, "edges": edges}
+def definition_bytes(definition: Mapping[str, Any]) -> bytes:
+    return json.dumps(definition).encode()
 
 
-def fan(width: int) -> dict[str, Any]:
-    sides = [f"n{n}" for n in range(width)]
-    return {
-        "id": "fan",
-        "nodes": [{"id": node_id, "type": "flow.noop"} for node_id in ("start", *sides, "join")],
-        "edges": [{"source": "start", "target": side} for side in sides]
-        + [{"source": side, "target": "join"} for side in sides],
-        "output": "${ nodes.join.status }",
+# W1, W2, W4 (light), W5, W6
+
+
+def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], float]:
+    """Immediate executions; their figures, and calls a second of the bare hop."""
+    url, driver = stage.stack.base_url, stage.driver
+    workflow = definition_bytes(CHAIN)
+
+    def run(body: bytes, callers: int, count: int) -> Callable[[], Calls]:
+        return lambda: driver(loads.http, url, RUN, body, COMPLETED, callers, count)
+
+    def hop(callers: int, count: int) -> Callable[[], Calls]:
+        body = start_body(CHAIN, "immediate")
+        return lambda: driver(loads.http, stage.hop_url, "/run", body, COMPLETED, callers, count)
+
+    def starts(address: str, count: int) -> Callable[[], Calls]:
+        return lambda: driver(loads.grpc_starts, address, workflow, MANY, count)
+
+    def commits(callers: int, count: int) -> Callable[[], Calls]:
+        return lambda: driver(loads.commits, stage.bare_url, callers, count)
+
+    def pure() -> Calls:
+        length, n = FIB_LIGHT
+        return Calls(1, [1000 * driver(loads.pure_python, n, length) for _ in range(10)])
+
+    chain_body, fan_body = start_body(CHAIN, "immediate"), start_body(fan(100), "immediate")
+    found = rounds(
+        {
+            "hop, one caller": hop(1, 100),
+            "commit, one connection": commits(1, 100),
+            "W1": run(chain_body, 1, 80),
+            "hop": hop(MANY, 500),
+            "W2 REST": run(chain_body, MANY, 320),
+            "gRPC": starts(stage.hop_address, 500),
+            "W2 gRPC": starts(stage.stack.grpc_address, 320),
+            "commits": commits(MANY, 500),
+            "pure": pure,
+            "W4": run(start_body(fibonacci(*FIB_LIGHT), "immediate"), 1, 20),
+            "W5": run(fan_body, 1, 20),
+            "W6 500": run(start_body(montage_500(), "immediate"), 1, 4),
+            "W6 5000": run(start_body(montage(), "immediate"), 1, 1),
+        },
+        stage.cpu,
+        seconds=seconds,
+        least=3,
+        most=9,
+        say=say,
+    )
+    figures = [figure for make in INTERACTIVE for figure in make(stage, found)]
+    return figures, found["hop"].rate
+
+
+def floor_figures(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
+    names = {
+        "hop, one caller": "bare HTTP → gRPC hop, one caller",
+        "hop": f"bare HTTP → gRPC hop, {MANY} callers",
+        "gRPC": f"bare gRPC call, {MANY} callers",
+        "commit, one connection": "bare commit, one connection",
+        "commits": f"bare commits, {MANY} connections" if stage.cluster else "bare commits, one writer",
     }
+    for key, name in names.items():
+        samples = found[key]
+        yield Figure(
+            f"{stage.database}.floor.{key}",
+            f"floor: {name}",
+            f"{samples.rate:,.0f}/s",
+            ms=samples.percentiles(),
+            cpu_ms={"client": samples.cpu_ms()["client"]} if "commit" not in key else {},
+        )
 
 
-def start_body(workflow: dict[str, Any], mode: str) -> bytes:
-    return json.dumps({"workflow": workflow, "input": {"n": 1}, "mode": mode}).encode()
+def least_ms(found: Mapping[str, Samples]) -> list[float]:
+    """What a durable call cannot be faster than: a hop and a commit; for each round."""
+    halves = zip(found["hop, one caller"].halves, found["commit, one connection"].halves, strict=True)
+    return [hop + commit for hop, commit in halves]
 
 
-@contextmanager
-def running_stack(kind: str) -> Iterator[Stack]:
-    """The real services, durable: the PostgreSQL cluster of the tests with fsync on."""
-    with tempfile.TemporaryDirectory() as folder:
-        valkey = PrivateValkey(Path(folder) / "valkey")
-        asyncio.run(valkey.start())
-        cluster = None
-        url = f"sqlite:///{folder}/flow.db"
-        if kind == "postgresql":
-            cluster = PostgresCluster(durable=True)
-            cluster.start()
-            url = cluster.create_database()
-        stack = Stack(Path(folder), url, valkey.url, FLOW_IMMEDIATE_CONCURRENCY="256")
-        try:
-            yield stack.start()
-        finally:
-            stack.stop()
-            asyncio.run(valkey.stop())
-            if cluster is not None:
-                cluster.remove()
-
-
-async def timed(client: httpx.AsyncClient, path: str, body: bytes) -> float:
-    started = time.perf_counter()
-    response = await client.post(path, content=body, headers=JSON)
-    response.raise_for_status()
-    assert response.json()["status"] == "completed", response.text
-    return (time.perf_counter() - started) * 1000
-
-
-async def throughput(count: int, callers: int, call: Callable[[], Awaitable[Any]]) -> float:
-    """Calls a second."""
-    left = iter(range(count))
-
-    async def caller() -> None:
-        for _ in left:
-            await call()
-
-    started = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(callers)))
-    return count / (time.perf_counter() - started)
-
-
-async def hop_floor(client: httpx.AsyncClient) -> float:
-    """The cheapest call through the gateway to the executor: what a round trip costs by itself."""
-
-    async def call() -> None:
-        (await client.get("/readyz")).raise_for_status()
-
-    await throughput(100, 32, call)
-    return await throughput(1000, 32, call)
-
-
-async def one_caller(client: httpx.AsyncClient) -> Figure:
-    body = start_body(chain(10), "immediate")
-    for _ in range(20):
-        await timed(client, "/api/workflow/run", body)
-    samples = sorted([await timed(client, "/api/workflow/run", body) for _ in range(300)])
-    p50, p99 = statistics.median(samples), samples[int(len(samples) * 0.99)]
-    met = p50 <= 6 and p99 <= 20
-    return Figure("W1 chain of 10, one caller", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms", "≤ 6, ≤ 20 ms", met)
-
-
-async def many_callers(client: httpx.AsyncClient, hop: float) -> Figure:
-    body = start_body(chain(10), "immediate")
-    rate = await throughput(1500, 32, lambda: timed(client, "/api/workflow/run", body))
-    ratio = rate / hop
-    return Figure(
-        "W2 the same, 32 callers", f"{rate:.0f}/s, {ratio:.2f} × hop", "≥ 600/s, ≥ 0.4 × hop", ratio >= 0.4
+def one_caller(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
+    samples, least = found["W1"], least_ms(found)
+    ms = samples.percentiles()
+    yield Figure(
+        f"{stage.database}.W1",
+        "W1 chain of 10, one caller, REST",
+        f"p50 {ms['p50']:.1f} ms",
+        ms=ms,
+        floor=f"hop + commit {middle(least):.1f} ms",
+        ratio=ratio(samples.halves, least),
+        targets=[Target(ms["p50"], 6, "ms", what="p50"), Target(ms["p99"], 20, "ms", what="p99")],
+        cpu_ms=samples.cpu_ms(),
     )
 
 
-async def queued(client: httpx.AsyncClient, count: int = 1000) -> list[Figure]:
-    body = start_body(chain(10), "queued")
+def many_callers(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
+    rest, direct = found["W2 REST"], found["W2 gRPC"]
+    to_hop = ratio(rest.rates, found["hop"].rates)
+    yield Figure(
+        f"{stage.database}.W2.rest",
+        f"W2 chain of 10, {MANY} callers, REST",
+        f"{rest.rate:,.0f}/s",
+        ms=rest.percentiles(),
+        floor=f"hop {found['hop'].rate:,.0f}/s",
+        ratio=to_hop,
+        targets=[Target(rest.rate, 600, "/s", at_least=True), Target(to_hop, 0.4, "× hop", at_least=True)],
+        cpu_ms=rest.cpu_ms(),
+    )
+    yield Figure(
+        f"{stage.database}.W2.grpc",
+        f"W2 chain of 10, {MANY} callers, gRPC",
+        f"{direct.rate:,.0f}/s",
+        ms=direct.percentiles(),
+        floor=f"bare gRPC {found['gRPC'].rate:,.0f}/s",
+        ratio=ratio(direct.rates, found["gRPC"].rates),
+        targets=[Target(direct.rate, 800, "/s", at_least=True)],
+        cpu_ms=direct.cpu_ms(),
+    )
 
-    async def call() -> None:
-        response = await client.post("/api/workflow/run", content=body, headers=JSON)
-        assert response.status_code == 202, response.text
 
-    started = time.perf_counter()
-    submit = await throughput(count, 32, call)
-    while True:
-        page = (await client.get("/api/workflow/executions?status=pending&status=running&limit=1")).json()
-        if not page["executions"]:
-            break
-        await asyncio.sleep(0.02)
-    rate = count / (time.perf_counter() - started)
+def light_sums(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
+    samples, pure, least = found["W4"], found["pure"], least_ms(found)
+    over = [took - alone for took, alone in zip(samples.halves, pure.halves, strict=True)]
+    yield Figure(
+        f"{stage.database}.W4.light",
+        "W4 chain of {} × fib({}), REST".format(*FIB_LIGHT),
+        f"{middle(over):.1f} ms over pure Python's {pure.p50:.2f} ms",
+        ms=samples.percentiles(),
+        floor=f"hop + commit {middle(least):.1f} ms",
+        ratio=ratio(over, least),
+        targets=[Target(middle(over), 12, "ms")],
+        cpu_ms=samples.cpu_ms(),
+    )
+
+
+def fan_out(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
+    samples, least = found["W5"], least_ms(found)
+    yield Figure(
+        f"{stage.database}.W5",
+        "W5 fan-out of 100 and join, REST",
+        f"p50 {samples.p50:.1f} ms",
+        ms=samples.percentiles(),
+        floor=f"hop + commit {middle(least):.1f} ms",
+        ratio=ratio(samples.halves, least),
+        targets=[Target(samples.p50, 12, "ms")],
+        cpu_ms=samples.cpu_ms(),
+    )
+
+
+def large_graphs(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
+    small, large = found["W6 500"], found["W6 5000"]
+    nodes = len(montage_500()["nodes"]), len(montage()["nodes"])
+    a_node = [
+        (took / nodes[1]) / (other / nodes[0]) for took, other in zip(large.halves, small.halves, strict=True)
+    ]
+    yield Figure(
+        f"{stage.database}.W6.small",
+        f"W6 montage-500 ({nodes[0]} tasks), REST",
+        f"p50 {small.p50:.0f} ms, {1000 * small.p50 / nodes[0]:.0f} µs a node",
+        ms=small.percentiles(),
+        cpu_ms=small.cpu_ms(),
+        floor=f"hop + commit {middle(least_ms(found)):.1f} ms",
+        ratio=ratio(small.halves, least_ms(found)),
+    )
+    yield Figure(
+        f"{stage.database}.W6.large",
+        f"W6 generated graph of {nodes[1]:,} tasks, REST",
+        f"{large.p50 / 1000:.2f} s, {1000 * large.p50 / nodes[1]:.0f} µs a node",
+        ms=large.percentiles(),
+        cpu_ms=large.cpu_ms(),
+        floor="a node of montage-500",
+        ratio=middle(a_node),
+        targets=[
+            Target(large.p50 / 1000, 1.5, "s"),
+            Target(middle(a_node), 1.3, "× a node of montage-500"),
+        ],
+    )
+
+
+INTERACTIVE = (floor_figures, one_caller, many_callers, light_sums, fan_out, large_graphs)
+
+
+def hop_rate(stage: Stage) -> float:
+    """Calls a second of the bare hop."""
+    body = start_body(CHAIN, "immediate")
+    return middle(
+        stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, MANY, 500).rate for _ in range(3)
+    )
+
+
+def hop_and_commit(stage: Stage) -> float:
+    """Median ms of the two together, one caller."""
+    body = start_body(CHAIN, "immediate")
+    hop = stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, 1, 100)
+    return middle(hop.ms) + middle(stage.driver(loads.commits, stage.bare_url, 1, 100).ms)
+
+
+# W3
+
+
+def queue(stage: Stage, seconds: float, say: Say, count: int = 2_000) -> tuple[list[Figure], float]:
+    """The queue, with one worker process; its figures, and executions a second from start to end."""
+    driver, runs = stage.driver, iter(range(1000))
+    every: list[Queued] = []
+    hop_body = start_body(CHAIN, "immediate")
+
+    def bells() -> Calls:
+        return driver(loads.messages, stage.valkey.url, MANY, count)
+
+    def hop() -> Calls:
+        return driver(loads.http, stage.hop_url, "/run", hop_body, COMPLETED, MANY, 500)
+
+    def submit() -> Calls:
+        workflow = {**CHAIN, "id": f"queued-{next(runs)}"}
+        every.append(driver(loads.queued, stage.stack.base_url, workflow, MANY, count))
+        return every[-1].submit
+
+    steps = {"bells": bells, "hop": hop, "W3": submit}
+    found = rounds(steps, stage.cpu, seconds=seconds, least=2, most=5, say=say)
+    submits, done = found["W3"], [one.rate for one in every[1:]]  # the first was a warm-up
+    to_bells = ratio(done, found["bells"].rates)
+    database = stage.database
+    figures = [
+        Figure(
+            f"{database}.floor.bells",
+            "floor: bare taskiq, kicked and run",
+            f"{found['bells'].rate:,.0f}/s",
+            ms=found["bells"].percentiles(),
+        ),
+        Figure(
+            f"{database}.W3.submit",
+            f"W3 {count:,} queued: submit, {MANY} callers, REST",
+            f"{submits.rate:,.0f}/s",
+            ms=submits.percentiles(),
+            floor=f"hop {found['hop'].rate:,.0f}/s",
+            ratio=ratio(submits.rates, found["hop"].rates),
+            targets=[Target(submits.rate, 900, "/s", at_least=True)],
+        ),
+        Figure(
+            f"{database}.W3.completed",
+            "W3 until all completed and readable, one worker",
+            f"{middle(done):,.0f}/s",
+            floor=f"taskiq {found['bells'].rate:,.0f}/s",
+            ratio=to_bells,
+            targets=[
+                Target(middle(done), 500, "/s", at_least=True),
+                Target(to_bells, 0.4, "× taskiq", at_least=True),
+            ],
+            cpu_ms=submits.cpu_ms(),
+            remark="submitting and running overlap: both share the machine with the client.",
+        ),
+    ]
+    return figures, middle(done)
+
+
+# W4, heavy
+
+
+def heavy_sums(stage: Stage, say: Say, times: int = 2) -> list[Figure]:
+    """Ten large sums on a worker, in between two times the same sums alone."""
+    length, n = FIB_HEAVY
+    body = start_body(fibonacci(length, n, threaded=True), "queued")
+    alone, run, cpu = [], [], []
+    for number in range(times):
+        say(f"{length} × fib({n}), {number + 1} of {times}")
+        alone.append(stage.driver(loads.pure_python, n, length // 2))
+        before = stage.cpu()
+        run.append(stage.driver(loads.one_queued, stage.stack.base_url, body))
+        cpu.append(difference(stage.cpu(), before))
+        alone[-1] += stage.driver(loads.pure_python, n, length - length // 2)
+    over = ratio(run, alone)
     return [
-        Figure("W3 submit", f"{submit:.0f}/s", "≥ 900/s", submit >= 900),
-        Figure("W3 completed and readable", f"{rate:.0f}/s", "≥ 500/s", rate >= 500),
+        Figure(
+            f"{stage.database}.W4.heavy",
+            f"W4 chain of {length} × fib({n}), queued",
+            f"{middle(run):.2f} s, pure Python {middle(alone):.2f} s",
+            floor="pure Python",
+            ratio=over,
+            cpu_ms={name: 1000 * middle(each[name] for each in cpu) for name in cpu[0]},
+        )
     ]
 
 
-async def fan_out(client: httpx.AsyncClient) -> Figure:
-    body = start_body(fan(100), "immediate")
-    for _ in range(5):
-        await timed(client, "/api/workflow/run", body)
-    p50 = statistics.median([await timed(client, "/api/workflow/run", body) for _ in range(50)])
-    return Figure("W5 fan-out of 100 and join", f"p50 {p50:.1f} ms", "≤ 12 ms", p50 <= 12)
+# W7
 
 
-async def montage(client: httpx.AsyncClient) -> Figure:
-    workflow = json.loads((ROOT / "examples" / "montage-500.json").read_text())
-    body = start_body(workflow, "immediate")
-    p50 = statistics.median([await timed(client, "/api/workflow/run", body) for _ in range(10)])
-    return Figure("W6 montage-500", f"p50 {p50:.0f} ms", "–", True)
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    bytes_each: Mapping[str, float]
+    answers: Calls
+    completed_seconds: float
+    cpu: Mapping[str, float]
 
 
-async def measure(stack: Stack) -> list[Figure]:
-    limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(base_url=stack.base_url, timeout=60, limits=limits) as client:
-        hop = await hop_floor(client)
-        figures = [Figure("floor: bare HTTP → gRPC hop", f"{hop:.0f}/s", "", True)]
-        figures += [await one_caller(client), await many_callers(client, hop)]
-        figures += await queued(client)
-        figures += [await fan_out(client), await montage(client)]
-    return figures
+def people(stage: Stage, count: int, hop_rate: float, say: Say) -> list[Figure]:
+    """Executions that wait for a person, and all of them answered."""
+    wait_for_people(stage, "warm-up", 500, say)
+    found = wait_for_people(stage, "people", count, say)
+    most = max(found.bytes_each.values())
+    rate = count / found.completed_seconds
+    each = ", ".join(f"{name} {value:,.0f}" for name, value in found.bytes_each.items())
+    return [
+        Figure(
+            f"{stage.database}.W7.bytes",
+            f"W7 {count:,} executions wait for people",
+            f"{each} bytes each",
+            targets=[Target(most, 1024, "B")],
+        ),
+        Figure(
+            f"{stage.database}.W7.answers",
+            f"W7 all answered, {MANY} callers, REST",
+            f"{found.answers.rate:,.0f} answers/s, all completed at {rate:,.0f}/s",
+            ms=Samples([found.answers]).percentiles(),
+            floor=f"hop {hop_rate:,.0f}/s",
+            ratio=found.answers.rate / hop_rate,
+            targets=[Target(rate, 300, "/s", at_least=True)],
+            cpu_ms={name: 1000 * seconds / count for name, seconds in found.cpu.items()},
+        ),
+    ]
 
 
-def main(kinds: list[str]) -> int:
-    for kind in kinds or ["sqlite", "postgresql"]:
-        with running_stack(kind) as stack:
-            figures = uvloop.run(measure(stack))
-        print(f"\n{kind}")
-        for figure in figures:
-            verdict = "" if not figure.target else "met" if figure.met else "MISSED"
-            print(f"  {figure.name:<32} {figure.value:<32} {figure.target:<24} {verdict}")
-    return 0
+def wait_for_people(stage: Stage, name: str, count: int, say: Say) -> Waiting:
+    driver, stack = stage.driver, stage.stack
+    definition = {**approvals(1), "id": name}
+    before = held_bytes(stage)
+    say(f"{name}: {count:,} start")
+    ids = driver(loads.grpc_submit, stack.grpc_address, definition_bytes(definition), MANY, count)
+    driver(loads.all_are, stack.base_url, name, "waiting", count)
+    held = {service: (value - before[service]) / count for service, value in held_bytes(stage).items()}
+    say(f"{name}: all wait, and are answered")
+    cpu = stage.cpu()
+    answers = driver(loads.answers, stack.base_url, ids, "ok0", MANY)
+    rest = driver(loads.all_are, stack.base_url, name, "completed", count)
+    return Waiting(held, answers, answers.seconds + rest, difference(stage.cpu(), cpu))
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def held_bytes(stage: Stage) -> dict[str, int]:
+    return {name: anonymous_bytes(process.pid) for name, process in stage.services.items()}
+
+
+# W8
+
+
+def watched(stage: Stage, say: Say, executions: int = 100, each: int = 10) -> list[Figure]:
+    """Watchers on executions that go on by answers: how old events are when they come."""
+    rounds_of_answers, a_second = 3, 20.0
+    driver, stack = stage.driver, stage.stack
+    definition = {**approvals(rounds_of_answers), "id": "watched"}
+    ids = driver(loads.grpc_submit, stack.grpc_address, definition_bytes(definition), 8, executions)
+    driver(loads.all_are, stack.base_url, "watched", "waiting", executions)
+    say(f"{executions * each:,} watchers connect")
+    count = driver(loads.open_watchers, stack.base_url, ids, each)
+    memory = stage.memory()["gateway"]
+    say(f"{rounds_of_answers * executions} answers at {a_second:g}/s")
+    least = middle(hop_and_commit(stage) for _ in range(3))
+    before = stage.cpu()
+    found = driver(loads.watch, stack.base_url, ids, rounds_of_answers, a_second)
+    cpu = difference(stage.cpu(), before)
+    memory = max(memory, stage.memory()["gateway"])
+    p50, p95, p99 = (quantile(found.ages_ms, share) for share in (0.5, 0.95, 0.99))
+    return [
+        Figure(
+            f"{stage.database}.W8",
+            f"W8 {count:,} watchers (SSE) on {executions} executions",
+            f"p95 {p95:.0f} ms for {len(found.ages_ms):,} deliveries, gateway {memory:.0f} MiB, "
+            f"{found.ended:,} saw the end",
+            ms={"p50": p50, "p95": p95, "p99": p99},
+            floor=f"hop + commit {least:.1f} ms",
+            ratio=p50 / least,
+            targets=[
+                Target(p95, 250, "ms", what="p95"),
+                Target(memory, 150, "MiB", what="gateway"),
+                Target(found.ended, count, "saw the end", at_least=True),
+            ],
+            cpu_ms={name: 1000 * seconds / executions for name, seconds in cpu.items()},
+            remark="the ratio is that of the medians: p50 of the deliveries to a hop and a commit.",
+        )
+    ]
+
+
+# Memory
+
+
+LIMITS_MIB = {"executor": 150, "worker": 120, "gateway": 80}
+GROWTH_BYTES = 100.0
+"""Of a service for each further execution, beyond which memory counts as growing: 10 MiB in 100,000."""
+PARTS = 20
+
+
+def memory(stage: Stage, count: int, say: Say) -> tuple[list[Figure], list[dict[str, Any]]]:
+    """So many executions, five immediate ones for each queued one; the figures, and memory on the way."""
+    driver, stack = stage.driver, stage.stack
+    body = start_body(CHAIN, "immediate")
+    done, rows = 0, [{"executions": 0, **stage.memory()}]
+    for part in range(PARTS):
+        immediate, queued = count * 5 // (6 * PARTS), max(1, count // (6 * PARTS))
+        say(f"memory: {done:,} of {count:,} executions")
+        driver(loads.http, stack.base_url, RUN, body, COMPLETED, MANY, immediate)
+        driver(loads.queued, stack.base_url, {**CHAIN, "id": f"memory-{part}"}, MANY, queued)
+        done += immediate + queued
+        rows.append({"executions": done, **stage.memory()})
+    figures = [
+        memory_figure(stage.database, name, [(row["executions"], row[name]) for row in rows])
+        for name in LIMITS_MIB
+    ]
+    shown = [{name: round(value, 1) for name, value in row.items()} for row in rows]
+    return figures, [{"database": stage.database, **row} for row in shown]
+
+
+def memory_figure(database: str, name: str, points: Sequence[tuple[float, float]]) -> Figure:
+    """points: (executions, MiB). The trend is that of the last half, when caches are full."""
+    growth = slope(points[len(points) // 2 :]) * MIB
+    most = max(mib for _, mib in points)
+    return Figure(
+        f"{database}.memory.{name}",
+        f"memory of the {name} after {points[-1][0]:,.0f} further executions",
+        f"{most:.0f} MiB, {growth:+,.0f} bytes an execution",
+        targets=[
+            Target(most, LIMITS_MIB[name], "MiB"),
+            Target(growth, GROWTH_BYTES, "B an execution"),
+        ],
+    )
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Median of the slopes of all pairs (Theil and Sen): single steps do not bend it."""
+    return middle(
+        (y2 - y1) / (x2 - x1) for n, (x1, y1) in enumerate(points) for x2, y2 in points[n + 1 :] if x2 > x1
+    )

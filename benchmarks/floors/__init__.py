@@ -1,0 +1,1 @@
+"""What this machine does without an engine: processes that do nothing but pass on."""
