@@ -76,7 +76,7 @@ class Triggers:
 
 
 @pytest.fixture
-async def triggers(make_settings: MakeSettings, database_url: str) -> AsyncIterator[Triggers]:
+async def triggers(make_settings: MakeSettings) -> AsyncIterator[Triggers]:
     from services.executor.secrets.keyring import new_key
 
     executor = Executor(make_settings(schedule_interval_seconds=0.05, secrets_keys=(new_key(),)))
