@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 test test-e2e chaos chaos-short fuzz lint: export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-e2e chaos chaos-short bench fuzz audit sbom lint format proto lock clean
+.PHONY: help setup run test test-e2e chaos chaos-short bench bench-guard fuzz audit sbom lint format proto lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ chaos-short: setup ## A few of these, in rotation
 
 bench: setup ## Every workload beside its floor and its target, in ten minutes (BENCH_ARGS=--help)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-guard: setup ## Whether an execution costs more processor time than recorded, as a ratio to a bare call
+	$(BIN)/python -m benchmarks.guard $(GUARD_ARGS)
 
 fuzz: setup ## Throw everything at what takes bytes from outside, for a minute (FUZZ_ARGS=--help)
 	$(BIN)/python -m tests.security.fuzzing $(FUZZ_ARGS)
