@@ -709,6 +709,7 @@ webhooks = Table(
     Column("wait_ms", Integer, nullable=False),
     Column("signed", Boolean, nullable=False),
     Column("sealed", LargeBinary, nullable=False),  # the key of signatures, encrypted
+    Column("key_id", Text, nullable=False, server_default=""),  # of the key of encryption; empty: not known
     Column("paused", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),

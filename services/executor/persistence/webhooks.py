@@ -47,9 +47,9 @@ class SqlWebhooks:
         self._database = database
 
     async def put(
-        self, namespace: str, path: str, spec: WebhookSpec, sealed: bytes | None
+        self, namespace: str, path: str, spec: WebhookSpec, sealed: tuple[bytes, str] | None
     ) -> tuple[Webhook, bool]:
-        """What is kept now, and whether it is new. sealed: None keeps the present secret.
+        """What is kept now, and whether it is new. sealed: with its key's id; None keeps the present secret.
 
         Raises WebhookPathTaken.
         """
@@ -62,7 +62,7 @@ class SqlWebhooks:
                 raise WebhookPathTaken(path)
             values = {**asdict(spec), "tags": payload.encode(spec.tags).decode(), "updated_at": now}
             if sealed is not None:
-                values["sealed"] = sealed
+                values["sealed"], values["key_id"] = sealed
             if found:
                 await transaction.execute(update(webhooks).where(_h.path == path).values(values))
                 return False
@@ -89,6 +89,21 @@ class SqlWebhooks:
             select(webhooks).where(_h.namespace == namespace, _h.path > after).order_by(_h.path).limit(limit)
         )
         return [_webhook(row) for row in await self._database.read(statement)]
+
+    async def of_other_keys(self, key_id: str) -> list[Webhook]:
+        """Those whose secret another key than this one encrypts."""
+        other = and_(_h.key_id != key_id, _h.sealed != b"")
+        rows = await self._database.read(select(webhooks).where(other).order_by(_h.path))
+        return [_webhook(row) for row in rows]
+
+    async def reseal(self, webhook: Webhook, sealed: bytes, key_id: str) -> None:
+        """Unless its secret has been changed meanwhile."""
+
+        async def work(transaction: Transaction) -> None:
+            same = and_(_h.path == webhook.path, _h.sealed == webhook.sealed)
+            await transaction.execute(update(webhooks).where(same).values(sealed=sealed, key_id=key_id))
+
+        await self._database.write(work)
 
     async def delete(self, namespace: str, path: str) -> None:
         """Raises WebhookNotFound."""

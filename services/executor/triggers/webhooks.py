@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from msgspec import UNSET
 
 from flow_engine.errors import (
     InvalidRequest,
     Problem,
+    SecretUnreadable,
     SignatureRefused,
     WebhookNotFound,
 )
@@ -30,6 +32,8 @@ from services.executor.secrets.keyring import Keyring
 from services.executor.starts import StartRequest
 from services.executor.triggers import signatures
 from services.executor.watch import ends
+
+log = structlog.get_logger()
 
 ANSWERS_AT_ONCE = ("execution.waiting", "execution.paused")
 
@@ -76,6 +80,17 @@ class Webhooks:
         self._persistence = persistence
         self._database_clock = database_clock
 
+    async def start(self) -> None:
+        """Encrypt with the newest key what another one encrypted. Raises Unavailable."""
+        newest = self._keyring.newest_id
+        for webhook in await self._store.of_other_keys(newest) if newest else ():
+            try:
+                secret = self._secret_of(webhook)
+            except SecretUnreadable:
+                log.error("webhook.secret_unreadable", namespace=webhook.namespace, path=webhook.path)
+                continue
+            await self._store.reseal(webhook, *self._sealed(webhook.namespace, webhook.path, secret))
+
     async def put(
         self, namespace: str, path: str, spec: WebhookSpec, secret: str, *, rotate: bool
     ) -> tuple[Webhook, bool, str]:
@@ -97,9 +112,12 @@ class Webhooks:
             return signatures.new_secret()
         return signatures.new_secret() if rotate or not present.sealed else ""
 
-    def _sealed(self, namespace: str, path: str, secret: str) -> bytes:
-        sealed, _ = self._keyring.seal(namespace, f"webhook {path}", Secret(secret, ()))
-        return sealed
+    def _sealed(self, namespace: str, path: str, secret: str) -> tuple[bytes, str]:
+        return self._keyring.seal(namespace, f"webhook {path}", Secret(secret, ()))
+
+    def _secret_of(self, webhook: Webhook) -> str:
+        """Raises SecretUnreadable."""
+        return self._keyring.open(webhook.namespace, f"webhook {webhook.path}", webhook.sealed).value
 
     async def deliver(self, delivery: Delivery, seconds: float | None) -> Answer:
         """Start what it starts, and wait for an answer as long as the webhook and `seconds` allow.
@@ -129,9 +147,8 @@ class Webhooks:
         if len(delivery.delivery_id) > signatures.MOST_ID_LENGTH:
             raise SignatureRefused(f"webhook-id has more than {signatures.MOST_ID_LENGTH} characters")
         if webhook.spec.signed:
-            secret = self._keyring.open(webhook.namespace, f"webhook {webhook.path}", webhook.sealed).value
             signatures.check(
-                secret,
+                self._secret_of(webhook),
                 delivery.delivery_id,
                 delivery.timestamp,
                 delivery.signature,

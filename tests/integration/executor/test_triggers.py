@@ -15,6 +15,7 @@ from flow_engine.v1 import trigger_pb2 as tr
 from flow_engine.v1 import workflow_pb2 as wf
 from flow_engine.v1.trigger_pb2_grpc import TriggerServiceStub
 from services.executor.bootstrap import Executor
+from services.executor.secrets.keyring import new_key
 from services.executor.triggers.signatures import sign
 from tests.integration.executor.conftest import Client, MakeSettings
 
@@ -76,9 +77,7 @@ class Triggers:
 
 
 @pytest.fixture
-async def triggers(make_settings: MakeSettings) -> AsyncIterator[Triggers]:
-    from services.executor.secrets.keyring import new_key
-
+async def triggers(make_settings: MakeSettings, database_url: str) -> AsyncIterator[Triggers]:
     executor = Executor(make_settings(schedule_interval_seconds=0.05, secrets_keys=(new_key(),)))
     await executor.start()
     client = Client(executor.address)
@@ -209,3 +208,20 @@ async def test_a_secret_is_kept_until_it_is_changed_and_never_shown_again(trigge
     assert second not in str(listed)
     await triggers.stub.DeleteWebhook(tr.DeleteWebhookRequest(path="orders"))
     assert await refusal(triggers.deliver("orders", b"{}", secret=second)) is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_new_key_takes_the_place_of_the_old_one_in_webhooks_too(make_settings: MakeSettings) -> None:
+    old, new, secret = new_key(), new_key(), ""
+    for keys in ((old,), (new, old), (new,)):
+        executor = Executor(make_settings(secrets_keys=keys))
+        await executor.start()
+        client = Client(executor.address)
+        triggers = Triggers(client)
+        if not secret:
+            await triggers.store(ECHO)
+            await triggers.hook("open", "echo", unsigned=True)
+            await triggers.hook("orders", "echo")
+            secret = triggers.secret
+        assert (await triggers.deliver("orders", b"{}", keys[0], secret=secret)).http_status == 200
+        await client.channel.close()
+        await executor.stop()
