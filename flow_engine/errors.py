@@ -269,8 +269,28 @@ class TooManyCalls(Busy):
 
     reason = "TOO_MANY_CALLS"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"{most:,} calls are open, which is the most; FLOW_GRPC_CALLS sets it")
+    def __init__(self, most: int, what: str = "calls") -> None:
+        super().__init__(f"{most:,} {what} are open, which is the most; FLOW_GRPC_CALLS sets it")
+
+
+class MetadataTooLarge(FlowEngineError):
+    """A call brings more headers along than anybody needs."""
+
+    reason = "METADATA_TOO_LARGE"
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"a call's metadata has {most_bytes:,} bytes at most", mostBytes=most_bytes)
+
+
+class MessageTooSlow(FlowEngineError):
+    """A call was begun, and what it asks for did not come."""
+
+    reason = "REQUEST_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"send the whole message within {seconds:g} s; FLOW_GRPC_MESSAGE_SECONDS sets it", seconds=seconds
+        )
 
 
 class Unauthenticated(FlowEngineError):

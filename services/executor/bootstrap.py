@@ -11,7 +11,7 @@ import structlog
 from grpc_health.v1.health import aio as health
 
 from flow_engine.clock import Clock, SystemClock
-from flow_engine.egress.guard import EgressGuard
+from flow_engine.egress import EgressGuard
 from flow_engine.environment import joined
 from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId
@@ -212,7 +212,9 @@ class Executor:
             self._find_newest,
             settings.schedule_interval_seconds,
         )
-        webhooks = Webhooks(self._store.webhooks, keyring, self.manager, persistence, self._database_clock)
+        self._webhooks = webhooks = Webhooks(
+            self._store.webhooks, keyring, self.manager, persistence, self._database_clock
+        )
         self.authenticator = authenticator = Authenticator(
             self._store.tokens,
             self._database_clock,
@@ -222,7 +224,7 @@ class Executor:
             verifier=JwtVerifier(settings.oidc, Keys(settings.oidc, clock)) if settings.oidc else None,
         )
         self.audit = Audit(self._store.audit_log, self._database_clock)
-        live_calls = LiveCalls(authenticator)
+        live_calls = LiveCalls(authenticator, clock, settings.message_seconds)
         health_servicer = health.HealthServicer()
         self._readiness = Readiness(persistence, health_servicer)
         self._server = make_server(
@@ -296,6 +298,7 @@ class Executor:
         await self._open_database()
         await self._callbacks.start()
         await self._vault.start()
+        await self._webhooks.start()
         await self._queue.start()
         if self._hints:
             await self._hints.start()

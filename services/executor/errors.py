@@ -70,6 +70,8 @@ CODES: dict[type[errors.FlowEngineError], grpc.StatusCode] = {
     errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
     errors.WebhookNotFound: grpc.StatusCode.NOT_FOUND,
     errors.WebhookPathTaken: grpc.StatusCode.ALREADY_EXISTS,
+    errors.MetadataTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.MessageTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.SignatureRefused: grpc.StatusCode.UNAUTHENTICATED,
 }
 
@@ -147,6 +149,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         codecs = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(guarded(handler.unary_unary, method), *codecs)
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(guarded(handler.stream_unary, method), *codecs)
         if handler.unary_stream:
             stream = guarded_stream(handler.unary_stream, method)
             return grpc.unary_stream_rpc_method_handler(stream, *codecs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import grpc
@@ -66,6 +67,8 @@ NAMES = tuple(
 )
 
 READINESS_SECONDS = 2.0
+NOBODY_LISTENS = "ExecuteBatchError"
+"""How gRPC logs, with a trace, that a caller went away before it was answered."""
 ROOM_FOR_WORKERS = 1_000
 """Calls that are open beside as many of other callers as may be: claims, reports, leases, health."""
 
@@ -91,6 +94,7 @@ def make_server(
     max_message_bytes: int,
     max_concurrent_rpcs: int,
 ) -> grpc.aio.Server:
+    logging.getLogger("grpc._cython.cygrpc").addFilter(not_gone)
     server = grpc.aio.server(
         interceptors=[TracingInterceptor(), ErrorInterceptor(), access_interceptor],
         maximum_concurrent_rpcs=max_concurrent_rpcs + ROOM_FOR_WORKERS,
@@ -123,6 +127,11 @@ def make_server(
     names = (*NAMES, HEALTH.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return server
+
+
+def not_gone(record: logging.LogRecord) -> bool:
+    """Callers that go away are no errors, and whoever wants to fill a log could go away all the time."""
+    return not record.getMessage().startswith(NOBODY_LISTENS)
 
 
 def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None = None) -> int:

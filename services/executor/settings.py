@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flow_engine.dialing import pem
-from flow_engine.egress.rules import CLOSED, EgressRules, egress_rules
+from flow_engine.egress import CLOSED, EgressRules
+from flow_engine.egress.rules import egress_rules
 from flow_engine.environment import (
     EnvironmentReader,
     address,
@@ -84,6 +85,7 @@ class Settings:
 
     max_message_bytes: int = 8 << 20
     max_concurrent_rpcs: int = 2_000  # of callers; workers have room beside them
+    message_seconds: float = 30.0  # in which the message of a call must arrive
     definition_cache_size: int = 256
 
     @property
@@ -123,6 +125,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         ),
         max_message_bytes=read("FLOW_GRPC_MESSAGE_BYTES", whole(1 << 10, 1 << 30), 8 << 20),
         max_concurrent_rpcs=read("FLOW_GRPC_CALLS", whole(10, 1_000_000), 2_000),
+        message_seconds=read("FLOW_GRPC_MESSAGE_SECONDS", number(0.1, 3600), 30.0),
         lease_seconds=read("FLOW_LEASE_SECONDS", number(1, 3600), 30.0),
         immediate_lease_seconds=read("FLOW_IMMEDIATE_LEASE_SECONDS", number(1, 3600), 10.0),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),

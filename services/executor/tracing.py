@@ -35,14 +35,17 @@ def _traced(
     handler: grpc.RpcMethodHandler[Any, Any], span: Callable[[], AbstractContextManager[Any]]
 ) -> grpc.RpcMethodHandler[Any, Any]:
     decode, encode = handler.request_deserializer, handler.response_serializer
-    if inner := handler.unary_unary:
+    inner: Any = handler.unary_unary or handler.stream_unary
+    if inner:
 
         async def call(request: Any, context: Any) -> Any:
             with span():
                 return await inner(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(call, decode, encode)
-    stream: Any = handler.unary_stream
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(call, decode, encode)
+        return grpc.stream_unary_rpc_method_handler(call, decode, encode)
+    stream: Any = handler.unary_stream or handler.stream_stream
     if stream:
 
         async def calls(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -50,5 +53,7 @@ def _traced(
                 async for message in stream(request, context):
                     yield message
 
-        return grpc.unary_stream_rpc_method_handler(calls, decode, encode)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(calls, decode, encode)
+        return grpc.stream_stream_rpc_method_handler(calls, decode, encode)
     return handler

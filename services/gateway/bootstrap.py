@@ -8,7 +8,8 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -143,7 +144,7 @@ def stop_on_signals() -> asyncio.Event:
 def config_for(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         gateway,
-        http=GuardedHttpProtocol,
+        http=cast(Any, partial(GuardedHttpProtocol, head_seconds=settings.head_seconds)),
         ws=SocketProtocol,
         lifespan="off",
         log_config=None,

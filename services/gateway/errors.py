@@ -62,6 +62,7 @@ HTTP_STATUS: Mapping[str, int] = {
     "QUEUE_FULL": 429,
     "QUOTA_EXCEEDED": 429,
     "TOO_MANY_CALLS": 429,
+    "METADATA_TOO_LARGE": 431,
     "CONCURRENCY_LIMIT": 429,
     "RATE_LIMIT": 429,
     "INTERNAL": 500,

@@ -32,6 +32,7 @@ class Settings:
     authentication_required: bool = False
     dial: Dial = PLAIN  # its address is `grpc_address`
     log_level: str = "info"
+    head_seconds: float = 10.0  # in which a request's line and headers must arrive
     body_limit_bytes: int = 8 << 20
     body_seconds: float = 60.0  # in which a body must arrive
     http_connections: int = 10_000  # at once; beyond it 503
@@ -69,6 +70,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         authentication_required=read_required(environment, read),
         dial=read_dial(environment, read, send_token=False),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
+        head_seconds=read("FLOW_HTTP_HEAD_SECONDS", number(0.1, 3600), 10.0),
         body_limit_bytes=read("FLOW_HTTP_BODY_BYTES", whole(1, 1 << 30), 8 << 20),
         body_seconds=read("FLOW_HTTP_BODY_SECONDS", number(0.1, 3600), 60.0),
         http_connections=read("FLOW_HTTP_CONNECTIONS", whole(10, 1_000_000), 10_000),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import grpc
 from flow_engine.errors import (
     FlowEngineError,
     InvalidRequest,
+    MetadataTooLarge,
     PermissionDenied,
     Problem,
     TooManyCalls,
@@ -33,6 +35,8 @@ Decode = Callable[[bytes], Any]
 Metadata = list[tuple[str, str]]
 
 PEM_CERTIFICATE = "x509_pem_cert"
+MOST_METADATA_BYTES = 32 << 10
+"""Of names and values together. gRPC limits those of one HTTP/2 frame, and a head may have many frames."""
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
@@ -63,6 +67,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         self._certificates = certificates
         self._most_calls = most_calls
         self._open_calls = 0
+        self._streams: Counter[str] = Counter()  # by namespace
 
     async def intercept_service(
         self,
@@ -75,11 +80,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         guard = Guard(self, method, rule_of(method), metadata_of(handler_call_details))
         try:
+            if size_of(handler_call_details) > MOST_METADATA_BYTES:
+                raise MetadataTooLarge(MOST_METADATA_BYTES)
             bearer = bearer_of([text for name, text in guard.metadata if name == "authorization"])
             if bearer or not self._certificates:
                 guard.admitted = await self.admit(guard, Credential(bearer))
         except FlowEngineError as error:
-            return grpc.stream_stream_rpc_method_handler(guard.refusing(error))
+            return grpc.stream_unary_rpc_method_handler(guard.refusing(error))
         return guard.around(handler)
 
     async def admit(self, guard: Guard, credential: Credential) -> Admitted:
@@ -112,8 +119,34 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         finally:
             self._open_calls -= 1
 
+    @contextlib.contextmanager
+    def room_to_stay(self, guard: Guard) -> Iterator[None]:
+        """While a stream is open, read or not. Raises TooManyCalls.
+
+        A quarter of the room is kept for calls that are over soon, and half of it for other namespaces.
+        """
+        if guard.rule.least == "worker":
+            yield
+            return
+        namespace = guard.admitted.caller.namespace if guard.admitted and self._authenticator.required else ""
+        most, share = self._most_calls - self._most_calls // 4, self._most_calls // 2
+        if self._streams.total() >= most:
+            raise TooManyCalls(most, "streams")
+        if namespace and self._streams[namespace] >= share:
+            raise TooManyCalls(share, f"streams of namespace {namespace}")
+        self._streams[namespace] += 1
+        try:
+            with self.room(guard):
+                yield
+        finally:
+            self._streams[namespace] -= 1
+            self._streams += Counter()  # forgets those at zero
+
     def holding(self, admitted: Admitted) -> contextlib.AbstractContextManager[None]:
         return self._live_calls.holding(admitted.credential, admitted.caller)
+
+    async def message_of(self, context: Context) -> Any:
+        return await self._live_calls.message_of(context)
 
 
 NOBODY = Caller("nobody", "", "")
@@ -131,18 +164,24 @@ class Guard:
         self._access = access
 
     def around(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        """The handler behind this guard. Its messages come unparsed."""
+        """The handler behind this guard, which reads messages itself, once it has found room for the call."""
         decode, encode = handler.request_deserializer or bytes, handler.response_serializer
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, decode), None, encode)
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(handler.unary_stream, lambda raw: decoded(raw, decode)), None, encode
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, decode), None, encode
             )
+        if handler.unary_stream:
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, lambda _, context: self._request(context, decode)),
+                None,
+                encode,
+            )
+
+        async def all_requests(raw: Any, context: Context) -> AsyncIterator[Any]:
+            return all_decoded(raw, decode)
+
         stream: Any = handler.stream_stream
-        return grpc.stream_stream_rpc_method_handler(
-            self._stream(stream, lambda raw: all_decoded(raw, decode)), None, encode
-        )
+        return grpc.stream_stream_rpc_method_handler(self._stream(stream, all_requests), None, encode)
 
     def refusing(self, error: FlowEngineError) -> Handler:
         """Ends the call without reading its message."""
@@ -154,11 +193,12 @@ class Guard:
         return call
 
     def _unary(self, handler: Handler, decode: Decode) -> Handler:
-        async def call(raw: bytes, context: Context) -> Any:
+        async def call(requests: Any, context: Context) -> Any:
             await self._enter(context)
-            request = decoded(raw, decode)
+            request = None
             try:
                 with self._access.room(self):
+                    request = await self._request(context, decode)
                     response = await handler(request, context)
             except FlowEngineError as error:
                 self._access.audit(self, target_of(request, None), error.reason, context)
@@ -168,12 +208,12 @@ class Guard:
 
         return call
 
-    def _stream(self, handler: Handler, decode: Callable[[Any], Any]) -> Handler:
-        async def call(raw: Any, context: Context) -> AsyncIterator[Any]:
+    def _stream(self, handler: Handler, read: Callable[[Any, Context], Awaitable[Any]]) -> Handler:
+        async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
             admitted = await self._enter(context)
-            request = decode(raw)
             told = False
-            with self._access.room(self), self._access.holding(admitted):
+            with self._access.room_to_stay(self), self._access.holding(admitted):
+                request = await read(requests, context)
                 try:
                     messages = handler(request, context)
                     if inspect.isawaitable(messages):  # reflection and health write to the context
@@ -192,6 +232,10 @@ class Guard:
 
         return call
 
+    async def _request(self, context: Context, decode: Decode) -> Any:
+        """The one message of a call. Raises MessageTooSlow, InvalidRequest."""
+        return decoded(await self._access.message_of(context), decode)
+
     async def _enter(self, context: Context) -> Admitted:
         if self.admitted is None:
             self.admitted = await self._access.admit(self, Credential(certificate=certificate_of(context)))
@@ -201,6 +245,10 @@ class Guard:
 
 def metadata_of(details: grpc.HandlerCallDetails) -> Metadata:
     return [(name, value) for name, value in details.invocation_metadata or () if isinstance(value, str)]
+
+
+def size_of(details: grpc.HandlerCallDetails) -> int:
+    return sum(len(name) + len(value) for name, value in details.invocation_metadata or ())
 
 
 def certificate_of(context: Context) -> bytes:

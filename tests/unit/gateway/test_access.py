@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from flow_engine.v1 import access_pb2 as acc
-from services.gateway import protection
 from tests.unit.gateway.conftest import Running
 from tests.unit.gateway.engine import EVERY_METHOD, Engine
 
@@ -155,10 +154,9 @@ async def test_a_head_is_of_bounded_size(gateway: Running) -> None:
 
 
 async def test_a_head_and_a_body_come_within_bounded_time(
-    engine: Engine, start_gateway: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, start_gateway: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(protection, "HEAD_SECONDS", 0.2)
-    running: Running = await start_gateway(body_seconds=0.2)
+    running: Running = await start_gateway(head_seconds=0.2, body_seconds=0.2)
     for head in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc"):
         assert (await raw(running.port, head)).startswith(b"HTTP/1.1 408 ")
     post = (
