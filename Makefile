@@ -12,8 +12,11 @@ PYTEST_ARGS ?=
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
+# Wherever bytecode is not to be kept: hundreds of processes of one run would compile the same sources.
+test test-e2e chaos chaos-short fuzz lint: export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-e2e chaos chaos-short bench fuzz audit sbom lint format proto lock clean
+.PHONY: help setup run test test-e2e chaos chaos-short bench bench-guard fuzz audit sbom lint format proto lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +37,10 @@ $(STAMP): requirements-dev.lock pyproject.toml
 run: setup ## Start the whole stack, run the examples and stay up
 	$(BIN)/flow up --examples
 
+# What is deselected and takes each process seconds to load is not looked at in the first place.
 test: setup ## Unit, integration and end-to-end tests against private real servers
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not browser and not chaos and not fuzz" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not browser and not chaos and not fuzz" \
+		--ignore tests/browser --ignore tests/security/test_api_document.py -p no:schemathesis $(PYTEST_ARGS)
 
 test-e2e: setup ## Tests in a real browser
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
@@ -48,6 +53,9 @@ chaos-short: setup ## A few of these, in rotation
 
 bench: setup ## Every workload beside its floor and its target, in ten minutes (BENCH_ARGS=--help)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-guard: setup ## Whether an execution costs more processor time than recorded, as a ratio to a bare call
+	$(BIN)/python -m benchmarks.guard $(GUARD_ARGS)
 
 fuzz: setup ## Throw everything at what takes bytes from outside, for a minute (FUZZ_ARGS=--help)
 	$(BIN)/python -m tests.security.fuzzing $(FUZZ_ARGS)

@@ -32,6 +32,7 @@ class Stage:
     hop_url: str
     hop_address: str
     bare_url: str
+    hop: tuple[ServiceProcess, ...]  # its two processes
 
     def cpu(self) -> dict[str, float]:
         """Seconds of each process so far."""
@@ -41,6 +42,10 @@ class Stage:
         found["redis"] = cpu_seconds(self.valkey.pid or 0)
         found["client"] = cpu_seconds(self.driver.pid)
         return found
+
+    def hop_cpu(self) -> float:
+        """Seconds of both processes of the bare hop so far."""
+        return sum(cpu_seconds(process.pid) for process in self.hop)
 
     def memory(self) -> dict[str, float]:
         """MiB of each service."""
@@ -58,7 +63,7 @@ def stage(database: str, driver: Driver) -> Iterator[Stage]:
     with ExitStack() as stack:
         place = stack.enter_context(surroundings(database))
         bare_url = place.cluster.create_database() if place.cluster else f"sqlite:///{place.folder}/bare.db"
-        hop_url, hop_address = floors(stack, place)
+        hop_url, hop_address, hop = floors(stack, place)
         services = Stack(
             place.folder,
             place.database_url,
@@ -77,6 +82,7 @@ def stage(database: str, driver: Driver) -> Iterator[Stage]:
             hop_url,
             hop_address,
             bare_url,
+            hop,
         )
 
 
@@ -116,12 +122,13 @@ def surroundings(database: str) -> Iterator[Surroundings]:
         yield Surroundings(folder, url, valkey, cluster)
 
 
-def floors(stack: ExitStack, place: Surroundings) -> tuple[str, str]:
-    """Starts the bare processes; the addresses of the hop."""
+def floors(stack: ExitStack, place: Surroundings) -> tuple[str, str, tuple[ServiceProcess, ...]]:
+    """Starts the bare processes; the addresses of the hop, and the two that it consists of."""
     http, grpc = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     environment = {"FLOOR_HTTP_ADDRESS": http, "FLOOR_GRPC_ADDRESS": grpc, "REDIS_URL": place.valkey.url}
+    found = []
     for name in ("hop_executor", "hop_gateway", "bells"):
         process = ServiceProcess(name, f"benchmarks.floors.{name}", environment, place.folder / f"{name}.log")
         stack.callback(process.kill)
-        process.start()
-    return f"http://{http}", grpc
+        found.append(process.start())
+    return f"http://{http}", grpc, tuple(found[:2])

@@ -6,13 +6,32 @@ Under pytest-xdist every process has servers of its own.
 from __future__ import annotations
 
 import asyncio
+import gc
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from services.executor.persistence.migrating import migrate
 from tests.infra.postgres import PostgresCluster
 from tests.infra.valkey import PrivateValkey
+
+# How long an example takes tells how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Thousands of tests and the modules they are in stay: the garbage collector need not look at them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +62,38 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database of each kind in turn."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with our schema, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "flow.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str, migrated_sqlite: Path) -> str:
+    """A database file with our schema and nothing in it. To migrate takes longer than most tests."""
+    shutil.copy(migrated_sqlite, sqlite_url.removeprefix("sqlite:///"))
+    return sqlite_url
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """A database with our schema and nothing in it."""
+    url = postgres_cluster.create_database(postgres_cluster.template("migrated", migrate))
+    yield url
+    postgres_cluster.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """A database of each kind in turn, with our schema and nothing in it."""
+    url: str = request.getfixturevalue(
+        f"migrated_{'sqlite' if request.param == 'sqlite' else 'postgres'}_url"
+    )
     return url
 
 

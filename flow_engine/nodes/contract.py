@@ -27,7 +27,13 @@ from flow_engine.payload import JsonValue
 class NodeConfig(BaseModel):
     """Base of every config model: camelCase in JSON, unknown fields refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        defer_build=True,  # until the first config of the type: few processes meet all of them
+    )
 
 
 class Effect(Enum):

@@ -156,6 +156,9 @@ class NodeRegistry:
         origin = origin or f"{node_type.__module__}.{node_type.__qualname__}"
         if problems := declaration_problems(node_type):
             raise InvalidNodeType(getattr(node_type, "type", origin), problems)
+        self._add(node_type, origin)
+
+    def _add(self, node_type: type[NodeType[Any]], origin: str) -> None:
         if node_type.type in self._types:
             raise DuplicateNodeType(node_type.type, self._origins[node_type.type], origin)
         self._types[node_type.type] = node_type()
@@ -183,10 +186,10 @@ class NodeRegistry:
 
 
 def built_in_registry() -> NodeRegistry:
-    """The types of this package."""
+    """The types of this package. Whether they are declared well is for tests to say, not for each start."""
     registry = NodeRegistry()
     for node_type in BUILT_IN:
-        registry.register(node_type)
+        registry._add(node_type, node_type.__module__)
     return registry
 
 

@@ -7,9 +7,10 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from flow_engine.egress import EgressGuard
+from flow_engine.egress.guard import EgressGuard
 from flow_engine.egress.http import GuardedTransport
-from flow_engine.metering import MeteredTransport, called
+from flow_engine.egress.metered import MeteredTransport
+from flow_engine.metering import called
 from flow_engine.nodes.contract import NodeServices
 
 MAX_CONNECTIONS = 200

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
-from flow_engine.logs import configure_logs
-from flow_engine.tracing import configure_tracing
-from services.executor.settings import from_environment
+from flow_engine.lean import lean_imports
+
+with lean_imports():
+    from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
+    from flow_engine.logs import configure_logs
+    from flow_engine.tracing import configure_tracing
+    from services.executor.settings import from_environment
 
 
 def main() -> int:
@@ -18,9 +21,9 @@ def main() -> int:
         print(f"executor: {problem}", file=sys.stderr)
         return EXIT_CONFIGURATION
     configure_logs(settings.log_level)
+    with lean_imports():
+        from services.executor.service import run  # takes a while, and settings may be refused before
     configure_tracing("flow-executor")
-    from services.executor.service import run  # the rest takes a while to import
-
     return run(settings)
 
 

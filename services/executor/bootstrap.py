@@ -11,7 +11,7 @@ import structlog
 from grpc_health.v1.health import aio as health
 
 from flow_engine.clock import Clock, SystemClock
-from flow_engine.egress import EgressGuard
+from flow_engine.egress.guard import EgressGuard
 from flow_engine.environment import joined
 from flow_engine.errors import Unavailable
 from flow_engine.ids import ExecutionId

@@ -8,8 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flow_engine.dialing import pem
-from flow_engine.egress import CLOSED, EgressRules
-from flow_engine.egress.rules import egress_rules
+from flow_engine.egress.rules import CLOSED, EgressRules, egress_rules
 from flow_engine.environment import (
     EnvironmentReader,
     address,

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-import uvloop
+from flow_engine.lean import lean_imports
 
-from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
-from flow_engine.logs import configure_logs
-from flow_engine.tracing import configure_tracing
-from services.gateway.bootstrap import serve
-from services.gateway.settings import from_environment
+with lean_imports():
+    import uvloop
+
+    from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
+    from flow_engine.logs import configure_logs
+    from flow_engine.tracing import configure_tracing
+    from services.gateway.bootstrap import serve
+    from services.gateway.settings import from_environment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

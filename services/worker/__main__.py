@@ -7,11 +7,14 @@ import os
 import signal
 import sys
 
-from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
-from flow_engine.logs import configure_logs
-from flow_engine.tracing import configure_tracing
-from services.worker.service import Worker
-from services.worker.settings import Settings, from_environment
+from flow_engine.lean import lean_imports
+
+with lean_imports():
+    from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
+    from flow_engine.logs import configure_logs
+    from flow_engine.tracing import configure_tracing
+    from services.worker.service import Worker
+    from services.worker.settings import Settings, from_environment
 
 
 def main() -> int:

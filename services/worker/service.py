@@ -15,7 +15,7 @@ from taskiq import Context, TaskiqDepends
 from taskiq.acks import AcknowledgeType
 from taskiq.receiver import Receiver
 
-from flow_engine.egress import EgressGuard
+from flow_engine.egress.guard import EgressGuard
 from flow_engine.looping import put_down
 from flow_engine.metrics import Figure, MetricsServer
 from flow_engine.nodes.registry import load_registry

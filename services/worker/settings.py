@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_engine.dialing import PLAIN, Dial, read_dial
-from flow_engine.egress import CLOSED, EgressRules
-from flow_engine.egress.rules import egress_rules
+from flow_engine.egress.rules import CLOSED, EgressRules, egress_rules
 from flow_engine.environment import EnvironmentReader, address, joined, log_level, number, switch, whole
 from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
 

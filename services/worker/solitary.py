@@ -23,7 +23,8 @@ import structlog
 
 from flow_engine.callbacks import Callbacks
 from flow_engine.dialing import Dial, read_dial
-from flow_engine.egress import EgressGuard, EgressRules
+from flow_engine.egress.guard import EgressGuard
+from flow_engine.egress.rules import EgressRules
 from flow_engine.environment import EnvironmentReader
 from flow_engine.errors import FlowEngineError, LeaseLost
 from flow_engine.interpreter.runner import Runner

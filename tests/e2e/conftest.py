@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from services.executor.persistence.migrating import migrate
 from services.executor.secrets.keyring import new_key
 from tests.infra.egress import LOOPBACK
 from tests.infra.postgres import PostgresCluster
@@ -33,7 +36,9 @@ def make_stack(
     stacks: list[Stack] = []
 
     def make(database: str = "sqlite", **settings: str) -> Stack:
-        url = request.getfixturevalue("sqlite_url" if database == "sqlite" else "postgres_url")
+        url = request.getfixturevalue(
+            "migrated_sqlite_url" if database == "sqlite" else "migrated_postgres_url"
+        )
         stack = Stack(tmp_path, url, redis_server.url, **{**QUICK, **LOOPBACK, **settings})
         stacks.append(stack)
         return stack
@@ -47,19 +52,17 @@ def make_stack(
 def shared_stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    _valkey: PrivateValkey,
 ) -> Iterator[Stack]:
     """A running stack on each database in turn, shared by all tests that only use it."""
     folder = tmp_path_factory.mktemp("stack")
     cluster: PostgresCluster | None = None
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), folder / "flow.db")
         url = f"sqlite:///{folder / 'flow.db'}"
     else:
         cluster = request.getfixturevalue("postgres_cluster")
-        url = cluster.create_database()
+        url = cluster.create_database(cluster.template("migrated", migrate))
     valkey = PrivateValkey(folder / "valkey")
-    import asyncio
-
     asyncio.run(valkey.start())
     stack = Stack(folder, url, valkey.url, **QUICK, **LOOPBACK, FLOW_CODE_PYTHON="1")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_engine.egress import EgressGuard
+from flow_engine.egress.guard import EgressGuard
 from flow_engine.egress.rules import opened
 
 LOOPBACK = {"FLOW_EGRESS_ALLOW": "127.0.0.1/32 ::1/128"}

@@ -115,7 +115,7 @@ class PostgresCluster:
         name = url.rpartition("/")[2]
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def template(self, name: str, prepare: Callable[[str], None]) -> str:
+    def template(self, name: str, prepare: Callable[[str], object]) -> str:
         """A database to pass to create_database, prepared once per cluster by `prepare(url)`."""
         if name not in self._templates:
             self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))

@@ -20,7 +20,10 @@ from flow_engine.tether import tethered
 
 T = TypeVar("T")
 
-READY_SECONDS = 30.0
+STUCK_SECONDS = 30.0
+"""A service that is not ready yet and has not computed anything for so long never will be."""
+READY_SECONDS = 80.0
+"""The most, on a machine that has little time for us; a test has more."""
 
 
 def free_port() -> int:
@@ -40,6 +43,15 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.02)
+
+
+def cpu_ticks(pid: int) -> int:
+    """What a process has computed so far; -1 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return -1
+    return int(fields[11]) + int(fields[12])
 
 
 class ServiceProcess:
@@ -64,7 +76,7 @@ class ServiceProcess:
                 text=True,
             )
         if wait:
-            self._wait_until_ready()
+            self.wait_until_ready()
         return self
 
     @property
@@ -100,16 +112,22 @@ class ServiceProcess:
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text().splitlines()[-lines:]) if self.log.exists() else ""
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         process = self._process
         assert process is not None
         assert process.stdout is not None
         said: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, args=(process.stdout, said), daemon=True).start()
-        try:
-            self.address = said.get(timeout=READY_SECONDS)
-        except queue.Empty:
-            self.address = ""
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            before = cpu_ticks(process.pid)
+            try:
+                self.address = said.get(timeout=STUCK_SECONDS)
+                break
+            except queue.Empty:
+                self.address = ""
+            if time.monotonic() > deadline or cpu_ticks(process.pid) == before:
+                break
         if not self.address:
             process.kill()
             raise AssertionError(f"{self.name} was never ready (exit code {process.wait()}):\n{self.tail()}")
@@ -154,8 +172,10 @@ class Stack:
 
     def start(self) -> Stack:
         self.executor.start()
-        self.worker.start()
-        self.gateway.start()
+        for process in (self.worker, self.gateway):
+            process.start(wait=False)
+        for process in (self.worker, self.gateway):
+            process.wait_until_ready()
         return self
 
     def stop(self) -> None:

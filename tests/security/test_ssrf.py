@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from flow_engine.egress import EgressGuard
+from flow_engine.egress.guard import EgressGuard
 from flow_engine.egress.resolving import Resolve
 from flow_engine.egress.rules import EgressRules, opened
 from flow_engine.interpreter.attempts import may_retry

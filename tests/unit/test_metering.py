@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from flow_engine.metering import Meter, MeteredTransport, Usage, called, metered, tokens
+from flow_engine.egress.metered import MeteredTransport
+from flow_engine.metering import Meter, Usage, called, metered, tokens
 
 
 def burn(milliseconds: float) -> None:

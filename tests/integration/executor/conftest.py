@@ -25,11 +25,11 @@ MakeSettings = Callable[..., Settings]
 
 
 @pytest.fixture
-def make_settings(database_url: str, redis_url: str, tmp_path: Path) -> MakeSettings:
+def make_settings(migrated_url: str, redis_url: str, tmp_path: Path) -> MakeSettings:
     def make(**changes: Any) -> Settings:
         defaults: dict[str, Any] = {
             "data_dir": tmp_path,
-            "database_url": database_url,
+            "database_url": migrated_url,
             "redis_url": redis_url,
             "grpc_port": 0,
             "migrate": True,

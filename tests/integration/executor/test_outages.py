@@ -22,11 +22,13 @@ from tests.integration.executor.workflows import ADD_ONE, call, chain, node
 
 
 @pytest.fixture
-async def client_on_postgresql(postgres_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Client]:
+async def client_on_postgresql(
+    migrated_postgres_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Client]:
     executor = Executor(
         Settings(
             data_dir=tmp_path,
-            database_url=postgres_url,
+            database_url=migrated_postgres_url,
             redis_url=redis_url,
             grpc_port=0,
             migrate=True,

@@ -258,14 +258,14 @@ async def test_keys_are_changed_by_a_start_with_a_new_one_in_front(make_settings
 
 
 async def test_without_a_key_postgresql_keeps_no_secrets(
-    make_settings: MakeSettings, database_url: str, tmp_path: Path
+    make_settings: MakeSettings, migrated_url: str, tmp_path: Path
 ) -> None:
     executor = Executor(make_settings(secrets_keys=()))
     await executor.start()
     channel = grpc.aio.insecure_channel(executor.address)
     try:
         stub = SecretServiceStub(channel)
-        if database_url.startswith("sqlite"):
+        if migrated_url.startswith("sqlite"):
             assert (await put(stub)).created
             assert (tmp_path / "secrets.key").stat().st_mode & 0o777 == 0o600
         else:

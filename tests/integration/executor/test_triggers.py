@@ -77,7 +77,7 @@ class Triggers:
 
 
 @pytest.fixture
-async def triggers(make_settings: MakeSettings, database_url: str) -> AsyncIterator[Triggers]:
+async def triggers(make_settings: MakeSettings) -> AsyncIterator[Triggers]:
     executor = Executor(make_settings(schedule_interval_seconds=0.05, secrets_keys=(new_key(),)))
     await executor.start()
     client = Client(executor.address)

@@ -30,10 +30,10 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(postgres_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(migrated_postgres_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
     settings = Settings(
         data_dir=tmp_path,
-        database_url=postgres_url,
+        database_url=migrated_postgres_url,
         redis_url=redis_url,
         grpc_port=0,
         migrate=True,

@@ -32,6 +32,7 @@ from tests.integration.persistence.stage import execute
 
 def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
     assert migrate(database_url) == needed_revision()
+    check_schema(database_url)
     engine = sqlalchemy.create_engine(engine_url(database_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flow_engine.egress import EgressGuard
+from flow_engine.egress.guard import EgressGuard
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.contract import Completed, Failed, NodeError, NodeServices, Waiting
 from flow_engine.nodes.services import SharedServices
