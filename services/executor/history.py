@@ -63,8 +63,11 @@ async def events_of(persistence: ExecutionPersistence, record: ExecutionRecord) 
 async def batches_after(
     persistence: ExecutionPersistence, record: ExecutionRecord, sequence: int
 ) -> AsyncIterator[StoredBatch]:
-    """All batches that reach beyond `sequence`, until there are no more right now."""
-    while batches := await persistence.events(record.id, sequence, PAGE, record.namespace):
+    """All batches that reach beyond `sequence`, until that with the record's newest event."""
+    while sequence < record.last_sequence:
+        batches = await persistence.events(record.id, sequence, PAGE, record.namespace)
+        if not batches:
+            return  # deleted since
         for batch in batches:
             yield batch
         sequence = batches[-1].last_sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 
 from flow_engine import payload as json_text
-from flow_engine.errors import AlreadyAnswered, ExecutionNotFound, NotWaiting
+from flow_engine.errors import ExecutionNotFound, NotWaiting
 from flow_engine.ids import ExecutionId, Iteration
 from flow_engine.interpreter.events import (
     ExecutionCancelled,
@@ -28,7 +27,7 @@ from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.reading import record
 from services.executor.persistence.sweep import fire_timer
-from services.executor.persistence.tables import is_held, is_ready, signals, workflow_executions
+from services.executor.persistence.tables import is_held, is_ready, workflow_executions
 from services.executor.persistence.transaction import Transaction
 
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -81,35 +80,6 @@ class Control:
             decide(draft)
             await transaction.write([draft])
             return Move(await locked_record(transaction, execution_id), draft.changed)
-
-        return await self._database.write(work)
-
-    async def signal(
-        self,
-        execution_id: ExecutionId,
-        node_id: str,
-        iteration: Iteration,
-        attempt: int,
-        payload: Payload,
-        expected_sequence: int,
-        namespace: str,
-    ) -> ExecutionRecord | None:
-        """Answers one instance of a step once; a repetition is known by the hash of its answer."""
-        instance = (execution_id, node_id, json.dumps(list(iteration)), attempt)
-
-        async def work(transaction: Transaction) -> ExecutionRecord | None:
-            draft = await _found(transaction, execution_id, namespace)
-            answer = await _answer(transaction, instance)
-            if answer is not None and answer != payload.ref.hash:
-                raise AlreadyAnswered(node_id)
-            if answer is None:
-                if draft.row.last_sequence != expected_sequence:
-                    return None
-                answered(draft, node_id, iteration, payload)
-                await transaction.write([draft])
-                row = (*instance, namespace, payload.ref.hash, draft.row.last_sequence)
-                await transaction.insert(signals, [column.name for column in signals.columns], [row])
-            return await locked_record(transaction, execution_id)
 
         return await self._database.write(work)
 
@@ -229,20 +199,6 @@ async def _found(transaction: Transaction, execution_id: ExecutionId, namespace:
     if draft is None or draft.row.namespace != namespace:
         raise ExecutionNotFound(execution_id)
     return draft
-
-
-async def _answer(transaction: Transaction, instance: tuple[str, str, str, int]) -> str | None:
-    """The hash of the answer that this instance of a step has already."""
-    execution_id, node_id, iteration, attempt = instance
-    columns = signals.c
-    statement = select(columns.payload_hash).where(
-        columns.execution_id == execution_id,
-        columns.node_id == node_id,
-        columns.iteration == iteration,
-        columns.attempt == attempt,
-    )
-    rows = await transaction.fetch(statement)
-    return rows[0].payload_hash if rows else None
 
 
 async def locked_record(transaction: Transaction, execution_id: ExecutionId) -> ExecutionRecord:

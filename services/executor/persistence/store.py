@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
 from flow_engine.payload import Payload
 from services.executor.persistence.admission import SqlAdmission
+from services.executor.persistence.answering import Answer, Answering
 from services.executor.persistence.appending import Appending
 from services.executor.persistence.changes import Changes
 from services.executor.persistence.children import Children
@@ -81,6 +82,7 @@ class SqlExecutionPersistence:
         self.database = Database(url, now=now)
         self._lock = FileLock(sqlite_path(self.database.url)) if self.database.is_sqlite else None
         self._appending = Appending(self.database, self._lease)
+        self._answering = Answering(self.database)
         self._claims = Claims(self.database, self._lease)
         self._control = Control(self.database)
         self._sweep = Sweep(self.database)
@@ -118,6 +120,7 @@ class SqlExecutionPersistence:
 
     async def stop(self) -> None:
         await self._appending.stop()
+        await self._answering.stop()
         await self.database.close()
         self._unlock()
 
@@ -193,9 +196,8 @@ class SqlExecutionPersistence:
         expected_sequence: int,
         namespace: str = DEFAULT_NAMESPACE,
     ) -> ExecutionRecord | None:
-        return await self._control.signal(
-            execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace
-        )
+        answer = Answer(execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace)
+        return await self._answering.signal(answer)
 
     # Background -------------------------------------------------------------------------------
 
