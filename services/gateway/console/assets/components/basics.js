@@ -82,19 +82,18 @@ export function Tabs({ tabs, current, choose, label }) {
 export function FilterField({ value, take, label, icon, ...rest }) {
   const [text, setText] = useState(value);
   const timer = useRef(0);
-  useEffect(() => { setText(value); }, [value]);
+  const given = useRef(value);
+  // What comes back of our own must not take the place of what was typed since.
+  useEffect(() => { if (value !== given.current) setText(given.current = value); }, [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
+  const give = (written) => { clearTimeout(timer.current); take(given.current = written.trim()); };
   const later = (event) => {
     const written = event.target.value;
     setText(written);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => take(written.trim()), 400);
+    timer.current = setTimeout(() => give(written), 400);
   };
-  const now = (event) => {
-    if (event.key !== "Enter") return;
-    clearTimeout(timer.current);
-    take(event.target.value.trim());
-  };
+  const now = (event) => { if (event.key === "Enter") give(event.target.value); };
   return html`<label class=${icon ? "input-icon" : ""}>${icon && html`<${Icon} name=${icon} />`}<span class="hidden">${label}</span>
     <input value=${text} spellcheck="false" onInput=${later} onKeyDown=${now} ...${rest} /></label>`;
 }
