@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from msgspec import Struct
 from pydantic import ValidationError
 
 from flow_engine.errors import Problem
@@ -37,8 +37,7 @@ MAX_PROBLEMS = 20
 """Of an input, that a failure lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A config ready to run with."""
 
     config: NodeConfig
@@ -98,18 +97,21 @@ async def run_attempt(
     node: GraphNode, context: NodeContext, config: NodeConfig, wake: Wake | None, timeout_ms: int | None
 ) -> Outcome:
     """Run or resume the node. Failures of every kind come back as values; CancelledError passes."""
-    bound = asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000)
+    bound = None if timeout_ms is None else asyncio.timeout(timeout_ms / 1000)
     try:
-        async with bound:
-            if wake is None:
-                return await node.type.run(context, config)
-            outcome = await node.type.resume(context, config, wake)
+        run, resume = node.type.run, node.type.resume
+        running = run(context, config) if wake is None else resume(context, config, wake)
+        if bound is None:
+            outcome = await running
+        else:
+            async with bound:
+                outcome = await running
     except NodeError as error:
         return Failed(error.failure, error.retry_after_ms)
     except EvaluationError as error:
         return Failed(Failure("EXPRESSION_FAILED", str(error)))
     except Exception:
-        if bound.expired():
+        if bound is not None and bound.expired():
             return Failed(timed_out(node))
         log.exception(
             "node.crashed", node_id=node.id, node_type=node.type.type, execution_id=context.execution_id

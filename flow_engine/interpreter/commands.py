@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from flow_engine.ids import Iteration
 from flow_engine.interpreter.events import Failure
@@ -11,76 +11,65 @@ StepId = tuple[str, Iteration]
 """A step of an execution: node id and iteration path."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunNode:
+class RunNode(Struct, frozen=True):
     """Begin the next attempt of a step; a container opens its scope."""
 
     step: StepId
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeNode:
+class ResumeNode(Struct, frozen=True):
     """A waiting step was answered or its time is over."""
 
     step: StepId
 
 
-@dataclass(frozen=True, slots=True)
-class SkipNode:
+class SkipNode(Struct, frozen=True):
     """No way leads to it any more."""
 
     step: StepId
 
 
-@dataclass(frozen=True, slots=True)
-class CancelStep:
+class CancelStep(Struct, frozen=True):
     """Interrupt an open step."""
 
     step: StepId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CheckCondition:
+class CheckCondition(Struct, frozen=True):
     """A container without items is between two iterations: does another follow?"""
 
     step: StepId
 
 
-@dataclass(frozen=True, slots=True)
-class StartChildren:
+class StartChildren(Struct, frozen=True):
     """A distributed loop has items that no child was started for yet."""
 
     step: StepId
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteContainer:
+class CompleteContainer(Struct, frozen=True):
     """Every iteration is over: put their outputs together."""
 
     step: StepId
 
 
-@dataclass(frozen=True, slots=True)
-class FailContainer:
+class FailContainer(Struct, frozen=True):
     """The scope failed and nothing in it runs any more; the container's onError decides."""
 
     step: StepId
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteExecution:
+class CompleteExecution(Struct, frozen=True):
     """Every node is decided: work out the output."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailExecution:
+class FailExecution(Struct, frozen=True):
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class CancelExecution:
+class CancelExecution(Struct, frozen=True):
     reason: str
 
 

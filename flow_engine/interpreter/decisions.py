@@ -44,15 +44,20 @@ def next_command(state: ExecutionState, *, may_start: bool = True) -> c.Command 
         return None
     may_start = may_start and not state.pause_requested
     return (
-        _cancellation(state)
-        or _container_end(state)
-        or _skip(state)
-        or _execution_end(state)
-        or (
-            _condition(state) or _distribution(state) or _resumption(state) or _start(state)
-            if may_start
-            else None
-        )
+        (_cancellation(state) if state.doomed else None)
+        or (_container_end(state) if state.finished_loops else None)
+        or (_skip(state) if state.unreachable else None)
+        or (_execution_end(state) if state.top.over else None)
+        or (_beginning(state) if may_start else None)
+    )
+
+
+def _beginning(state: ExecutionState) -> c.Command | None:
+    return (
+        (_condition(state) if state.undecided_loops else None)
+        or (_distribution(state) if state.undistributed else None)
+        or (_resumption(state) if state.woken else None)
+        or _start(state)
     )
 
 
@@ -97,10 +102,8 @@ def _skip(state: ExecutionState) -> c.Command | None:
     return None
 
 
-def _execution_end(state: ExecutionState) -> c.Command | None:
+def _execution_end(state: ExecutionState) -> c.Command:
     top = state.top
-    if not top.over:
-        return None
     if state.cancel_requested:
         return c.CancelExecution(state.cancel_reason)
     if top.failure is not None:

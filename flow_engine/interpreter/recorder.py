@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from flow_engine.interpreter.events import Event
 from flow_engine.interpreter.journal import Entry, GiveUp, Journal
@@ -24,8 +25,7 @@ EVENT_BYTES = 256
 """Of an event without its values."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     """An event that is recorded and not committed yet, with the values that must come along."""
 
     event: Event
@@ -70,12 +70,17 @@ class Recorder:
 
     def record(self, event: Event, payloads: Sequence[Payload], referred: Sequence[Payload] = ()) -> None:
         """Hold a new fact, and commit it within moments. referred: values that go along however small."""
-        large = [payload for payload in payloads if not payload.inline]
-        large += [payload for payload in referred if payload.ref.hash not in self._referred]
-        self._referred.update(payload.ref.hash for payload in referred)
+        size, large = EVENT_BYTES, []
+        for payload in payloads:
+            size += len(payload.text)
+            if not payload.inline:
+                large.append(payload)
+        for payload in referred:
+            if payload.ref.hash not in self._referred:
+                self._referred.add(payload.ref.hash)
+                large.append(payload)
         for payload in large:
             self._values.keep(payload)
-        size = EVENT_BYTES + sum(len(payload.text) for payload in payloads)
         self._held.append(_Held(event, large, size))
         self._recorded += 1
         if len(self._held) >= HOLD_EVENTS:

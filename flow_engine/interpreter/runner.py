@@ -43,7 +43,7 @@ from flow_engine.interpreter.decisions import next_command
 from flow_engine.interpreter.journal import GiveUp, Journal, PayloadSource
 from flow_engine.interpreter.recorder import Recorder
 from flow_engine.interpreter.state import ExecutionState, IterationResult, Scope, StepState, Stored
-from flow_engine.interpreter.steps import StepsView, encode_result
+from flow_engine.interpreter.steps import MILLISECOND, StepsView, encode_result
 from flow_engine.interpreter.timers import Timer, Timers
 from flow_engine.interpreter.values import Values
 from flow_engine.interpreter.visible import (
@@ -759,9 +759,10 @@ class Runner:
     def _remaining_ms(self, step: StepState) -> int | None:
         ends = [] if self.state.created is None else [self.state.created.deadline_at]
         outside = 0 if self.state.within is None else len(self.state.within.iteration)
-        for depth, container_id in list(enumerate(step.node.path))[outside:]:
+        for depth in range(outside, len(step.node.path)):
+            container_id = step.node.path[depth]
             ends.append(_container_ends_at(self.state.step((container_id, step.iteration[:depth]))))
-        spans = [(end - self._now()) // timedelta(milliseconds=1) for end in ends if end is not None]
+        spans = [(end - self._now()) // MILLISECOND for end in ends if end is not None]
         if step.node.timeout_ms is not None:
             spans.append(step.node.timeout_ms)
         return max(0, min(spans)) if spans else None

@@ -110,6 +110,8 @@ def restore(graph: WorkflowGraph, text: bytes) -> ExecutionState:
     state = ExecutionState(graph)
     for name in PLAIN:
         setattr(state, name, getattr(taken, name))
+    if state.created is not None:
+        state.stand(state.created)
     for one in taken.scopes:
         scope = _scope(graph, one)
         state.scopes[scope.id] = scope

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from flow_engine.ids import Iteration
 from flow_engine.interpreter import events as e
@@ -35,8 +35,7 @@ class CorruptHistory(Exception):
     """An event names something that the definition does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A value in history: here, or by reference."""
 
     value: JsonValue = None
@@ -47,6 +46,9 @@ class Stored:
         return cls(None if value is UNSET else value, ref)
 
 
+NO_VALUE = Stored()
+
+
 @dataclass(slots=True)
 class StepState:
     node: GraphNode
@@ -54,7 +56,7 @@ class StepState:
     status: str = "ready"  # as in events, and: ready, starting (reserved by a runner), retrying
     attempt: int = 0
     failures: int = 0  # attempts that used up a retry
-    output: Stored = Stored()
+    output: Stored = NO_VALUE
     error: e.Failure | None = None
     handled: str = ""
     handle: str = ""
@@ -206,21 +208,15 @@ class ExecutionState:
         self._order = list(graph.nodes.values())
         self.kept: dict[StepId, e.KeptStep] = {}
         self.generations: dict[StepId, int] = {}
+        self.within: e.Within | None = None
+        self.top_id: ScopeId = (None, ())
+        """Of the scope that is the whole execution."""
 
     # Reading --------------------------------------------------------------------------------
 
     @property
     def top(self) -> Scope:
         return self.scopes[self.top_id]
-
-    @property
-    def within(self) -> e.Within | None:
-        return None if self.created is None else self.created.within
-
-    @property
-    def top_id(self) -> ScopeId:
-        """Of the scope that is the whole execution."""
-        return (None, ()) if self.within is None else (self.within.node_id, self.within.iteration)
 
     @property
     def top_flow(self) -> str | None:
@@ -297,7 +293,7 @@ class ExecutionState:
             case e.StepEvent():
                 self._apply_step(event)
             case e.ExecutionCreated():
-                self.created = event
+                self.stand(event)
                 self.mode = event.mode
                 self._open_scope(*self.top_id)
             case e.ExecutionForked():
@@ -329,6 +325,12 @@ class ExecutionState:
                 self.ended = "cancelled"
             case _:
                 pass
+
+    def stand(self, created: e.ExecutionCreated) -> None:
+        """What it is an execution of, as its first fact says."""
+        self.created, self.within = created, created.within
+        if created.within is not None:
+            self.top_id = (created.within.node_id, created.within.iteration)
 
     def time_out(self, failure: e.Failure, container: StepState | None = None) -> None:
         """The execution's deadline, or a container's time, is over: close it. Not a fact by itself;

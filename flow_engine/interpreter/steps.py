@@ -39,6 +39,7 @@ from flow_engine.payload import JsonValue, Payload, PayloadRef, decode, encode
 
 StepKey = tuple[str, Iteration]
 
+MILLISECOND = timedelta(milliseconds=1)
 FINISHED = frozenset({"completed", "failed", "skipped", "cancelled"})
 
 
@@ -193,7 +194,7 @@ class StepsView:
 def _end(step: Step, status: str, time: datetime) -> None:
     step.status, step.waiting, step.error, step.completed_at = status, None, None, time
     if step.started_at:
-        step.duration_ms = (time - step.started_at) // timedelta(milliseconds=1)
+        step.duration_ms = (time - step.started_at) // MILLISECOND
 
 
 def step_kept(kept: KeptStep) -> Step:
@@ -214,7 +215,7 @@ def step_kept(kept: KeptStep) -> Step:
         kept=True,
     )
     if kept.started_at and kept.completed_at:
-        step.duration_ms = (kept.completed_at - kept.started_at) // timedelta(milliseconds=1)
+        step.duration_ms = (kept.completed_at - kept.started_at) // MILLISECOND
     return step
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from msgspec import to_builtins
+from msgspec import UNSET, Struct, to_builtins
 
 from flow_engine.ids import Iteration
 from flow_engine.interpreter.events import ExecutionCreated
@@ -91,17 +93,23 @@ async def outer_of(
 
 def about(created: ExecutionCreated, execution_id: str) -> dict[str, JsonValue]:
     """The variable `execution`."""
+    return _about(execution_id, created.workflow_id, created.root_id, created.time, created.tags)
+
+
+@lru_cache(maxsize=1024)  # every step of an execution asks for it
+def _about(
+    execution_id: str, workflow_id: str, root_id: str, time: datetime, tags: tuple[str, ...]
+) -> dict[str, JsonValue]:
     return {
         "id": execution_id,
-        "workflowId": created.workflow_id,
-        "rootId": created.root_id,
-        "createdAt": created.time.isoformat().replace("+00:00", "Z"),
-        "tags": list(created.tags),
+        "workflowId": workflow_id,
+        "rootId": root_id,
+        "createdAt": time.isoformat().replace("+00:00", "Z"),
+        "tags": list(tags),
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an expression stands: the sub-flow that it belongs to (None: none), the containers around it,
     outermost first, and their iterations."""
 
@@ -135,7 +143,9 @@ async def execution_input(state: ExecutionState, values: Values) -> JsonValue:
     """What the execution was started with; of an item, the item."""
     created = state.created
     assert created is not None, "a history begins with execution.created"
-    return await values.get(Stored.of(created.input, created.input_ref))
+    if created.input_ref is None:
+        return None if created.input is UNSET else created.input
+    return await values.get(Stored(ref=created.input_ref))
 
 
 def _loop_of(state: ExecutionState, container_id: str, iteration: Iteration) -> LoopState:
@@ -147,10 +157,11 @@ def _loop_of(state: ExecutionState, container_id: str, iteration: Iteration) -> 
 async def default_input(state: ExecutionState, values: Values, step: StepState) -> JsonValue:
     """What a node without predecessors gets: the input, or in a loop the item."""
     place = Place.of(step)
-    variables = await _loop_variables(state, values, place)
-    for name in ("item", "previous"):
-        if name in variables:
-            return variables[name]
+    if place.path:
+        variables = await _loop_variables(state, values, place)
+        for name in ("item", "previous"):
+            if name in variables:
+                return variables[name]
     return await input_value(state, values, place)
 
 

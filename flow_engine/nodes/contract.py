@@ -12,10 +12,11 @@ from __future__ import annotations
 import builtins
 from abc import ABC
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -43,8 +44,7 @@ class Effect(Enum):
     EXTERNAL = "external"
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """The step succeeded. `handle` names the branch taken, of the type's handles; where several are taken
     at once, `handles` names them instead."""
 
@@ -53,8 +53,7 @@ class Completed:
     handles: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The attempt failed; retried when `failure.retryable` and attempts are left."""
 
     failure: Failure
@@ -148,8 +147,7 @@ class NodeServices:
         raise LookupError("this process opens no connections")
 
 
-@dataclass(frozen=True, slots=True)
-class NodeContext:
+class NodeContext(msgspec.Struct, frozen=True):
     """One attempt of one step."""
 
     execution_id: str
@@ -159,7 +157,7 @@ class NodeContext:
     step_key: str  # the same for every attempt: send it to outside systems as idempotency key
     services: NodeServices
     scope: Mapping[str, Any]  # what expressions see; for rendering deferred templates
-    predecessors: Mapping[str, JsonValue] = field(default_factory=dict)
+    predecessors: Mapping[str, JsonValue] = {}
     """Outputs of the predecessors whose edges were taken, by node id; filled when `wants_predecessors`."""
     default_input: JsonValue = None
     """The execution's input, or in a loop the item."""

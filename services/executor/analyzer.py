@@ -6,7 +6,7 @@ Decided by what node types declare about themselves, never by their names.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from flow_engine.nodes.contract import Effect
 from flow_engine.payload import JsonValue
@@ -35,6 +35,9 @@ class Factor:
     fired: bool  # asks for the queue
     explanation: str  # one sentence
 
+    def as_json(self) -> dict[str, JsonValue]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class ComplexityAnalysis:
@@ -57,7 +60,7 @@ class ComplexityAnalysis:
         return {
             "mode": self.mode,
             "requestedMode": self.requested_mode,
-            "factors": [asdict(factor) for factor in self.factors],
+            "factors": [factor.as_json() for factor in self.factors],
             "estimatedDurationMs": self.estimated_duration_ms,
             "nodeCount": self.node_count,
             "externalCallCount": self.external_call_count,

@@ -9,6 +9,7 @@ import sys
 
 import structlog
 
+from flow_engine.collecting import spare_what_is_loaded
 from flow_engine.environment import EXIT_CONFIGURATION
 from flow_engine.errors import Unavailable
 from flow_engine.nodes.registry import NodeTypeError
@@ -50,6 +51,7 @@ async def serve(settings: Settings) -> None:
     executor = Executor(settings)
     try:
         if address := await started(executor, stop):
+            spare_what_is_loaded()
             print(f"ready {address}", flush=True)
             await stop.wait()
     finally:

@@ -11,6 +11,7 @@ from flow_engine.lean import lean_imports
 with lean_imports():
     import uvloop
 
+    from flow_engine.collecting import spare_what_is_loaded
     from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
     from flow_engine.logs import configure_logs
     from flow_engine.tracing import configure_tracing
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def announce(address: str) -> None:
+    spare_what_is_loaded()
     print(f"ready {address}", flush=True)
 
 

@@ -139,7 +139,7 @@ class Estimate:
         elif node.type.timed_by_config and config.known:
             duration = _declared(node.type.typical_ms, config.values)
         else:
-            learned = self._knowledge.leaf_ms(node)
+            learned = self._knowledge.known(node).leaf_ms
             duration = _declared(node.type.typical_ms, config.values) if learned is None else learned
         return duration if node.timeout_ms is None else min(duration, float(node.timeout_ms))
 
@@ -168,8 +168,7 @@ class Estimate:
         decided = self._decided(node)
         if decided is not None:
             return decided
-        own = self._knowledge.of(node)
-        return None if own is None else own.likely_ways()
+        return self._knowledge.known(node).ways
 
     def _decided(self, node: GraphNode) -> frozenset[str] | None:
         """Of a branch that hangs on what is known before the run only: nothing it does can be noticed."""

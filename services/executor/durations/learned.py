@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -168,21 +168,42 @@ def _milliseconds(histogram: Mapping[int, float], share: float) -> float | None:
     return None if found is None else found / 1000
 
 
+class NodeKnown(NamedTuple):
+    """What is believed of one node."""
+
+    own: NodeLearned | None  # its own history, where there is enough of it
+    leaf_ms: float | None  # how long it takes, if it is no container; None when declarations know better
+    ways: frozenset[str] | None  # handles that it mostly goes on at
+
+
+UNKNOWN = NodeKnown(None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known when an execution starts."""
+    """What is known when an execution starts. Worked out once for many starts of one definition."""
 
     definition: Learned = field(default_factory=Learned)
     types: Learned = field(default_factory=Learned)
+    _known: dict[str, NodeKnown] = field(default_factory=dict, compare=False)
+
+    def known(self, node: GraphNode) -> NodeKnown:
+        if not self.definition.nodes and not self.types.nodes:
+            return UNKNOWN
+        known = self._known.get(node.id)
+        if known is None:
+            own = self.definition.nodes.get(node.id)
+            own = own if own is not None and own.runs >= LEAST_OF_NODE else None
+            ways = None if own is None else own.likely_ways()
+            known = self._known[node.id] = NodeKnown(own, self._leaf_ms(node, own), ways)
+        return known
 
     def of(self, node: GraphNode) -> NodeLearned | None:
         """The node's own history."""
-        own = self.definition.nodes.get(node.id)
-        return own if own is not None and own.runs >= LEAST_OF_NODE else None
+        return self.known(node).own
 
-    def leaf_ms(self, node: GraphNode) -> float | None:
-        """How long a node that is no container typically takes; None when declarations know better."""
-        if (own := self.of(node)) is not None:
+    def _leaf_ms(self, node: GraphNode, own: NodeLearned | None) -> float | None:
+        if own is not None:
             return own.milliseconds()
         of_type = self.types.nodes.get(node.type.type)
         if node.type.timed_by_config or of_type is None or of_type.runs < LEAST_OF_TYPE:
@@ -191,7 +212,9 @@ class Knowledge:
 
     def typical_ms(self, graph: WorkflowGraph) -> dict[str, float]:
         """By node id, where it is known: for whoever must tell whether a node fits into its time."""
-        known = ((node.id, self.leaf_ms(node)) for node in graph.nodes.values() if not node.type.container)
+        known = (
+            (node.id, self.known(node).leaf_ms) for node in graph.nodes.values() if not node.type.container
+        )
         return {node_id: ms for node_id, ms in known if ms is not None}
 
 

@@ -35,6 +35,7 @@ from services.executor.persistence.tables import (
     definitions,
     execution_events,
     idempotency_keys,
+    names_of,
     workflow_executions,
 )
 from services.executor.persistence.transaction import Transaction
@@ -288,7 +289,7 @@ class Appending:
             for new, execution_id in starts
             if new.request_id
         )
-        await transaction.insert(idempotency_keys, [column.name for column in idempotency_keys.columns], rows)
+        await transaction.insert(idempotency_keys, names_of(idempotency_keys), rows)
 
     # Reports ----------------------------------------------------------------------------------
 

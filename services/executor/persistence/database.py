@@ -218,6 +218,7 @@ class Database:
             await transaction.begin()
             try:
                 yield transaction
+                await transaction.flush()
             except Exception as error:
                 if _is_refusal(error):
                     await transaction.rollback()

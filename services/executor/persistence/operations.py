@@ -21,7 +21,14 @@ from services.executor.persistence.admission import begun_since, slots_taken
 from services.executor.persistence.contract import QueueState
 from services.executor.persistence.database import Database
 from services.executor.persistence.depth import SqlDepth
-from services.executor.persistence.tables import is_held, is_ready, is_status, workers, workflow_executions
+from services.executor.persistence.tables import (
+    is_held,
+    is_ready,
+    is_status,
+    names_of,
+    workers,
+    workflow_executions,
+)
 from services.executor.persistence.transaction import Transaction
 
 SILENT_SECONDS = 15
@@ -44,7 +51,7 @@ _LEASED_COLUMNS = (
     _e.started_at,
     _e.lease_expires_at,
 )
-_WORKER_COLUMNS = tuple(column.name for column in workers.columns)
+_WORKER_COLUMNS = names_of(workers)
 _HEARD = ("executor_id", "slots", "free_slots", "capabilities", "seen_at", "connected")
 """What a heartbeat changes of a worker that is known."""
 

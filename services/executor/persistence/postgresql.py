@@ -1,23 +1,38 @@
 # ruff: noqa: S608 - the names of tables and columns are ours, values are always parameters
-"""Transactions on PostgreSQL: every write of many rows is one statement over arrays."""
+"""Transactions on PostgreSQL: writes of many rows are held back, and go as one statement over arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import psycopg
+import sqlalchemy
 from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import Executable
 
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.row import CHANGING, Fence, Row
 from services.executor.persistence.tables import Instant, workflow_executions
-from services.executor.persistence.transaction import LOCKED_COLUMNS, Transaction, instant
+from services.executor.persistence.transaction import LOCKED_COLUMNS, FenceBroken, Transaction, instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write that is held back."""
+
+    table: str
+    statement: bytes
+    columns: list[list[Any]]  # its parameters
+    fenced: int | None = None  # so many rows must be as their fence says
 
 
 class PostgresTransaction(Transaction):
+    """Writes whose answer nobody waits for go together: a round trip costs more than most of them."""
+
     NOW = "clock_timestamp()"
     POSITION = "pg_current_xact_id()::text::bigint"
 
@@ -25,6 +40,7 @@ class PostgresTransaction(Transaction):
         super().__init__(connection, now)
         # One for all statements: making one costs as much as a small statement does.
         self._cursor = driver.cursor()
+        self._held: list[_Write] = []
 
     async def begin(self) -> None:
         """The time comes along, which saves a round trip; rows that are waited for bring a later one."""
@@ -33,16 +49,38 @@ class PostgresTransaction(Transaction):
         ((now,),) = await self._cursor.fetchall()
         self._now = instant(now)
 
+    async def flush(self) -> None:
+        held, self._held = self._held, []
+        if not held:
+            return
+        parameters = [column for write in held for column in write.columns]
+        await self._cursor.execute(_together(tuple(write.statement for write in held)), parameters)
+        (counts,) = await self._cursor.fetchall()
+        for write, count in zip(held, counts, strict=True):
+            if write.fenced is not None and count != write.fenced:
+                raise FenceBroken(f"{count} of {write.fenced} rows of {write.table}")
+
     async def commit(self) -> None:
         await self._cursor.execute(b"COMMIT")
 
     async def rollback(self) -> None:
+        self._held.clear()
         await self._cursor.execute(b"ROLLBACK")
 
+    async def fetch(self, statement: Executable) -> Sequence[sqlalchemy.Row[Any]]:
+        await self.flush()
+        return await super().fetch(statement)
+
+    async def execute(self, statement: Executable) -> None:
+        await self.flush()
+        await super().execute(statement)
+
     async def serialize(self, name: str) -> None:
+        await self.flush()
         await self._cursor.execute(b"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
 
     async def lock(self, ids: Collection[str]) -> dict[str, Draft]:
+        await self.flush()
         statement = (
             f"SELECT {self._now_sql}, {LOCKED_COLUMNS} FROM workflow_executions "
             "WHERE id = ANY(%b::text[]) ORDER BY id FOR NO KEY UPDATE"
@@ -69,14 +107,20 @@ class PostgresTransaction(Transaction):
         if rows:
             position = self.POSITION if positioned else ""
             statement = _insert(table, tuple(columns), on_conflict, position)
-            await self._cursor.execute(statement, _arrays(rows))
+            await self._hold(_Write(table.name, statement, _arrays(rows)))
 
-    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
+    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [
             (draft.row.id, *fence, *(getattr(draft.row, name) for name in CHANGING))
             for draft, fence in drafts
         ]
-        return (await self._cursor.execute(_UPDATE, _arrays(rows))).rowcount
+        await self._hold(_Write(workflow_executions.name, _UPDATE, _arrays(rows), fenced=len(rows)))
+
+    async def _hold(self, write: _Write) -> None:
+        """What is written together does not see each other: one write a table."""
+        if any(held.table == write.table for held in self._held):
+            await self.flush()
+        self._held.append(write)
 
 
 def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -115,6 +159,14 @@ def _insert(table: Table, columns: tuple[str, ...], on_conflict: str, position: 
         f"SELECT {', '.join(values)} FROM unnest({_parameters(table, columns)}) {on_conflict}"
     )
     return statement.encode()
+
+
+@lru_cache
+def _together(statements: tuple[bytes, ...]) -> bytes:
+    """One statement that carries out all, one after the other, and answers with how many rows each wrote."""
+    parts = [b"w%d AS (%b RETURNING 1)" % (n, statement) for n, statement in enumerate(statements)]
+    counts = [b"(SELECT count(*) FROM w%d)" % n for n in range(len(statements))]
+    return b"WITH %b SELECT %b" % (b", ".join(parts), b", ".join(counts))
 
 
 _WRITTEN = ", ".join(

@@ -23,6 +23,7 @@ from services.executor.persistence.contract import (
 )
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
+from services.executor.persistence.row import COLUMNS
 from services.executor.persistence.tables import (
     definitions,
     execution_events,
@@ -153,8 +154,7 @@ def stored_batch(row: sqlalchemy.Row[Any]) -> StoredBatch:
 
 def record_of(draft: Draft, fixed: Mapping[str, Any]) -> ExecutionRecord:
     """The record of a row that was just written: the columns of the draft, and those that never change."""
-    names = [column.name for column in workflow_executions.columns if column.name not in fixed]
-    return record(SimpleNamespace(**fixed, **{name: getattr(draft.row, name) for name in names}))
+    return record(SimpleNamespace(**fixed, **{name: getattr(draft.row, name) for name in COLUMNS}))
 
 
 def record(row: Any) -> ExecutionRecord:

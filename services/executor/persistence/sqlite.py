@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.row import CHANGING, COLUMNS, Fence, Row
 from services.executor.persistence.tables import Instant, workflow_executions
-from services.executor.persistence.transaction import LOCKED_COLUMNS, Transaction, instant
+from services.executor.persistence.transaction import LOCKED_COLUMNS, FenceBroken, Transaction, instant
 
 
 class SqliteTransaction(Transaction):
@@ -71,12 +71,13 @@ class SqliteTransaction(Transaction):
             )
             await self._driver.executemany(statement, [_stored(row) for row in rows])
 
-    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
+    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [
             _stored([*(getattr(draft.row, name) for name in CHANGING), draft.row.id, *fence])
             for draft, fence in drafts
         ]
-        return (await self._driver.executemany(_UPDATE, rows)).rowcount
+        if (count := (await self._driver.executemany(_UPDATE, rows)).rowcount) != len(rows):
+            raise FenceBroken(f"{count} of {len(rows)} rows of {workflow_executions.name}")
 
 
 def _stored(values: Sequence[Any]) -> list[Any]:

@@ -34,7 +34,7 @@ from services.executor.persistence.stats_tables import (
     stats_errors,
     stats_subjects,
 )
-from services.executor.persistence.tables import workflow_executions
+from services.executor.persistence.tables import names_of, workflow_executions
 from services.executor.persistence.transaction import Transaction
 from services.executor.stats.figures import Figures, Group, Histograms, Series, StatsQuery, TopError
 from services.executor.stats.periods import FINE, GRAINS, HOUR, Span, covering, forgotten_before, grains_of
@@ -278,7 +278,7 @@ async def rewrite_learned(
     change(known)
     await transaction.insert(
         learned_durations,
-        [column.name for column in learned_durations.columns],
+        names_of(learned_durations),
         [(*key, text) for key, text in sorted(known.items())],
         "ON CONFLICT (namespace, definition_hash) DO UPDATE SET learned = excluded.learned",
     )
@@ -371,7 +371,7 @@ async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
             _add_histograms(histograms.setdefault(place, {}), counts.histograms)
     await transaction.insert(
         stats_subjects,
-        [column.name for column in stats_subjects.columns],
+        names_of(stats_subjects),
         [row for _, row in sorted(subjects.items())],
         "ON CONFLICT DO NOTHING",
     )
@@ -422,7 +422,7 @@ async def _add_errors(transaction: Transaction, tally: Tally, now: int) -> None:
             rows[key] = (count + error.count, newest, message)
     await transaction.insert(
         stats_errors,
-        [column.name for column in stats_errors.columns],
+        names_of(stats_errors),
         [[*key, *row] for key, row in sorted(rows.items())],
         "ON CONFLICT (namespace, grain, period, workflow_id, code) DO UPDATE SET "
         "count = stats_errors.count + excluded.count, execution_id = excluded.execution_id, "

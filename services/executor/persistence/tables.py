@@ -6,7 +6,9 @@ carries the namespace; rows of an execution are found by its id or by (namespace
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Literal
 
 from sqlalchemy import (
@@ -717,3 +719,9 @@ webhooks = Table(
     CheckConstraint("mode IN ('auto', 'immediate', 'queued')", name="mode"),
 )
 Index("ix_webhooks_of_namespace", webhooks.c.namespace, webhooks.c.path)
+
+
+@cache
+def names_of(table: Table) -> Sequence[str]:
+    """The names of its columns, in order."""
+    return [column.name for column in table.columns]

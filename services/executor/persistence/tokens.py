@@ -14,7 +14,7 @@ from flow_engine.errors import TokenNotFound
 from flow_engine.ids import new_execution_id
 from services.executor.access.tokens import Token, hash_of, new_secret
 from services.executor.persistence.database import Database
-from services.executor.persistence.tables import access_tokens, audit_log
+from services.executor.persistence.tables import access_tokens, audit_log, names_of
 from services.executor.persistence.transaction import Transaction
 
 _t, _a = access_tokens.c, audit_log.c
@@ -124,7 +124,7 @@ class SqlAuditLog:
             )
             for entry in entries
         ]
-        columns = [column.name for column in audit_log.columns]
+        columns = names_of(audit_log)
 
         async def work(transaction: Transaction) -> None:
             await transaction.insert(audit_log, columns, rows, "ON CONFLICT DO NOTHING")

@@ -24,6 +24,7 @@ from services.executor.persistence.tables import (
     execution_errors,
     execution_events,
     execution_tags,
+    names_of,
     outbox,
     outbox_signals,
     payload_uses,
@@ -34,6 +35,7 @@ from services.executor.persistence.tables import (
 )
 
 EVENT_COLUMNS = [column.name for column in execution_events.columns if column.name != "position"]
+
 
 PORTION = 500
 """Places that one statement names."""
@@ -98,14 +100,18 @@ class Transaction(ABC):
         *,
         positioned: bool = False,
     ) -> None:
-        """Append rows in one statement.
+        """Append rows, at the latest before anything is read, or by the commit.
 
         on_conflict: its ON CONFLICT clause. positioned: column `position` is filled by POSITION.
         """
 
     @abstractmethod
-    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> int:
-        """Write the changing columns of rows that are still as their fence says; how many were."""
+    async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
+        """Write the changing columns of rows, if all are still as their fence says: FenceBroken otherwise,
+        at the latest by the commit."""
+
+    async def flush(self) -> None:  # noqa: B027 - most write at once
+        """Write what is held back."""
 
     async def now(self) -> datetime:
         """The database's time, once per transaction."""
@@ -126,8 +132,8 @@ class Transaction(ABC):
         if not changed:
             return
         fenced = [(draft, draft.fence) for draft in changed if draft.fence is not None]
-        if fenced and await self._update(fenced) != len(fenced):
-            raise FenceBroken([draft.row.id for draft, _ in fenced])
+        if fenced:
+            await self._update(fenced)
         self.opened.update(line for draft in changed if (line := draft.opens) is not None)
         await self._append_events(changed)
         await self._keep(changed)
@@ -139,7 +145,7 @@ class Transaction(ABC):
 
     async def insert_executions(self, drafts: Sequence[tuple[Draft, dict[str, Any]]]) -> None:
         """Insert the rows of new executions; the dictionaries hold the columns that never change."""
-        columns = [column.name for column in workflow_executions.columns]
+        columns = names_of(workflow_executions)
         rows = [
             [fixed[name] if name in fixed else getattr(draft.row, name) for name in columns]
             for draft, fixed in drafts
@@ -151,7 +157,7 @@ class Transaction(ABC):
             if fixed["tags"] != "[]"
             for tag in dict.fromkeys(payload.decode(fixed["tags"]))
         ]
-        await self.insert(execution_tags, [column.name for column in execution_tags.columns], tagged)
+        await self.insert(execution_tags, names_of(execution_tags), tagged)
 
     async def insert_payloads(self, rows: Collection[tuple[str, str, bytes]]) -> None:
         """(namespace, hash, JSON text). What is there stays; the order keeps two batches from a deadlock."""
@@ -175,7 +181,7 @@ class Transaction(ABC):
             if b'"hash":"' in batch.events
             for found in _NAMED.findall(batch.events)
         }
-        columns = [column.name for column in payload_uses.columns]
+        columns = names_of(payload_uses)
         await self.insert(payload_uses, columns, sorted(rows), "ON CONFLICT DO NOTHING")
 
     async def _append_events(self, drafts: Sequence[Draft]) -> None:
@@ -229,7 +235,7 @@ class Transaction(ABC):
         failed = [draft.row for draft in drafts if draft.row.status == "failed"]
         await self.insert(
             execution_errors,
-            [column.name for column in execution_errors.columns],
+            names_of(execution_errors),
             [(row.id, row.namespace, row.created_at, *_searchable(row.error)) for row in failed],
             "ON CONFLICT DO NOTHING",
         )
@@ -263,7 +269,7 @@ class Transaction(ABC):
             for draft in drafts
             for task in draft.new_tasks
         ]
-        names = [column.name for column in tasks.columns]
+        names = names_of(tasks)
         await self.insert(tasks, names, rows, "ON CONFLICT DO NOTHING")
         self.offered.update((draft.row.namespace, task.queue) for draft in drafts for task in draft.new_tasks)
 

@@ -378,12 +378,14 @@ def problem(value: Problem) -> pb.Problem:
     return pb.Problem(path=value.path, code=value.code, message=value.message, hint=value.hint)
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def timestamp(time: datetime | None) -> Timestamp | None:
     if time is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(time.astimezone(UTC).replace(tzinfo=None))
-    return message
+    since = time - EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def instant(message: Timestamp) -> datetime:

@@ -14,7 +14,7 @@ import pytest
 from services.executor.persistence.postgresql import PostgresTransaction
 from services.executor.persistence.sqlite import SqliteTransaction
 
-STATEMENTS = ("begin", "lock", "serialize", "fetch", "execute", "insert", "_update", "commit")
+STATEMENTS = ("begin", "lock", "serialize", "fetch", "execute", "insert", "_update", "flush", "commit")
 
 
 Statement = Callable[..., Awaitable[Any]]

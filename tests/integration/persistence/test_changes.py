@@ -99,6 +99,7 @@ async def test_what_commits_late_still_comes_after_what_was_read(stage: Stage) -
         await transaction.serialize("slow")
         rows = [("default", "x", b"x")]
         await transaction.insert(definitions, ("namespace", "hash", "definition"), rows)
+        await transaction.flush()
         begun.set()
         await go_on.wait()
 
