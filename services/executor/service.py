@@ -9,9 +9,9 @@ import sys
 
 import structlog
 
-from flow_engine.collecting import spare_what_is_loaded
 from flow_engine.environment import EXIT_CONFIGURATION
 from flow_engine.errors import Unavailable
+from flow_engine.lean import collect_rarely
 from flow_engine.nodes.registry import NodeTypeError
 from services.executor.bootstrap import Executor
 from services.executor.persistence.database import InvalidDatabaseUrl
@@ -51,7 +51,7 @@ async def serve(settings: Settings) -> None:
     executor = Executor(settings)
     try:
         if address := await started(executor, stop):
-            spare_what_is_loaded()
+            collect_rarely()
             print(f"ready {address}", flush=True)
             await stop.wait()
     finally:

@@ -6,12 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from flow_engine.lean import lean_imports
+from flow_engine.lean import collect_rarely, lean_imports
 
 with lean_imports():
     import uvloop
 
-    from flow_engine.collecting import spare_what_is_loaded
     from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
     from flow_engine.logs import configure_logs
     from flow_engine.tracing import configure_tracing
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def announce(address: str) -> None:
-    spare_what_is_loaded()
+    collect_rarely()
     print(f"ready {address}", flush=True)
 
 

@@ -7,10 +7,9 @@ import os
 import signal
 import sys
 
-from flow_engine.lean import lean_imports
+from flow_engine.lean import collect_rarely, lean_imports
 
 with lean_imports():
-    from flow_engine.collecting import spare_what_is_loaded
     from flow_engine.environment import EXIT_CONFIGURATION, WrongSettings
     from flow_engine.logs import configure_logs
     from flow_engine.tracing import configure_tracing
@@ -42,7 +41,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     worker = Worker(settings)
     await worker.start()
-    spare_what_is_loaded()
+    collect_rarely()
     print(f"ready {worker.id}", flush=True)
     await stop.wait()
     await worker.stop()
