@@ -53,7 +53,7 @@ class LocalJournal:
         promoted: Callable[[], None],
     ) -> None:
         self.accepted: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
-        self.ended: ExecutionRecord | None = None  # its row, where its first commit was its last
+        self.record: ExecutionRecord | None = None  # its row, where its first commit was its last here
         self.last_sequence = 0
         self._new = new
         self._persistence = persistence
@@ -104,7 +104,7 @@ class LocalJournal:
         except FlowEngineError as error:
             self.refuse(error)
             raise
-        self.ended = started.ended
+        self.record = started.record
         if not self.accepted.done():
             self.accepted.set_result(started)
         if not started.created or started.queued:

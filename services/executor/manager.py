@@ -337,7 +337,7 @@ class ExecutionManager:
 
     async def glance(self, run: Run, namespace: str) -> View:
         """Steps and output of an ended execution, of an open one its row alone: one read at most."""
-        record = run.ended or await self._persistence.get(run.execution_id, namespace)
+        record = run.record or await self._persistence.get(run.execution_id, namespace)
         if record.result is None:
             return View(record, Result(), {}, None, self.reason(record))
         result = await result_of(self._persistence, record)
@@ -446,7 +446,7 @@ class ExecutionManager:
 class ForeignRun:
     """An execution that runs elsewhere, or not at all: followed by its row."""
 
-    ended = None
+    record = None
 
     def __init__(
         self,

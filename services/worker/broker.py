@@ -94,6 +94,8 @@ class BellBroker(RedisStreamBroker):
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
         )
         self._wanted = wanted
+        self._heard: dict[str, list[str]] = {}  # entries to acknowledge, by stream
+        self._acknowledging: asyncio.Task[None] | None = None
         self._stopping = stopping  # ends `listen` even where Redis's client swallows its cancellation
 
     async def startup(self) -> None:
@@ -178,18 +180,29 @@ class BellBroker(RedisStreamBroker):
         return False
 
     def _ack_generator(self, id: str, queue_name: str) -> Callable[[], Awaitable[None]]:  # noqa: A002 (its name in taskiq)
-        """Acknowledging also deletes: the stream's length is the number of bells not heard yet."""
-
         async def acknowledge() -> None:
-            async with (
-                Redis(connection_pool=self.connection_pool) as redis,
-                redis.pipeline(transaction=True) as pipe,
-            ):
-                pipe.xack(queue_name, CONSUMER_GROUP, id)
-                pipe.xdel(queue_name, id)
-                await pipe.execute()
+            self._heard.setdefault(queue_name, []).append(id)
+            if self._acknowledging is None:
+                self._acknowledging = asyncio.create_task(self._acknowledge_heard(), name="acknowledge")
+            await asyncio.shield(self._acknowledging)
 
         return acknowledge
+
+    async def _acknowledge_heard(self) -> None:
+        """One round trip for all bells that one claim answered.
+
+        Acknowledging also deletes: the stream's length is the number of bells not heard yet.
+        """
+        await asyncio.sleep(0)  # they are told side by side
+        heard, self._heard, self._acknowledging = self._heard, {}, None
+        async with (
+            Redis(connection_pool=self.connection_pool) as redis,
+            redis.pipeline(transaction=True) as pipe,
+        ):
+            for stream, entries in heard.items():
+                pipe.xack(stream, CONSUMER_GROUP, *entries)
+                pipe.xdel(stream, *entries)
+            await pipe.execute()
 
     async def _declare_group_again(self) -> None:
         try:

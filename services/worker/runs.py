@@ -174,8 +174,9 @@ class Runs:
         self._runs[run.execution_id] = run
         if not self.free_slots:
             self._freed.clear()
-        self._leases.interval_seconds = min(self._leases.interval_seconds, lease_seconds / 3)
-        self._leases.hint()
+        if lease_seconds / 3 < self._leases.interval_seconds:
+            self._leases.interval_seconds = lease_seconds / 3
+            self._leases.hint()
         run.task = asyncio.create_task(self._carry(run, claimed), name=f"run {run.execution_id}")
 
     # A run -----------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from services.executor.persistence.admission import Admittance, admittance, asks
 from services.executor.persistence.children import fates_of, forget_starts, of_children
 from services.executor.persistence.conflicts import verdict
 from services.executor.persistence.contract import (
-    TERMINAL,
     ImmediateRun,
     NewExecution,
     Report,
@@ -374,7 +373,7 @@ def _started(
         first,
         database_time=draft.now,
         deadline_at=draft.row.deadline_at,
-        ended=record_of(draft, fixed) if fixed is not None and draft.row.status in TERMINAL else None,
+        record=record_of(draft, fixed) if fixed is not None and draft.row.status != "running" else None,
         replaced=replaced,
         queued=start.run is not None and draft.row.status == "pending",
     )

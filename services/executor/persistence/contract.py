@@ -86,7 +86,7 @@ class Started:
     first_sequence: int = 0  # of the first entry's events
     database_time: datetime | None = None  # the database's clock at the commit
     deadline_at: datetime | None = None
-    ended: ExecutionRecord | None = None  # its row, when it ended with this commit
+    record: ExecutionRecord | None = None  # its row, when this commit also ended it, or queued it
     replaced: tuple[ExecutionId, ...] = ()  # by it: told to cancel, some still running
     queued: bool = False  # asked to run at once; its key is at its limit
 

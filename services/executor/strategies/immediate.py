@@ -78,8 +78,8 @@ class ImmediateRun:
         self._budget_ends = loop.call_later(start.budget_seconds, self.hand_on, "budget")
 
     @property
-    def ended(self) -> ExecutionRecord | None:
-        return self._journal.ended
+    def record(self) -> ExecutionRecord | None:
+        return self._journal.record
 
     async def accepted(self) -> Started:
         return await asyncio.shield(self._journal.accepted)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flow_engine.ids import ExecutionId
-from services.executor.persistence.contract import ExecutionPersistence, Started
+from services.executor.persistence.contract import ExecutionPersistence, ExecutionRecord, Started
 from services.executor.strategies.strategy import DurableControl, Prepared
 
 
@@ -14,7 +14,10 @@ from services.executor.strategies.strategy import DurableControl, Prepared
 class QueuedRun:
     execution_id: ExecutionId
     started: Started
-    ended: None = None
+
+    @property
+    def record(self) -> ExecutionRecord | None:
+        return self.started.record
 
     async def accepted(self) -> Started:
         return self.started

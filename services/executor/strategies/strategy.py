@@ -38,8 +38,8 @@ class Run(Protocol):
     def execution_id(self) -> ExecutionId: ...
 
     @property
-    def ended(self) -> ExecutionRecord | None:
-        """Its row, where it ended with the commit that started it."""
+    def record(self) -> ExecutionRecord | None:
+        """Its row, where the commit that started it also ended it, or put it into the queue."""
         ...
 
     async def accepted(self) -> Started:
