@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from flow_engine.errors import Problem
 from flow_engine.ids import content_hash
 from flow_engine.payload import JsonValue, decode
+from flow_engine.recent import Recent
 from flow_engine.workflow.definition import canonical
 from flow_engine.workflow.graph import WorkflowGraph
 from flow_engine.workflow.limits import DEFAULT_LIMITS, WorkflowLimits
@@ -34,26 +34,6 @@ class Definition:
     text: bytes  # canonical JSON, whose hash is graph.definition_hash
     source: bytes  # the same as it was sent: without the definitions that its sub-flows name
     document: JsonValue
-
-
-class Recent(Generic[V]):
-    """The values last used, at most `size` of them."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[str, V] = OrderedDict()
-
-    def get(self, key: str) -> V | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: str, value: V) -> None:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        while len(self._values) > self._size:
-            self._values.popitem(last=False)
 
 
 class Definitions:
@@ -91,8 +71,8 @@ class Definitions:
                 resolved = await self._subflows.resolve(document, len(text), namespace, workflow_id, version)
                 return await self._with_subflows(document, resolved)
             definition = await off_loop(text, self._compiled, document, canonical(document))
-            self._by_text.put(key, definition)
-            self._by_hash.put(definition.graph.definition_hash, definition)
+            self._by_text.put(key, definition, len(text))
+            self._by_hash.put(definition.graph.definition_hash, definition, len(text))
         return definition
 
     async def _with_subflows(self, document: JsonValue, resolved: Resolved) -> Definition:
@@ -102,7 +82,7 @@ class Definitions:
             definition = await off_loop(
                 text, self._compiled, resolved.document, canonical(document), resolved.not_found
             )
-            self._by_hash.put(definition.graph.definition_hash, definition)
+            self._by_hash.put(definition.graph.definition_hash, definition, len(text))
         return replace(definition, source=canonical(document))
 
     async def stored(self, definition_hash: str, namespace: str) -> Definition:
@@ -111,7 +91,7 @@ class Definitions:
         if definition is None:
             text = await self._persistence.definition(definition_hash, namespace)
             definition = await off_loop(text, self._compiled, decode(text), text)
-            self._by_hash.put(definition_hash, definition)
+            self._by_hash.put(definition_hash, definition, len(text))
         return definition
 
     def _parsed(self, text: bytes) -> JsonValue:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from flow_engine.clock import Clock
 from flow_engine.errors import Unavailable
+from flow_engine.recent import Recent
 from flow_engine.workflow.graph import WorkflowGraph
-from services.executor.definitions import Recent
 from services.executor.durations.learned import (
     NOTHING_KNOWN,
     Knowledge,
