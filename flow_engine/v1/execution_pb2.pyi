@@ -363,14 +363,16 @@ class StartAndWatchExecutionResponse(_message.Message):
     def __init__(self, execution_id: _Optional[str] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class GetExecutionRequest(_message.Message):
-    __slots__ = ("execution_id", "omit_steps", "include_definition")
+    __slots__ = ("execution_id", "omit_steps", "include_definition", "glance")
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     OMIT_STEPS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    GLANCE_FIELD_NUMBER: _ClassVar[int]
     execution_id: str
     omit_steps: bool
     include_definition: bool
-    def __init__(self, execution_id: _Optional[str] = ..., omit_steps: _Optional[bool] = ..., include_definition: _Optional[bool] = ...) -> None: ...
+    glance: bool
+    def __init__(self, execution_id: _Optional[str] = ..., omit_steps: _Optional[bool] = ..., include_definition: _Optional[bool] = ..., glance: _Optional[bool] = ...) -> None: ...
 
 class GetExecutionResponse(_message.Message):
     __slots__ = ("execution",)

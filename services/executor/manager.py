@@ -320,6 +320,10 @@ class ExecutionManager:
 
     # Reading ----------------------------------------------------------------------------------
 
+    async def record(self, execution_id: ExecutionId, namespace: str) -> ExecutionRecord:
+        """Raises ExecutionNotFound."""
+        return await self._persistence.get(execution_id, namespace)
+
     async def view(self, execution_id: ExecutionId, namespace: str) -> View:
         """Raises ExecutionNotFound."""
         record = await self._persistence.get(execution_id, namespace)

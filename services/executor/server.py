@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -67,6 +71,7 @@ NAMES = tuple(
 )
 
 READINESS_SECONDS = 2.0
+DEFERRED_SECONDS = 1
 NOBODY_LISTENS = "ExecuteBatchError"
 """How gRPC logs, with a trace, that a caller went away before it was answered."""
 ROOM_FOR_WORKERS = 1_000
@@ -144,7 +149,22 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None = None) 
         raise AddressInUse(f"cannot listen on {address}: {error}") from None
     if not port:
         raise AddressInUse(f"cannot listen on {address}")
+    defer_silent_connections(port)
     return port
+
+
+def defer_silent_connections(port: int) -> None:
+    """Leave connections to the system until their first byte: clients of HTTP/2 and of TLS speak first.
+
+    So those that are reset at once cost nothing here. gRPC has no option for that, but its socket is ours.
+    """
+    if not hasattr(socket, "TCP_DEFER_ACCEPT"):
+        return
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as found:
+            listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and found.family != socket.AF_UNIX and found.getsockname()[1] == port:
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFERRED_SECONDS)
 
 
 def credentials_of(tls: ServerTls) -> grpc.ServerCredentials:

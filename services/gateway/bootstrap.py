@@ -22,15 +22,17 @@ from services.gateway.access import access_from
 from services.gateway.admission import Admission
 from services.gateway.call import Services
 from services.gateway.console import Console
+from services.gateway.door import Door, Refusals
 from services.gateway.executor import Executor
 from services.gateway.feed import ChangeStream, Feed
 from services.gateway.gateway import Gateway
-from services.gateway.hub import Hub, Source
+from services.gateway.hub import Hub, Source, key_of
 from services.gateway.metrics import Metrics
 from services.gateway.openapi import api_document
 from services.gateway.operations import Operations
 from services.gateway.protection import GuardedHttpProtocol, SocketProtocol
 from services.gateway.settings import Settings
+from services.gateway.sharing import Shared
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,16 @@ async def serve(
     executor = Executor(settings, clock or SystemClock())
     hub = Hub(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
     feed = Feed(ExecutorHistory(executor), clock or SystemClock(), settings.stream_buffer_events)
-    server = _Server(config_for(application(settings, executor, hub, feed, clock or SystemClock()), settings))
+    refusals = Refusals()
+    gateway = application(settings, executor, hub, feed, clock or SystemClock(), refusals)
+    door = Door(
+        listener,
+        refusals,
+        most=settings.http_connections,
+        most_of_address=settings.http_connections_per_address,
+    )
+    protocol = partial(GuardedHttpProtocol, head_seconds=settings.head_seconds, refusals=refusals)
+    server = _Server(config_for(gateway, settings), door, protocol)
     serving = asyncio.create_task(server.serve([listener]))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -71,8 +82,10 @@ async def serve(
     log.info("gateway.stopped")
 
 
-def application(settings: Settings, executor: Executor, hub: Hub, feed: Feed, clock: Clock) -> Gateway:
-    metrics = Metrics(hub, feed)
+def application(
+    settings: Settings, executor: Executor, hub: Hub, feed: Feed, clock: Clock, refusals: Refusals
+) -> Gateway:
+    metrics = Metrics(hub, feed, refusals)
     admission = Admission(executor.who_am_i, clock, required=settings.authentication_required)
     operations = Operations(metrics, api())
     return Gateway(
@@ -90,18 +103,26 @@ def api() -> dict[str, Any]:
 
 
 class ExecutorHistory:
-    """The executor as the hub sees it."""
+    """The executor as the hub sees it. Many who begin to follow one execution ask for the same."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._pages: Shared[pb.ListEventsResponse] = Shared()
+        self._heads: Shared[pb.GetExecutionResponse] = Shared()
 
     async def list_events(self, execution_id: str, after_sequence: int, limit: int) -> pb.ListEventsResponse:
         request = pb.ListEventsRequest(execution_id=execution_id, after_sequence=after_sequence, limit=limit)
-        return await self._executor.ask(self._executor.executions.ListEvents, request, "")
+        return await self._pages.ask(
+            (key_of(execution_id), after_sequence, limit),
+            lambda: self._executor.ask(self._executor.executions.ListEvents, request, ""),
+        )
 
     async def head(self, execution_id: str) -> pb.Execution:
-        request = pb.GetExecutionRequest(execution_id=execution_id, omit_steps=True)
-        answer = await self._executor.ask(self._executor.executions.GetExecution, request, "")
+        request = pb.GetExecutionRequest(execution_id=execution_id, glance=True)
+        answer = await self._heads.ask(
+            key_of(execution_id),
+            lambda: self._executor.ask(self._executor.executions.GetExecution, request, ""),
+        )
         return answer.execution
 
     def watch(self, execution_id: str, after_sequence: int) -> Source:
@@ -144,7 +165,6 @@ def stop_on_signals() -> asyncio.Event:
 def config_for(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         gateway,
-        http=cast(Any, partial(GuardedHttpProtocol, head_seconds=settings.head_seconds)),
         ws=SocketProtocol,
         lifespan="off",
         log_config=None,
@@ -153,8 +173,6 @@ def config_for(gateway: Gateway, settings: Settings) -> uvicorn.Config:
         server_header=False,
         # Proxies' headers decide nothing here.
         proxy_headers=False,
-        backlog=2048,
-        limit_concurrency=settings.http_connections,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
         ws_max_size=64 << 10,  # clients have nothing to say
@@ -172,7 +190,18 @@ async def until_started(server: uvicorn.Server, serving: asyncio.Task[None]) -> 
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs it."""
+    """Leaves signals to whoever runs it, and connections to its door."""
+
+    def __init__(self, config: uvicorn.Config, door: Door, protocol: Callable[..., asyncio.Protocol]) -> None:
+        super().__init__(config)
+        self._door = door
+        self._protocol = protocol
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        given = (self.config, self.server_state, self.lifespan.state)
+        self._door.open(partial(self._protocol, *given))
+        self.servers = [cast(Any, self._door)]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -68,6 +68,7 @@ HTTP_STATUS: Mapping[str, int] = {
     "INTERNAL": 500,
     "NOT_IMPLEMENTED": 501,
     "UNAVAILABLE": 503,
+    "TOO_MANY_CONNECTIONS": 503,
     "TIMEOUT": 504,
 }
 

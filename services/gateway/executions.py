@@ -301,7 +301,10 @@ async def _open(call: Call) -> tuple[Watcher, list[Frame]] | None:
     """
     cursor = cursor_of(call)
     snapshot = call.query.get("snapshot", False) and not reconnecting(call)
-    execution = await _get(call, omit_steps=not snapshot)
+    reading = (
+        _get(call, omit_steps=False) if snapshot else call.services.hub.history.head(call.path["executionId"])
+    )
+    execution = await reading
     if execution.status in TERMINAL and 0 < execution.last_sequence <= cursor:
         return None
     first = []

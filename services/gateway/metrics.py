@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from services.gateway.door import Refusals
 from services.gateway.feed import Feed
 from services.gateway.hub import Hub
 
@@ -21,11 +22,12 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    def __init__(self, hub: Hub, feed: Feed) -> None:
+    def __init__(self, hub: Hub, feed: Feed, refusals: Refusals) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._registry.register(_HubCollector(hub, feed))
+        self._registry.register(_RefusalCollector(refusals))
         self._requests = Counter(
             "flow_gateway_requests", "Calls answered.", ("method", "route", "status"), registry=self._registry
         )
@@ -50,6 +52,21 @@ class Metrics:
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
+
+
+class _RefusalCollector(Collector):
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+
+    def collect(self) -> list[Metric]:
+        family = CounterMetricFamily(
+            "flow_gateway_connections_refused",
+            "Connections that ended before there was a call.",
+            labels=("reason",),
+        )
+        for reason, count in self._refusals.total.items():
+            family.add_metric((reason,), count)
+        return [family]
 
 
 class _HubCollector(Collector):

@@ -6,13 +6,21 @@ Also lets an application drop a connection whose client does not read.
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from services.gateway.door import Refusals, refusal
+
+QUIET = logging.getLogger("uvicorn.quiet")
+QUIET.setLevel(logging.CRITICAL)
 
 MOST_HEAD_BYTES = 32 << 10
 """Of a request's line and headers together."""
@@ -28,7 +36,10 @@ MOST_UNREAD_BYTES = 256 << 10
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
-    """head_seconds: from the first byte of a request, or the connection, to the end of its headers."""
+    """head_seconds: from the first byte of a request, or the connection, to the end of its headers.
+
+    left: called once when the connection has ended, whatever it was by then.
+    """
 
     _timer: asyncio.TimerHandle | None = None
     _lingering: asyncio.TimerHandle | None = None
@@ -36,9 +47,21 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _refused = False
 
-    def __init__(self, *given: Any, head_seconds: float, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        head_seconds: float,
+        refusals: Refusals,
+        left: Callable[[], None],
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self.logger = QUIET  # what is refused is counted, and calls are logged elsewhere
         self._head_seconds = head_seconds
+        self._refusals = refusals
+        self._left = left
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,6 +72,13 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if self._lingering is not None:
             self._lingering.cancel()
         super().connection_lost(exc)
+        self._left()
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, SocketProtocol):
+            protocol.left = self._left
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -109,17 +139,19 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, title: str, reason: str, detail: str) -> None:
         self._head_is_here()
         self._refused = True
-        document = {"type": f"/docs#{reason}", "title": title, "status": status, "reason": reason}
-        body = json.dumps({**document, "detail": detail}).encode()
-        head = (
-            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self._refusals.note(reason)
+        self.transport.write(refusal(status, title, reason, detail))
         self.transport.close()
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
+    left: Callable[[], None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.left is not None:
+            self.left()
+
     def handle_ping(self) -> None:
         if self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
             self.transport.abort()

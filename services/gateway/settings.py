@@ -36,6 +36,7 @@ class Settings:
     body_limit_bytes: int = 8 << 20
     body_seconds: float = 60.0  # in which a body must arrive
     http_connections: int = 10_000  # at once; beyond it 503
+    http_connections_per_address: int = 0  # 0: as many as altogether, as behind a proxy
     cors_origins: tuple[str, ...] = ()  # of other sites whose pages may call
     public_url: str = ""
     immediate_budget_ms: int = 30_000  # as the executor has it; bounds how long a start is waited for
@@ -74,6 +75,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         body_limit_bytes=read("FLOW_HTTP_BODY_BYTES", whole(1, 1 << 30), 8 << 20),
         body_seconds=read("FLOW_HTTP_BODY_SECONDS", number(0.1, 3600), 60.0),
         http_connections=read("FLOW_HTTP_CONNECTIONS", whole(10, 1_000_000), 10_000),
+        http_connections_per_address=read("FLOW_HTTP_CONNECTIONS_PER_ADDRESS", whole(0, 1_000_000), 0),
         cors_origins=read("FLOW_CORS_ORIGINS", origins, ()),
         public_url=environment.get("FLOW_PUBLIC_URL", "").strip(),
         immediate_budget_ms=read("FLOW_IMMEDIATE_BUDGET_MS", whole(1, 86_400_000), 30_000),

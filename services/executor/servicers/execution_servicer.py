@@ -184,6 +184,9 @@ class ExecutionServicer(ExecutionServiceServicer):
     async def GetExecution(  # noqa: N802
         self, request: pb.GetExecutionRequest, context: Context
     ) -> pb.GetExecutionResponse:
+        if request.glance:
+            record = await self._manager.record(execution_id_of(request), current_namespace())
+            return pb.GetExecutionResponse(execution=self._row(record))
         view = await self._manager.view(execution_id_of(request), current_namespace())
         message = await self._shown(view, steps=not request.omit_steps)
         message.input_json = await self._manager.input_text(view.record)

@@ -171,3 +171,49 @@ async def test_a_head_and_a_body_come_within_bounded_time(
 async def test_bytes_that_are_no_http_are_refused(gateway: Running) -> None:
     for text in (b"\x16\x03\x01\x02\x00\x01\x00\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET\r\n\r\n"):
         assert (await raw(gateway.port, text)).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"http_connections": 3}, "FLOW_HTTP_CONNECTIONS "),
+        ({"http_connections_per_address": 3}, "FLOW_HTTP_CONNECTIONS_PER_ADDRESS "),
+    ],
+)
+async def test_connections_are_bounded_and_a_closed_one_makes_room(
+    engine: Engine, start_gateway: Callable[..., Any], settings: dict[str, int], named: str
+) -> None:
+    running: Running = await start_gateway(**settings)
+    engine.run()
+    request = (
+        b"GET /api/workflow/execution/e1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Sec-WebSocket-Version: 13\r\n\r\n"
+    )
+    inside = []
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request)
+        assert await reader.readuntil(b"\r\n") == b"HTTP/1.1 101 Switching Protocols\r\n"
+        inside.append(writer)
+    health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    refused = await raw(running.port, health)
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"TOO_MANY_CONNECTIONS" in refused
+    assert named.encode() in refused
+    inside[0].transport.abort()
+    async with asyncio.timeout(5):
+        while not (await raw(running.port, health)).startswith(b"HTTP/1.1 200 "):
+            pass
+    for writer in inside:
+        writer.close()
+
+
+async def test_connections_that_are_gone_again_are_counted_and_no_more(gateway: Running) -> None:
+    for said in (b"GET / HT", b"GET / HT", b""):
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(said)
+        writer.transport.abort()
+    await raw(gateway.port, b"GET\r\n\r\n")
+    told = (await gateway.client.get("/metrics")).text
+    assert 'flow_gateway_connections_refused_total{reason="INVALID_REQUEST"} 1.0' in told
