@@ -91,7 +91,7 @@ class Bench:
         try:
             await stage.start()
             for assignment in assignments:
-                rows.append(await self._round(stage, assignment))
+                rows.append(await self.round(stage, assignment))
         except asyncio.CancelledError:
             await stage.stop()
             raise
@@ -121,7 +121,8 @@ class Bench:
             self._cluster.start()
         return self._cluster
 
-    async def _round(self, stage: Stage, assignment: Assignment) -> Row:
+    async def round(self, stage: Stage, assignment: Assignment) -> Row:
+        """On a stage that has started."""
         fault, began = assignment.fault, time.monotonic()
         name = f"{fault.name}/{assignment.database}"
         chance = Random(f"{self._seed} {name}")
@@ -231,9 +232,10 @@ def _of_refusals(fault: Fault, load: Load) -> Iterable[Violation]:
         yield Violation("answer", "", what)
 
 
-def _order(assignment: Assignment) -> tuple[str, str, str, int, bool]:
+def _order(assignment: Assignment) -> tuple[object, ...]:
     plan = assignment.plan
-    return plan.database, repr(plan.settings), repr(sorted(plan.between)), plan.workers, plan.small_disk
+    processes = plan.executors, plan.workers, plan.gateways
+    return plan.database, repr(plan.settings), repr(sorted(plan.between)), processes, plan.small_disk
 
 
 def _with(row: Row, verdict: Verdict) -> Row:

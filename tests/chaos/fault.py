@@ -71,7 +71,9 @@ class Fault(ABC):
     databases: ClassVar[tuple[str, ...]] = ("sqlite", "postgresql")
     settings: ClassVar[Mapping[str, str]] = SHORT_LEASES
     between: ClassVar[frozenset[str]] = frozenset()
+    executors: ClassVar[int] = 1
     workers: ClassVar[int] = 2
+    gateways: ClassVar[int] = 1
     small_disk: ClassVar[bool] = False
     share: ClassVar[float] = 1.0
     seconds: ClassVar[tuple[float, float]] = (6.0, 20.0)  # of load: short form, long form
@@ -82,7 +84,15 @@ class Fault(ABC):
     quiet_seconds: ClassVar[float] = 60.0
 
     def plan(self, database: str) -> Plan:
-        return Plan(database, settings(self.settings), self.between, self.workers, self.small_disk)
+        return Plan(
+            database,
+            settings(self.settings),
+            self.between,
+            self.workers,
+            self.small_disk,
+            self.executors,
+            self.gateways,
+        )
 
     def shape(self, count: int, short: bool) -> Shape:
         return Shape(count, self.seconds[0 if short else 1])

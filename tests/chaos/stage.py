@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tests.chaos.deadly_node import installed_in
 from tests.chaos.proxy import Proxy
 from tests.chaos.records import Records
+from tests.infra.balancer import Balancer
 from tests.infra.egress import LOOPBACK
 from tests.infra.postgres import PostgresCluster
 from tests.infra.stack import ServiceProcess, free_port
@@ -46,7 +47,8 @@ class Plan:
     """What a stage is made of. Faults with equal plans share one.
 
     between: where proxies stand: redis, postgresql, executor. small_disk: SQLite's file lies on a file
-    system of 16 MiB, or where none can be mounted, under a limit of file size.
+    system of 16 MiB, or where none can be mounted, under a limit of file size. Where there are several
+    executors or gateways, connections to them go round, also those of gateways and workers to executors.
     """
 
     database: str  # sqlite, postgresql
@@ -54,6 +56,8 @@ class Plan:
     between: frozenset[str] = frozenset()
     workers: int = 2
     small_disk: bool = False
+    executors: int = 1
+    gateways: int = 1
 
 
 class Stage:
@@ -66,9 +70,13 @@ class Stage:
         self.witness = Witness(folder / "witness.ndjson")
         self.valkey = PrivateValkey(folder / "valkey")
         self.proxies: dict[str, Proxy] = {}
+        self.balancers: list[Balancer] = []
         self.database_url = ""
-        self.http_port = free_port()
-        self.grpc_port = free_port()
+        http, grpc = self._entrances(plan.gateways), self._entrances(plan.executors)
+        self.http_port, self._http_ports = http
+        self.grpc_port, self._grpc_ports = grpc
+        self.executors: list[ServiceProcess] = []
+        self.gateways: list[ServiceProcess] = []
         self.workers: list[ServiceProcess] = []
         self._services: list[ServiceProcess] = []
         self._environment: dict[str, str] = {}
@@ -94,12 +102,17 @@ class Stage:
             **LOOPBACK,
             **dict(self.plan.settings),
         }
-        self.executor = self._service("executor")
         proxied = self._proxied_executor()
-        self.gateway = self._service("gateway", **proxied)
+        self.executors = [
+            self._service("executor", FLOW_GRPC_ADDRESS=f"127.0.0.1:{port}") for port in self._grpc_ports
+        ]
+        self.gateways = [
+            self._service("gateway", FLOW_HTTP_ADDRESS=f"127.0.0.1:{port}", **proxied)
+            for port in self._http_ports
+        ]
         self.workers = [self._service("worker", **proxied) for _ in range(self.plan.workers)]
-        await asyncio.to_thread(self.executor.start)
-        await asyncio.gather(*(asyncio.to_thread(each.start) for each in (*self.workers, self.gateway)))
+        for together in (self.executors, (*self.workers, *self.gateways)):
+            await asyncio.gather(*(asyncio.to_thread(each.start) for each in together))
         return self
 
     async def stop(self) -> list[str]:
@@ -115,11 +128,21 @@ class Stage:
                     problems.append(f"{process.name} ended with {code} on SIGTERM")
         for proxy in self.proxies.values():
             await asyncio.to_thread(proxy.stop)
+        for balancer in self.balancers:
+            balancer.close()
         await self.valkey.stop()
         self.witness.close()
         if self._mounted:
             subprocess.run(["umount", self.disk], check=True)
         return problems
+
+    @property
+    def executor(self) -> ServiceProcess:
+        return self.executors[0]
+
+    @property
+    def gateway(self) -> ServiceProcess:
+        return self.gateways[0]
 
     @property
     def base_url(self) -> str:
@@ -143,6 +166,14 @@ class Stage:
 
     def log(self, process: ServiceProcess) -> str:
         return process.log.read_text() if process.log.exists() else ""
+
+    def _entrances(self, count: int) -> tuple[int, list[int]]:
+        """The port that clients know, and those of the processes behind it."""
+        ports = [free_port() for _ in range(count)]
+        if count == 1:
+            return ports[0], ports
+        self.balancers.append(Balancer(ports))
+        return self.balancers[-1].port, ports
 
     def _through(self, name: str, url: str) -> str:
         """The URL by way of a proxy, where one is planned."""

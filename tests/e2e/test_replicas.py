@@ -1,123 +1,148 @@
-"""Several executors on one PostgreSQL: it makes no difference which of them is asked."""
+"""Two executors, three workers and two gateways on PostgreSQL, behind plain round robin: it makes no
+difference which of them is asked, and none of them is missed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
+from tests.chaos.bench import Assignment, Bench
+from tests.chaos.faults.processes import ReplicaKilled
+from tests.chaos.stage import Stage
+from tests.chaos.watching import frames_of
 from tests.e2e import workflows
-from tests.e2e.conftest import MakeStack
-from tests.infra.balancer import Balancer
-from tests.infra.stack import ServiceProcess, Stack, eventually, free_port
+from tests.infra.postgres import PostgresCluster
+from tests.infra.stack import eventually
 from tests.infra.witness import Witness
 
+T = TypeVar("T")
+MODES = ("immediate", "queued")
+EXECUTIONS = 60
+ROUND_SECONDS = 120.0
 
-@dataclass
+
 class Replicas:
-    """Two executors; a gateway dials each, the stack's own gateway and worker both through one address."""
+    """A stage, and the thread that it lives in: its processes die with the thread that started them.
 
-    stack: Stack
-    executors: list[ServiceProcess]
-    gateways: list[ServiceProcess]
+    Each call has a connection of its own, so that one call after another goes to another gateway.
+    """
 
-    def ask(self, which: int, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        url = f"{self.gateways[which].address}/api/workflow{path}"
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def do(self, work: Coroutine[Any, Any, T], seconds: float = 60.0) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+
+    def close(self) -> None:
+        problems = self.do(self.stage.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        assert problems == []
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        url = f"{self.stage.base_url}/api/workflow{path}"
         return httpx.request(method, url, json=body, timeout=60, **options)
 
-    def start_immediate(self, which: int, workflow: workflows.Workflow) -> str:
-        answer = self.ask(
-            which, "POST", "/run", {"workflow": workflow, "input": {"amount": 1}, "mode": "immediate"},
-            headers={"Prefer": "respond-async"},
-        )  # fmt: skip
+    def start(self, workflow: workflows.Workflow, mode: str, **options: Any) -> str:
+        """Its id, as soon as it is there."""
+        body = {"workflow": workflow, "input": {"amount": 1}, "mode": mode, "options": options}
+        answer = self.call("POST", "/run", body, headers={"Prefer": "respond-async"})
         execution_id: str = answer.json()["executionId"]
         return execution_id
 
-    def until(self, which: int, execution_id: str, *statuses: str) -> dict[str, Any]:
+    def until(self, execution_id: str, *statuses: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.ask(which, "GET", f"/execution/{execution_id}").json()
+            found: dict[str, Any] = self.call("GET", f"/execution/{execution_id}").json()
             return found if found["status"] in statuses else None
 
         return eventually(look, f"{execution_id} is {statuses}")
 
+    def watched(self, execution_id: str) -> list[dict[str, Any]]:
+        """All that a stream tells until the end of the execution."""
+
+        async def watch() -> list[dict[str, Any]]:
+            url = f"{self.stage.base_url}/api/workflow/execution/{execution_id}/stream"
+            async with httpx.AsyncClient(timeout=30) as client, client.stream("GET", url) as response:
+                return [frame async for frame in frames_of(response)]
+
+        return asyncio.run(watch())
+
 
 @pytest.fixture
-def replicas(make_stack: MakeStack) -> Iterator[Replicas]:
-    ports = [free_port(), free_port()]
-    balancer = Balancer(ports)
-    stack = make_stack("postgresql", FLOW_GRPC_ADDRESS=balancer.address)
-    each = [{"FLOW_GRPC_ADDRESS": f"127.0.0.1:{port}"} for port in ports]
-    executors = [stack.service("executor", **address) for address in each]
-    gateways = [
-        stack.service("gateway", FLOW_HTTP_ADDRESS=f"127.0.0.1:{free_port()}", **address) for address in each
-    ]
-    for process in (*executors, stack.gateway, stack.worker, *gateways):
-        process.start()
-    yield Replicas(stack, executors, gateways)
-    balancer.close()
+def replicas(tmp_path: Path, postgres_cluster: PostgresCluster) -> Iterator[Replicas]:
+    found = Replicas(Stage(ReplicaKilled().plan("postgresql"), postgres_cluster, tmp_path))
+    found.do(found.stage.start())
+    yield found
+    found.close()
 
 
-def test_an_immediate_run_is_paused_resumed_and_watched_through_the_other_executor(
+@pytest.mark.timeout(300)
+def test_it_makes_no_difference_who_is_asked_and_nobody_who_is_killed_is_missed(
     replicas: Replicas, witness: Witness
 ) -> None:
-    execution_id = replicas.start_immediate(0, workflows.held_call(witness.url, hold_ms=700))
+    """One test: seven processes are started for it."""
+    both_modes_end_alike(replicas)
+    a_stream_goes_on_over_pause_resume_and_promotion(replicas, witness)
+    runs_are_cancelled(replicas, witness)
+    answers_are_heard(replicas)
+    nothing_is_lost_or_doubled_when_one_of_each_kind_is_killed_under_load(replicas)
+
+
+def both_modes_end_alike(replicas: Replicas) -> None:
+    for mode in MODES:
+        ids = [replicas.start(workflows.ECHO, mode) for _ in range(4)]
+        for execution_id in ids:
+            done = replicas.until(execution_id, "completed", "failed")
+            assert (done["status"], done["output"]) == ("completed", {"amount": 1})
+
+
+def a_stream_goes_on_over_pause_resume_and_promotion(replicas: Replicas, witness: Witness) -> None:
+    workflow = workflows.held_call(witness.url, hold_ms=1500)
+    execution_id = replicas.start(workflow, "immediate", immediateBudget=1000)
     witness.wait_for("/held")
-
-    assert replicas.ask(1, "POST", f"/execution/{execution_id}/pause").status_code == 202
-    replicas.until(1, execution_id, "paused")
+    assert replicas.call("POST", f"/execution/{execution_id}/pause").status_code == 202
+    replicas.until(execution_id, "paused")
     assert not witness.calls("/last")
-    assert replicas.ask(1, "POST", f"/execution/{execution_id}/resume").status_code == 200
+    assert replicas.call("POST", f"/execution/{execution_id}/resume").status_code == 200
 
-    sequences = []
-    stream = f"{replicas.gateways[1].address}/api/workflow/execution/{execution_id}/stream"
-    with httpx.stream("GET", stream, timeout=30) as lines:
-        for line in lines.iter_lines():
-            if line.startswith("data:"):
-                sequences.append(json.loads(line[5:])["sequence"])
-    done = replicas.until(0, execution_id, "completed", "failed")
-    assert done["status"] == "completed"
-    assert sequences == list(range(1, done["lastSequence"] + 1))
+    frames = replicas.watched(execution_id)
+    assert [frame["sequence"] for frame in frames] == list(range(1, len(frames) + 1))
+    types = [frame["type"] for frame in frames]
+    assert types[-1] == "execution.completed"
+    assert types.index("execution.promoted") < types.index("execution.claimed")
     assert [call["path"] for call in witness.calls()] == ["/first", "/held", "/last"]
 
 
-def test_an_immediate_run_is_cancelled_through_the_other_executor(
-    replicas: Replicas, witness: Witness
-) -> None:
-    execution_id = replicas.start_immediate(0, workflows.held_call(witness.url))
-    witness.wait_for("/held")
-
-    assert replicas.ask(1, "POST", f"/execution/{execution_id}/cancel").status_code in (200, 202)
-
-    assert witness.gone.wait(5), "the request went on"
-    assert replicas.until(1, execution_id, "cancelled", "completed")["status"] == "cancelled"
+def runs_are_cancelled(replicas: Replicas, witness: Witness) -> None:
+    for mode in MODES:
+        execution_id = replicas.start(workflows.held_call(f"{witness.url}/{mode}"), mode)
+        witness.wait_for(f"/{mode}/held")
+        assert replicas.call("POST", f"/execution/{execution_id}/cancel").status_code in (200, 202)
+        assert witness.gone.wait(5), "the request went on"
+        witness.gone.clear()
+        assert replicas.until(execution_id, "cancelled", "completed")["status"] == "cancelled"
 
 
-def test_a_person_answers_through_the_other_executor(replicas: Replicas) -> None:
-    execution_id = replicas.start_immediate(0, workflows.APPROVAL)
-    replicas.until(1, execution_id, "waiting")
-    answer = {"approved": True, "comment": "ada"}
-    assert replicas.ask(1, "POST", f"/execution/{execution_id}/input/ok", answer).status_code == 200
-    assert replicas.until(0, execution_id, "completed", "failed")["output"] == {"by": "ada"}
+def answers_are_heard(replicas: Replicas) -> None:
+    for mode in MODES:
+        execution_id = replicas.start(workflows.APPROVAL, mode)
+        replicas.until(execution_id, "waiting")
+        answer = {"approved": True, "comment": "ada"}
+        assert replicas.call("POST", f"/execution/{execution_id}/input/ok", answer).status_code == 200
+        assert replicas.until(execution_id, "completed", "failed")["output"] == {"by": "ada"}
 
 
-def test_no_work_is_done_twice_and_one_dead_executor_is_no_loss(replicas: Replicas, witness: Witness) -> None:
-    stack = replicas.stack
-    started = [
-        stack.run(workflows.calls(f"{witness.url}/{n}", "x", "y"), mode="queued")["executionId"]
-        for n in range(20)
-    ]
-    for execution_id in started:
-        done = stack.until(execution_id, "completed", "failed")
-        assert done["status"] == "completed"
-        claims = [e for e in stack.events(execution_id) if e["type"] == "execution.claimed"]
-        assert len(claims) == 1
-    assert len(witness.calls()) == 2 * len(started)
-
-    replicas.executors[0].kill()
-
-    answer = stack.run(workflows.calls(witness.url, "after"), mode="queued", headers={"Idempotency-Key": "k"})
-    assert stack.until(answer["executionId"], "completed", "failed")["status"] == "completed"
+def nothing_is_lost_or_doubled_when_one_of_each_kind_is_killed_under_load(replicas: Replicas) -> None:
+    bench = Bench(replicas.stage.folder, seed=9, short=True, keep=True, say=print)
+    assignment = Assignment(ReplicaKilled(), "postgresql", EXECUTIONS)
+    row = replicas.do(bench.round(replicas.stage, assignment), ROUND_SECONDS)
+    assert row.void == ""
+    assert row.verdict.violations == []
+    assert row.acknowledged == EXECUTIONS

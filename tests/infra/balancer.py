@@ -14,8 +14,9 @@ from tests.infra.stack import free_port
 class Balancer:
     def __init__(self, backends: Sequence[int]) -> None:
         self.port = free_port()
-        self._order = itertools.cycle(backends)
-        self._count = len(backends)
+        self.connections = [0] * len(backends)  # that were made to each
+        self._backends = list(backends)
+        self._order = itertools.cycle(range(len(backends)))
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -38,15 +39,17 @@ class Balancer:
                     threading.Thread(target=_pump, args=(source, target), daemon=True).start()
 
     def _connected(self) -> socket.socket | None:
-        for _ in range(self._count):
+        for number in itertools.islice(self._order, len(self._backends)):
             with contextlib.suppress(OSError):
-                return socket.create_connection(("127.0.0.1", next(self._order)), timeout=2)
+                server = socket.create_connection(("127.0.0.1", self._backends[number]), timeout=2)
+                server.settimeout(None)
+                self.connections[number] += 1
+                return server
         return None
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        target.settimeout(None)
         while data := source.recv(1 << 16):
             target.sendall(data)
     for end in (source, target):

@@ -92,6 +92,52 @@ class GatewayKilled(Fault):
             raise Void("no POST was under way when the gateway was killed")
 
 
+class ReplicaKilled(Fault):
+    name = "replica-killed"
+    summary = "kill -9 of one of two executors, three workers and two gateways in turn, behind round robin"
+    databases = ("postgresql",)
+    executors, workers, gateways = 2, 3, 2
+
+    def shape(self, count: int, short: bool) -> Shape:
+        return Shape(count, self.seconds[0 if short else 1], watched=0.5)
+
+    async def inject(self, round_: Round) -> None:
+        stage = round_.stage
+        for number in round_.times(1, 4):
+            restarts = []
+            try:
+                for replicas in (stage.executors, stage.workers, stage.gateways):
+                    await round_.pause(0.3, 1.0)
+                    victim = await self._chosen(round_, replicas, number)
+                    round_.struck.append(await stage.kill(victim))
+                    round_.say(f"killed {victim.name}")
+                    # The others carry on meanwhile.
+                    restarts.append(asyncio.create_task(stage.restart(victim)))
+            finally:
+                await asyncio.gather(*restarts)
+
+    async def _chosen(self, round_: Round, replicas: list[ServiceProcess], number: int) -> ServiceProcess:
+        if replicas is round_.stage.workers:
+            return await round_.busy_worker()
+        await round_.until_under_way()
+        return replicas[number % len(replicas)]
+
+    async def check(self, round_: Round) -> None:
+        stage = round_.stage
+        for balancer in stage.balancers:
+            if not all(balancer.connections):
+                raise Void("a replica was never connected to")
+        records = await asyncio.to_thread(stage.records.of_tag, round_.load.tag)
+        runners = {
+            event["workerId"]
+            for record in records.values()
+            for event in record.events
+            if event["type"] == "execution.claimed"
+        }
+        if len(runners) < len(stage.workers):
+            raise Void("a worker never had anything to do")
+
+
 class WorkerFrozen(Fault):
     name = "worker-frozen"
     summary = "SIGSTOP of a worker until others have taken its executions, then SIGCONT"
@@ -208,6 +254,7 @@ FAULTS: tuple[Fault, ...] = (
     WorkerKilledAtDefaults(),
     ExecutorKilled(),
     GatewayKilled(),
+    ReplicaKilled(),
     WorkerFrozen(),
     SigtermUnderLoad(),
     PoisonWorkflow(),
