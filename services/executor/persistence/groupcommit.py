@@ -62,19 +62,31 @@ class GroupCommit(Generic[Member, Answer]):
             await self._committing
 
     async def _commit_all(self) -> None:
-        while batch := self._next_batch():
-            try:
-                answers = await self._commit([waiting.member for waiting in batch])
-            except Exception as error:  # whatever it is, it belongs to those who wait, not to this task
-                answers = [error] * len(batch)
-            for waiting, answer in zip(batch, answers, strict=True):
-                if waiting.answer.done():
-                    continue  # its caller was cancelled
-                if isinstance(answer, Exception):
-                    waiting.answer.set_exception(answer)
-                else:
-                    waiting.answer.set_result(answer)
+        while self._queue:
+            await self._gather()
+            if batch := self._next_batch():
+                await self._commit_together(batch)
         self._committing = None
+
+    async def _gather(self) -> None:
+        """Let in who is about to come: for as long as each turn of the event loop brings more."""
+        known = 0
+        while known < len(self._queue) < BATCH:
+            known = len(self._queue)
+            await asyncio.sleep(0)
+
+    async def _commit_together(self, batch: Sequence[_Waiting[Member, Answer]]) -> None:
+        try:
+            answers = await self._commit([waiting.member for waiting in batch])
+        except Exception as error:  # whatever it is, it belongs to those who wait, not to this task
+            answers = [error] * len(batch)
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.answer.done():
+                continue  # its caller was cancelled
+            if isinstance(answer, Exception):
+                waiting.answer.set_exception(answer)
+            else:
+                waiting.answer.set_result(answer)
 
     def _next_batch(self) -> list[_Waiting[Member, Answer]]:
         """The longest waiting members, none of which share a key."""
