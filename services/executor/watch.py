@@ -68,9 +68,12 @@ class Watches(Looping):
                     yield News((), listener.cursor)
 
     async def _unread(self, listener: Listener, namespace: str) -> AsyncIterator[News]:
-        while batches := await self._persistence.events(
-            listener.execution_id, listener.cursor, PAGE, namespace
+        full = True
+        while full and (
+            batches := await self._persistence.events(listener.execution_id, listener.cursor, PAGE, namespace)
         ):
+            # Of a page that is not full the listener is told what comes next.
+            full = batches[-1].last_sequence >= listener.cursor + PAGE
             listener.cursor = batches[-1].last_sequence
             yield News(tuple(batches), listener.cursor)
 
