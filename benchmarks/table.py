@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,25 +42,33 @@ SECTIONS = {
     "memory": "memory of each service over many executions, and its trend",
 }
 ALONE = "memory"
+"""Of services that have done nothing else."""
 ON_SQLITE = ("immediate", "queue")
 """The other sections do not depend on the database, or are not for SQLite."""
 MOST_PEOPLE, MOST_EXECUTIONS, MOST_FINISHED = 10_000, 100_000, 1_000_000
 USUAL_FINISHED = 200_000
 
 
+SECONDS = {"immediate": 90.0, "queue": 45.0, "finished": 25.0}
+"""That rounds go on for at most; half of it on SQLite."""
+ALL_SECONDS, LEAST_SECONDS = 590.0, 30.0
+"""Of the whole table, and that must be left for another section to begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Seconds that a section may take, and how large a workload is."""
+    """How large workloads are, and for how long there are rounds."""
 
     full: bool
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return float("inf") if self.full else self.began + ALL_SECONDS - time.monotonic()
 
     def seconds(self, section: str, database: str) -> float:
-        usual = (
-            {"immediate": 90.0, "queue": 45.0}
-            if database == "postgresql"
-            else {"immediate": 50.0, "queue": 25.0}
-        )
-        return usual.get(section, 25.0)
+        return min(SECONDS[section] / (1 if database == "postgresql" else 2), self.left / 2)
 
     @property
     def finished(self) -> int:
@@ -70,7 +79,22 @@ class Plan:
         return MOST_PEOPLE if self.full else bounded(queue_rate * 20, 1_000, MOST_PEOPLE)
 
     def executions(self, queue_rate: float) -> int:
-        return MOST_EXECUTIONS if self.full else bounded(queue_rate * 40, 3_000, MOST_EXECUTIONS)
+        seconds = min(40.0, self.left - LEAST_SECONDS / 2)
+        return MOST_EXECUTIONS if self.full else bounded(queue_rate * seconds, 2_000, MOST_EXECUTIONS)
+
+
+def visits(databases: Sequence[str], sections: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """What is measured on services that are started for it, in order."""
+    found = [
+        (
+            database,
+            [name for name in sections if name != ALONE and (database == "postgresql" or name in ON_SQLITE)],
+        )
+        for database in databases
+    ]
+    if ALONE in sections and "postgresql" in databases:
+        found.append(("postgresql", [ALONE]))
+    return [(database, names) for database, names in found if names]
 
 
 def bounded(value: float, least: int, most: int) -> int:
@@ -93,26 +117,29 @@ class Bench:
     def run(self, databases: Sequence[str], sections: Sequence[str]) -> None:
         driver = Driver().start()
         try:
-            for database in databases:
-                wanted = [name for name in sections if database == "postgresql" or name in ON_SQLITE]
-                # Memory is that of services that have done nothing else.
-                for fresh in ([name for name in wanted if name != ALONE], [n for n in wanted if n == ALONE]):
-                    if fresh:
-                        self.say(f"{database}: services start")
-                        with stage(database, driver) as on:
-                            for section in fresh:
-                                self.attempt(on, section)
+            for database, wanted in visits(databases, sections):
+                if self.plan.left < LEAST_SECONDS:
+                    self.remarks.append(f"No time was left for {', '.join(wanted)} on {database}.")
+                    continue
+                self.say(f"{database}: services start")
+                with stage(database, driver) as on:
+                    for section in wanted:
+                        self.attempt(on, section)
         finally:
             driver.stop()
 
     def attempt(self, on: Stage, section: str) -> None:
         """A section that fails is told, and the others are measured."""
+        if self.plan.left < LEAST_SECONDS:
+            self.remarks.append(f"No time was left for {section} on {on.database}.")
+            return
         try:
             self.measure(on, section)
-        except Failed as failed:
+        except Exception as error:
             self.failed = True
-            self.say(f"{on.database} {section} FAILED:\n{failed}")
-            self.remarks.append(f"FAILED: {section} on {on.database}: {str(failed).strip().splitlines()[-1]}")
+            told = str(error) if isinstance(error, Failed) else traceback.format_exc()
+            self.say(f"{on.database} {section} FAILED:\n{told}")
+            self.remarks.append(f"FAILED: {section} on {on.database}: {told.strip().splitlines()[-1]}")
 
     def measure(self, on: Stage, section: str) -> None:
         began = time.monotonic()
@@ -120,11 +147,16 @@ class Bench:
         def say(text: str) -> None:
             self.say(f"{on.database} {section}: {text}")
 
+        def seconds() -> float:
+            return self.plan.seconds(section, on.database)
+
         match section:
             case "immediate":
-                found, self.hop_rates[on.database] = workloads.interactive(on, self.seconds(on, section), say)
+                found, self.hop_rates[on.database] = workloads.interactive(on, seconds(), say)
             case "queue":
-                found, self.queue_rate = workloads.queue(on, self.seconds(on, section), say)
+                found, rate = workloads.queue(on, seconds(), say)
+                if on.database == "postgresql":
+                    self.queue_rate = rate
             case "heavy":
                 found = workloads.heavy_sums(on, say)
             case "people":
@@ -132,15 +164,12 @@ class Bench:
             case "watchers":
                 found = workloads.watched(on, say)
             case "finished":
-                found = long_history(on, self.plan.finished, self.seconds(on, section), say)
+                found = long_history(on, self.plan.finished, seconds(), say)
             case _:
                 found, rows = workloads.memory(on, self.plan.executions(self.queue_rate), say)
                 self.memory += rows
         self.figures += found
         say(f"done in {time.monotonic() - began:.0f} s")
-
-    def seconds(self, on: Stage, section: str) -> float:
-        return self.plan.seconds(section, on.database)
 
     def hop_rate(self, on: Stage) -> float:
         if on.database not in self.hop_rates:
