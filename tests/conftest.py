@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,23 @@ from tests.infra.valkey import PrivateValkey
 # How long an example takes tells how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+IN_MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Keep the databases of tests in memory where there is plenty: no test needs the machine to crash.
+
+    A folder that TMPDIR names is used, whatever it is.
+    """
+    if "TMPDIR" in os.environ or not IN_MEMORY.is_dir() or not os.access(IN_MEMORY, os.W_OK):
+        return
+    system = os.statvfs(IN_MEMORY)
+    if system.f_bavail * system.f_frsize >= ENOUGH_BYTES and not system.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = str(IN_MEMORY)
+        tempfile.tempdir = None  # what it found before
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,21 +57,48 @@ def put_clock(url: str) -> None:
 
 
 def empty(url: str) -> None:
-    execute(url, "; ".join(f"DELETE FROM {table}" for table in TABLES))
-    execute(url, f"UPDATE test_clock SET instant = '{_text(START, url)}'")
+    with closing(Behind(url)) as connection:
+        connection.clear()
+        connection.execute(f"UPDATE test_clock SET instant = '{_text(START, url)}'")
+
+
+class Behind:
+    """A connection behind the persistence's back."""
+
+    def __init__(self, url: str) -> None:
+        self._sqlite: sqlite3.Connection | None = None
+        self._postgres: psycopg.Connection[Any] | None = None
+        if url.startswith("sqlite"):
+            file = url.removeprefix("sqlite:///")
+            self._sqlite = sqlite3.connect(file, isolation_level=None, timeout=10)
+        else:
+            self._postgres = psycopg.connect(url, autocommit=True)
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        if self._sqlite:
+            return self._sqlite.execute(statement).fetchall()
+        assert self._postgres
+        cursor = self._postgres.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    def clear(self) -> None:
+        """Empty all tables, in one transaction."""
+        deletions = "; ".join(f"DELETE FROM {table}" for table in TABLES)
+        if self._sqlite:
+            self._sqlite.executescript(f"BEGIN IMMEDIATE; {deletions}; COMMIT")
+        else:
+            self.execute(deletions)
+
+    def close(self) -> None:
+        for connection in (self._sqlite, self._postgres):
+            if connection:
+                connection.close()
 
 
 def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
     """Run one statement behind the persistence's back."""
-    if url.startswith("sqlite"):
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
-        try:
-            return connection.execute(statement).fetchall()
-        finally:
-            connection.close()
-    with psycopg.connect(url, autocommit=True) as postgres:
-        cursor = postgres.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
+    with closing(Behind(url)) as connection:
+        return connection.execute(statement)
 
 
 def _text(instant: datetime, url: str) -> str:
@@ -82,24 +110,25 @@ class Stage:
         self.url = url
         self.store = store
         self.now = START
-        self._behind: psycopg.Connection[Any] | None = None
+        self._behind: Behind | None = None
+        self._newest = ""
 
     @property
     def is_sqlite(self) -> bool:
         return self.url.startswith("sqlite")
 
+    @property
+    def behind(self) -> Behind:
+        if self._behind is None:
+            self._behind = Behind(self.url)
+        return self._behind
+
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement behind the persistence's back."""
-        if self.is_sqlite:
-            return execute(self.url, statement)
-        if self._behind is None:
-            self._behind = psycopg.connect(self.url, autocommit=True)
-        cursor = self._behind.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
+        return self.behind.execute(statement)
 
     def clear(self) -> None:
-        for table in TABLES:
-            self.execute(f"DELETE FROM {table}")
+        self.behind.clear()
 
     def close(self) -> None:
         if self._behind is not None:
@@ -108,6 +137,13 @@ class Stage:
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
         self.execute(f"UPDATE test_clock SET instant = '{_text(self.now, self.url)}'")
+
+    def later_id(self) -> ExecutionId:
+        """Sorts behind those before it, though they be of the same millisecond."""
+        while (made := new_execution_id()) <= self._newest:
+            pass
+        self._newest = made
+        return made
 
     # Starting ---------------------------------------------------------------------------------
 
@@ -119,7 +155,7 @@ class Stage:
         tags: Sequence[str] = (),
         **more: Any,
     ) -> NewExecution:
-        execution_id = new_execution_id()
+        execution_id = self.later_id()
         given = Payload.of(value)
         created = ExecutionCreated(
             time=self.now,
