@@ -39,7 +39,7 @@ run: setup ## Start the whole stack, run the examples and stay up
 
 # What is deselected and takes each process seconds to load is not looked at in the first place.
 test: setup ## Unit, integration and end-to-end tests against private real servers
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not browser and not chaos and not fuzz" \
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup -m "not browser and not chaos and not fuzz" \
 		--ignore tests/browser --ignore tests/security/test_api_document.py -p no:schemathesis $(PYTEST_ARGS)
 
 test-e2e: setup ## Tests in a real browser

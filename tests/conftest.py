@@ -1,6 +1,6 @@
 """Real servers for tests: private to the session, on loopback, gone with it.
 
-Under pytest-xdist every process has servers of its own.
+Under pytest-xdist every process has servers of its own: a second cluster costs half a second.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from services.executor.persistence.migrating import migrate
+from tests.infra.distribution import Scheduling
 from tests.infra.postgres import PostgresCluster
 from tests.infra.valkey import PrivateValkey
 
@@ -51,6 +53,10 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def make_stack(
         stack.stop()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"], ids=["on-sqlite", "on-postgresql"])
 def shared_stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

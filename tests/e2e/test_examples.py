@@ -62,7 +62,8 @@ def outside_world(stack: Stack) -> Iterator[dict[str, Any]]:
             working.kill()
 
 
-@pytest.mark.parametrize("shared_stack", ["sqlite"], indirect=True)  # workflows never reach the engine's own
+# Workflows never reach the engine's own database.
+@pytest.mark.parametrize("shared_stack", ["sqlite"], ids=["on-sqlite"], indirect=True)
 def test_every_example_runs_offline_and_gives_what_it_promises(
     shared_stack: Stack, postgres_cluster: PostgresCluster
 ) -> None:

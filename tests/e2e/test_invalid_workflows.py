@@ -28,7 +28,7 @@ def is_utf8(text: bytes) -> bool:
 EMBEDDABLE = [case for case in CASES if case.is_json and case.name != "top-level null"]  # null is absent
 IN_PROTOBUF = [case for case in EMBEDDABLE if is_utf8(case.text)]
 # What is refused is refused before any database: one is enough.
-pytestmark = pytest.mark.parametrize("shared_stack", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("shared_stack", ["sqlite"], ids=["on-sqlite"], indirect=True)
 
 INSIDES = ("Traceback", "flow_engine.", "Error(", "Exception", "<class", ".py")
 
