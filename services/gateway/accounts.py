@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,12 +12,15 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from flow_engine.environment import loopback
+from flow_engine.errors import Problem
 from flow_engine.v1 import access_pb2 as pb
 from services.gateway.access import hostname
 from services.gateway.bodies import Body
 from services.gateway.call import Answer, Call, document
-from services.gateway.credentials import COOKIE, Sender, checked, current_sender, set_sender
+from services.gateway.credentials import COOKIE, Sender, checked, current_sender, set_sender, unauthenticated
 from services.gateway.documents import Document, Instant, instant_of
+from services.gateway.errors import Refused, invalid
+from services.gateway.identity_provider import IdentityProvider
 
 RoleName = Literal["viewer", "operator", "author", "worker", "admin"]
 ROLE: dict[str, pb.Role] = {
@@ -27,6 +31,8 @@ ROLE: dict[str, pb.Role] = {
     "admin": pb.ROLE_ADMIN,
 }
 ROLE_NAME = {value: name for name, value in ROLE.items()}
+MOST_COOKIE_BYTES = 3_900
+"""Browsers drop a cookie above 4 KiB without a word."""
 MOST_TTL_MS = 3660 * 86_400_000
 
 
@@ -34,6 +40,14 @@ class SignIn(Body, frozen=True, kw_only=True):
     """What a person has: a token of the engine, or of its identity provider."""
 
     token: Annotated[str, Meta(min_length=1, max_length=16 << 10)]
+
+
+class ProviderSignIn(Body, frozen=True, kw_only=True):
+    """What the identity provider sent the browser back with, and what the browser had kept meanwhile."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=4096)]
+    code_verifier: Annotated[str, Meta(min_length=43, max_length=128, pattern="^[A-Za-z0-9._~-]+$")]
+    redirect_uri: Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
 class NewToken(Body, frozen=True, kw_only=True):
@@ -50,6 +64,15 @@ class SessionDocument(Document, frozen=True, kw_only=True):
     role: str
     methods: list[str]
     authentication_required: bool
+
+
+class ProviderDocument(Document, frozen=True, kw_only=True):
+    """Where a browser goes to sign in: an authorization code is wanted, with PKCE by S256."""
+
+    issuer: str
+    authorization_endpoint: str
+    client_id: str
+    scope: str
 
 
 class TokenDocument(Document, frozen=True, kw_only=True):
@@ -104,6 +127,51 @@ async def create_session(call: Call) -> Answer:
     set_sender(Sender(token, current_sender().client_address))
     me = await call.services.admission.me(current_sender())
     return document(session_document(me), headers={"Set-Cookie": cookie(call, token)})
+
+
+async def get_provider(call: Call) -> Answer:
+    """The identity provider that people may sign in with."""
+    provider = provider_of(call)
+    endpoints = await provider.endpoints()
+    settings = provider.settings
+    return document(
+        ProviderDocument(
+            issuer=settings.issuer,
+            authorization_endpoint=endpoints.authorization,
+            client_id=settings.client_id,
+            scope=settings.scope,
+        )
+    )
+
+
+async def create_provider_session(call: Call) -> Answer:
+    """Sign in with what the provider sent back: its token goes into the cookie without passing any page."""
+    provider, said = provider_of(call), await call.decoded(ProviderSignIn)
+    if not own_page(said.redirect_uri, call.headers.get("host", "")):
+        message = "only a page of this gateway can be where the provider sends people back to"
+        raise invalid([Problem("/redirectUri", "INVALID_VALUE", message)])
+    token = checked(await provider.token_for(said.code, said.code_verifier, said.redirect_uri))
+    if len(token) > MOST_COOKIE_BYTES:
+        raise unauthenticated(f"the provider's token has {len(token):,} bytes, more than a cookie holds")
+    set_sender(Sender(token, current_sender().client_address))
+    me = await call.services.admission.me(current_sender())
+    return document(session_document(me), headers={"Set-Cookie": cookie(call, token)})
+
+
+def provider_of(call: Call) -> IdentityProvider:
+    """Raises Refused where there is none."""
+    provider = call.services.provider
+    if provider is None:
+        raise Refused("NOT_FOUND", "people sign in with tokens here; FLOW_OIDC_CLIENT_ID tells of a provider")
+    return provider
+
+
+def own_page(uri: str, host: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower() != ""
 
 
 async def delete_session(call: Call) -> Answer:

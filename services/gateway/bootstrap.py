@@ -27,6 +27,7 @@ from services.gateway.executor import Executor
 from services.gateway.feed import ChangeStream, Feed
 from services.gateway.gateway import Gateway
 from services.gateway.hub import Hub, Source, key_of
+from services.gateway.identity_provider import IdentityProvider
 from services.gateway.metrics import Metrics
 from services.gateway.openapi import api_document
 from services.gateway.operations import Operations
@@ -88,8 +89,9 @@ def application(
     metrics = Metrics(hub, feed, refusals)
     admission = Admission(executor.who_am_i, clock, required=settings.authentication_required)
     operations = Operations(metrics, api())
+    provider = IdentityProvider(settings.sign_in, clock) if settings.sign_in else None
     return Gateway(
-        Services(settings, executor, hub, feed, admission),
+        Services(settings, executor, hub, feed, admission, provider),
         access_from(settings),
         metrics,
         (*routes.API, *routes.pages(operations, Console())),

@@ -23,6 +23,7 @@ from services.gateway.settings import Settings
 
 if TYPE_CHECKING:
     from services.gateway.admission import Admission
+    from services.gateway.identity_provider import IdentityProvider
 
 B = TypeVar("B", bound=Body)
 
@@ -45,6 +46,7 @@ class Services:
     hub: Hub
     feed: Feed
     admission: Admission
+    provider: IdentityProvider | None = None  # that people may sign in with
 
 
 @dataclass(frozen=True, slots=True)

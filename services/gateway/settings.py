@@ -17,6 +17,7 @@ from flow_engine.environment import (
     whole,
 )
 from flow_engine.exposure import read_required, refuse_exposure
+from services.gateway.identity_provider import SignInSettings, private
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()  # beside the names of the loopback; "*" is any
     insecure: bool = False
     authentication_required: bool = False
+    sign_in: SignInSettings | None = None  # the provider that people sign in with
     dial: Dial = PLAIN  # its address is `grpc_address`
     log_level: str = "info"
     head_seconds: float = 10.0  # in which a request's line and headers must arrive
@@ -69,6 +71,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         allowed_hosts=read("FLOW_ALLOWED_HOSTS", names, ()),
         insecure=read("FLOW_INSECURE", switch, False),
         authentication_required=read_required(environment, read),
+        sign_in=read_sign_in(environment, read),
         dial=read_dial(environment, read, send_token=False),
         log_level=read("FLOW_LOG_LEVEL", log_level, "info"),
         head_seconds=read("FLOW_HTTP_HEAD_SECONDS", number(0.1, 3600), 10.0),
@@ -95,6 +98,35 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     )
     read.refuse_if_wrong()
     return settings
+
+
+def read_sign_in(environment: Mapping[str, str], read: EnvironmentReader) -> SignInSettings | None:
+    """None unless the issuer and a client of it are named."""
+    issuer = read("FLOW_OIDC_ISSUER", provider_url, "")
+    client_id = environment.get("FLOW_OIDC_CLIENT_ID", "").strip()
+    if not client_id:
+        return None
+    if not issuer:
+        read.problems.append("FLOW_OIDC_ISSUER: not set; FLOW_OIDC_CLIENT_ID is a client of what it names")
+    return SignInSettings(
+        issuer,
+        client_id,
+        client_secret=environment.get("FLOW_OIDC_CLIENT_SECRET", "").strip(),
+        scope=read("FLOW_OIDC_SCOPE", str, "openid"),
+        shown=read("FLOW_OIDC_TOKEN", token_kind, "access_token"),
+    )
+
+
+def provider_url(text: str) -> str:
+    if not private(text):
+        raise ValueError("is not of the form https://…")
+    return text
+
+
+def token_kind(text: str) -> str:
+    if text not in ("access_token", "id_token"):
+        raise ValueError("is neither access_token nor id_token")
+    return text
 
 
 def origins(text: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ WRONG = (
 
 OPEN_ROUTES = {
     "GET /healthz", "GET /readyz", "POST /api/session", "DELETE /api/session",
+    "GET /api/session/provider", "POST /api/session/provider",
     "POST /api/workflow/callback/{token}", "POST /hooks/{hookPath}",
 }  # fmt: skip
 """Of the API. Each tells and changes nothing, or asks for a proof of its own."""

@@ -2,6 +2,7 @@
 import { html, render, useEffect } from "./lib/html.js";
 import { Link, go, route } from "./lib/router.js";
 import { may, meet, mustSignIn, reachable, session, signOut } from "./lib/api.js";
+import { comeBack } from "./lib/provider.js";
 import { theme } from "./lib/preferences.js";
 import { timeStyle } from "./lib/time.js";
 import { Button, Icon } from "./components/basics.js";
@@ -106,5 +107,6 @@ addEventListener("keydown", (event) => {
   return undefined;
 });
 
+await comeBack();
 meet();
 render(html`<${App} />`, document.getElementById("app"));
