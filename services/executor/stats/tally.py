@@ -14,6 +14,7 @@ from flow_engine.metering import Usage
 from services.executor.stats.histogram import RATIO_UNIT, bucket_of
 from services.executor.stats.periods import FINE
 
+MICROSECOND = timedelta(microseconds=1)
 SHORT = timedelta(seconds=1)
 """Whoever runs for less had no need of the queue."""
 CLOSE = 1.5
@@ -114,6 +115,14 @@ class Counts:
         self.sums["output_tokens"] += usage.output_tokens
         self.peak_memory = max(self.peak_memory, usage.peak_memory)
 
+    def add(self, other: Counts) -> None:
+        self.sums.update(other.sums)
+        self.peak_memory = max(self.peak_memory, other.peak_memory)
+        for measure, added in other.histograms.items():
+            histogram = self.histograms.setdefault(measure, {})
+            for bucket, count in added.items():
+                histogram[bucket] = histogram.get(bucket, 0) + count
+
     def measure(self, name: str, value: float) -> None:
         histogram = self.histograms.setdefault(name, {})
         bucket = bucket_of(value)
@@ -136,31 +145,44 @@ class Tally:
         default_factory=lambda: defaultdict(ErrorCount)
     )
     """By (namespace, fine period, workflow, code)."""
+    _nodes: defaultdict[tuple[str, str, int], dict[tuple[str, str], Counts]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """The counts of nodes again, by (namespace, workflow, fine period) and (node, type)."""
 
     @classmethod
     def of(cls, executions: Sequence[Ended]) -> Tally:
         tally = cls()
         for ended in executions:
-            tally.add(ended)
+            tally._add(ended)
+        tally._add_types()
         return tally
 
-    def add(self, ended: Ended) -> None:
+    def _add(self, ended: Ended) -> None:
         period = int(ended.completed_at.timestamp()) // FINE * FINE
         for subject in (Subject(ALL), Subject(WORKFLOW, ended.workflow_id)):
             _add_execution(self.counts[ended.namespace, subject, period], ended)
+        nodes = self._nodes[ended.namespace, ended.workflow_id, period]
         for step in ended.steps:
             if step.attempts and not step.kept:
                 node_type = ended.node_types.get(step.node_id, "")
-                for subject in (
-                    Subject(NODE_TYPE, node_type=node_type),
-                    Subject(NODE, ended.workflow_id, step.node_id, node_type),
-                ):
-                    _add_step(self.counts[ended.namespace, subject, period], step)
+                counts = nodes.get((step.node_id, node_type))
+                if counts is None:
+                    subject = Subject(NODE, ended.workflow_id, step.node_id, node_type)
+                    counts = self.counts[ended.namespace, subject, period]
+                    nodes[step.node_id, node_type] = counts
+                _add_step(counts, step)
         if ended.status == "failed":
             error = self.errors[ended.namespace, period, ended.workflow_id, ended.error_code]
             error.count += 1
             if ended.id > error.execution_id:
                 error.execution_id, error.message = ended.id, ended.error_message
+
+    def _add_types(self) -> None:
+        """What is counted of a node is counted of its type: once for all its runs."""
+        for (namespace, _, period), nodes in self._nodes.items():
+            for (_, node_type), counts in nodes.items():
+                self.counts[namespace, Subject(NODE_TYPE, node_type=node_type), period].add(counts)
 
 
 def _add_execution(counts: Counts, ended: Ended) -> None:
@@ -184,9 +206,7 @@ def _add_execution(counts: Counts, ended: Ended) -> None:
         sums["waited"] += 1
         sums["wait_us"] += wait_us
         counts.measure(QUEUE_WAIT, wait_us)
-        sums["queued_short"] += ended.status == "completed" and duration_us < SHORT / timedelta(
-            microseconds=1
-        )
+        sums["queued_short"] += ended.status == "completed" and duration_us < SHORT / MICROSECOND
     if ended.status == "completed" and ended.estimate_ms:
         ratio = duration_us / 1000 / ended.estimate_ms
         sums["estimates"] += 1
@@ -198,7 +218,8 @@ def _add_step(counts: Counts, step: Step) -> None:
     sums = counts.sums
     sums["runs"] += 1
     sums[step.status] += 1
-    sums["retries"] += max(0, step.attempts - 1)
+    if step.attempts > 1:
+        sums["retries"] += step.attempts - 1
     if step.usage is not None:
         counts.use(step.usage)
     if step.started_at is not None and step.completed_at is not None:
@@ -209,4 +230,4 @@ def _add_step(counts: Counts, step: Step) -> None:
 
 
 def microseconds(start: datetime, end: datetime) -> int:
-    return max(0, (end - start) // timedelta(microseconds=1))
+    return max(0, (end - start) // MICROSECOND)
