@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, select, tuple_
 
 from flow_engine.errors import AlreadyAnswered, ExecutionNotFound, FlowEngineError
 from flow_engine.ids import ExecutionId, Iteration
 from flow_engine.payload import Payload
 from services.executor.persistence.contract import ExecutionRecord
-from services.executor.persistence.control import answered
+from services.executor.persistence.control import answered, locked_record
 from services.executor.persistence.database import Conflict, Database, NotStorable
 from services.executor.persistence.groupcommit import GroupCommit
 from services.executor.persistence.moves import Draft
-from services.executor.persistence.reading import record
+from services.executor.persistence.reading import record_of
+from services.executor.persistence.row import COLUMNS
 from services.executor.persistence.tables import signals, workflow_executions
 from services.executor.persistence.transaction import Transaction
+
+FIXED = [column.name for column in workflow_executions.columns if column.name not in COLUMNS]
 
 Instance = tuple[str, str, str, int]
 """One attempt of one step: execution id, node id, iteration as JSON, attempt."""
@@ -78,8 +82,8 @@ class Answering:
 async def write(transaction: Transaction, answers: Sequence[Answer]) -> list[Outcome | Exception]:
     """In their order: each execution as it is now, None or why the answer is refused."""
     drafts = await transaction.lock(sorted(answer.execution_id for answer in answers))
-    given = await _given(transaction, answers)
-    verdicts = [_decide(answer, drafts.get(answer.execution_id), given) for answer in answers]
+    known = await _known(transaction, answers)
+    verdicts = [_decide(answer, drafts.get(answer.execution_id), known) for answer in answers]
     await transaction.write(drafts.values())
     rows = [
         (
@@ -92,23 +96,21 @@ async def write(transaction: Transaction, answers: Sequence[Answer]) -> list[Out
         if verdict is True
     ]
     await transaction.insert(signals, [column.name for column in signals.columns], rows)
-    wanted = [
-        a.execution_id for a, verdict in zip(answers, verdicts, strict=True) if isinstance(verdict, bool)
-    ]
-    records = await _records(transaction, wanted)
     return [
-        records[answer.execution_id] if isinstance(verdict, bool) else verdict
+        await _answered(transaction, drafts[answer.execution_id], known[answer.execution_id])
+        if isinstance(verdict, bool)
+        else verdict
         for answer, verdict in zip(answers, verdicts, strict=True)
     ]
 
 
-def _decide(answer: Answer, draft: Draft | None, given: Mapping[Instance, str]) -> bool | Exception | None:
+def _decide(answer: Answer, draft: Draft | None, known: Mapping[str, Any]) -> bool | Exception | None:
     """Whether it is new, and in the draft then. None: look again. Otherwise why it is refused."""
     if draft is None or draft.row.namespace != answer.namespace:
         return ExecutionNotFound(answer.execution_id)
-    known = given.get(answer.instance)
-    if known is not None:
-        return False if known == answer.payload.ref.hash else AlreadyAnswered(answer.node_id)
+    given = known[answer.execution_id].payload_hash
+    if given is not None:
+        return False if given == answer.payload.ref.hash else AlreadyAnswered(answer.node_id)
     if draft.row.last_sequence != answer.expected_sequence:
         return None
     try:
@@ -118,23 +120,23 @@ def _decide(answer: Answer, draft: Draft | None, given: Mapping[Instance, str]) 
     return True
 
 
-async def _given(transaction: Transaction, answers: Sequence[Answer]) -> dict[Instance, str]:
-    """The hashes of the answers that these instances have already."""
-    columns = signals.c
-    place = columns.execution_id, columns.node_id, columns.iteration, columns.attempt
-    statement = select(*place, columns.payload_hash).where(
-        tuple_(*place).in_([answer.instance for answer in answers])
+async def _known(transaction: Transaction, answers: Sequence[Answer]) -> dict[str, Any]:
+    """By execution: the columns that never change, and the hash of the answer that its step has already."""
+    columns, given = workflow_executions.c, signals.c
+    place = given.execution_id, given.node_id, given.iteration, given.attempt
+    of_instance = and_(
+        given.execution_id == columns.id, tuple_(*place).in_([answer.instance for answer in answers])
     )
-    return {
-        (row.execution_id, row.node_id, row.iteration, row.attempt): row.payload_hash
-        for row in await transaction.fetch(statement)
-    }
+    statement = (
+        select(*(columns[name] for name in FIXED), columns.id, given.payload_hash)
+        .outerjoin(signals, of_instance)
+        .where(columns.id.in_([answer.execution_id for answer in answers]))
+    )
+    return {row.id: row for row in await transaction.fetch(statement)}
 
 
-async def _records(
-    transaction: Transaction, ids: Sequence[ExecutionId]
-) -> dict[ExecutionId, ExecutionRecord]:
-    if not ids:
-        return {}
-    statement = select(workflow_executions).where(workflow_executions.c.id.in_(ids))
-    return {ExecutionId(row.id): record(row) for row in await transaction.fetch(statement)}
+async def _answered(transaction: Transaction, draft: Draft, known: Any) -> ExecutionRecord:
+    """Of one that has ended the result is read: a locked row comes without."""
+    if draft.ended:
+        return await locked_record(transaction, ExecutionId(draft.row.id))
+    return record_of(draft, {name: getattr(known, name) for name in FIXED})
