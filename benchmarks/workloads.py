@@ -422,7 +422,7 @@ def memory(stage: Stage, count: int, say: Say) -> tuple[list[Figure], list[dict[
     done, rows = 0, [{"executions": 0, **stage.memory()}]
     for part in range(PARTS):
         immediate, queued = count * 5 // (6 * PARTS), max(1, count // (6 * PARTS))
-        say(f"memory: {done:,} of {count:,} executions")
+        say(f"{done:,} of {count:,} executions")
         driver(loads.http, stack.base_url, RUN, body, COMPLETED, MANY, immediate)
         driver(loads.queued, stack.base_url, {**CHAIN, "id": f"memory-{part}"}, MANY, queued)
         done += immediate + queued
@@ -441,7 +441,7 @@ def memory_figure(database: str, name: str, points: Sequence[tuple[float, float]
     most = max(mib for _, mib in points)
     return Figure(
         f"{database}.memory.{name}",
-        f"memory of the {name} after {points[-1][0]:,.0f} further executions",
+        f"memory of the {name} after {points[-1][0]:,.0f} executions",
         f"{most:.0f} MiB, {growth:+,.0f} bytes an execution",
         targets=[
             Target(most, LIMITS_MIB[name], "MiB"),
