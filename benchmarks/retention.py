@@ -33,7 +33,7 @@ async def measure(url: str, count: int) -> int:
     migrate(url)
     store = SqlExecutionPersistence(url)
     await store.start()
-    await load(url, store, count, days_ago=60, events=True)
+    print(f"{count:,} executions: {await asyncio.to_thread(load, url, count, days_ago=60, events=True)}")
     sweeper = RetentionSweeper(parse_retention("30d"), store.retention, store, 600.0)
     quiet = await starts(store, lasting(QUIET_SECONDS))
     before, began = rows(url), time.perf_counter()

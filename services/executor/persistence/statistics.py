@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -38,7 +39,17 @@ from services.executor.persistence.tables import names_of, workflow_executions
 from services.executor.persistence.transaction import Transaction
 from services.executor.stats.figures import Figures, Group, Histograms, Series, StatsQuery, TopError
 from services.executor.stats.periods import FINE, GRAINS, HOUR, Span, covering, forgotten_before, grains_of
-from services.executor.stats.tally import ALL, COUNTERS, NODE, NODE_TYPE, WORKFLOW, Ended, Subject, Tally
+from services.executor.stats.tally import (
+    ALL,
+    COUNTERS,
+    NODE,
+    NODE_TYPE,
+    WORKFLOW,
+    Counts,
+    Ended,
+    Subject,
+    Tally,
+)
 
 _e = workflow_executions.c
 _KEY = ("namespace", "grain", "subject", "period")
@@ -339,25 +350,16 @@ def _group(row: Any, names: Mapping[str, str]) -> Group:
 
 def merged(listed: str) -> Histograms:
     """The sum of histograms that stand behind one another, with commas."""
-    total: Histograms = {}
+    total = Counts()
     for one in _list_of_histograms.decode(f"[{listed}]"):
-        _add_histograms(total, one)
-    return total
-
-
-def _add_histograms(total: Histograms, more: Histograms) -> None:
-    for measure, histogram in more.items():
-        counts = total.setdefault(measure, {})
-        for bucket, count in histogram.items():
-            counts[bucket] = counts.get(bucket, 0) + count
+        total.add_histograms(one)
+    return total.histograms
 
 
 async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
     """Rows in the order of their keys, one for each grain."""
     subjects: dict[tuple[str, ...], list[Any]] = {}
-    sums: dict[_Place, Counter[str]] = {}
-    peaks: Counter[_Place] = Counter()
-    histograms: dict[_Place, Histograms] = {}
+    totals: defaultdict[_Place, Counts] = defaultdict(Counts)
     for (namespace, subject, fine), counts in tally.counts.items():
         number = subject.key(namespace)
         subjects[namespace, *subject] = [
@@ -366,32 +368,27 @@ async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
         ]
         for grain in _kept_grains(fine, now):
             place = (namespace, grain, number, fine - fine % grain)
-            sums.setdefault(place, Counter()).update(counts.sums)
-            peaks[place] = max(peaks[place], counts.peak_memory)
-            _add_histograms(histograms.setdefault(place, {}), counts.histograms)
+            totals[place].add(counts)
     await transaction.insert(
         stats_subjects,
         names_of(stats_subjects),
         [row for _, row in sorted(subjects.items())],
         "ON CONFLICT DO NOTHING",
     )
-    async for place, known in _known(transaction, sums):
-        _add_histograms(histograms[place], known)
+    async for place, known in _known(transaction, totals):
+        totals[place].add_histograms(known)
     await transaction.insert(
         stats_counts,
         (*_KEY, *_SUMS, "histograms"),
-        [
-            [
-                *place,
-                *(sums[place][name] for name in COUNTERS),
-                peaks[place],
-                msgspec.json.encode(histograms[place]).decode(),
-            ]
-            for place in sorted(sums)
-        ],
+        [[*place, *_values(counts)] for place, counts in sorted(totals.items(), key=itemgetter(0))],
         _ADD_COUNTS,
     )
     await _add_errors(transaction, tally, now)
+
+
+def _values(counts: Counts) -> list[int | str]:
+    histograms = msgspec.json.encode(counts.histograms).decode()
+    return [*(counts.sums[name] for name in COUNTERS), counts.peak_memory, histograms]
 
 
 async def _known(

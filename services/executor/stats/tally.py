@@ -118,7 +118,10 @@ class Counts:
     def add(self, other: Counts) -> None:
         self.sums.update(other.sums)
         self.peak_memory = max(self.peak_memory, other.peak_memory)
-        for measure, added in other.histograms.items():
+        self.add_histograms(other.histograms)
+
+    def add_histograms(self, more: Mapping[str, Mapping[int, int]]) -> None:
+        for measure, added in more.items():
             histogram = self.histograms.setdefault(measure, {})
             for bucket, count in added.items():
                 histogram[bucket] = histogram.get(bucket, 0) + count
