@@ -3,12 +3,11 @@
 Bounds that must hold: statistics below 300 ms, a page of any search below 50 ms. Each query is asked
 a few times and its median counts; the fastest and the slowest answer tell how far others use the machine.
 
-python -m benchmarks.stats [count]
+python -m benchmarks.stats [count | URL]      URL: of a database that such a history was loaded into
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import statistics
 import sys
@@ -21,11 +20,12 @@ import uvloop
 
 from benchmarks.history import DAYS, RARE_ERROR, RARE_TEXT, load
 from benchmarks.persistence import private_cluster
+from flow_engine.v1 import stats_pb2 as pb
 from services.executor.persistence.contract import ExecutionFilter
 from services.executor.persistence.migrating import migrate
 from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.servicers.stats_messages import stats_query
 from services.executor.stats.figures import StatsQuery
-from services.executor.stats.periods import DAY, rounded_out, usual_bucket
 
 COUNT = 1_000_000
 TIMES = 7
@@ -45,23 +45,29 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "a common tag": {"tags": ("eu",)},
     "a tag of one customer": {"tags": ("customer-777",)},
     "two tags": {"tags": ("eu", "nightly")},
+    "two tags, one of one customer": {"tags": ("eu", "customer-777")},
     "a tag and failed": {"tags": ("nightly",), "statuses": ("failed",)},
+    "a tag and paused": {"tags": ("nightly",), "statuses": ("paused",)},
+    "a tag of a rare workflow": {"tags": ("eu",), "workflow_id": "workflow-150"},
+    "a tag and an error code": {"tags": ("eu",), "error_code": "TIMEOUT"},
     "shorter than 10 ms": {"max_duration_ms": 10},
     "longer than 10 min": {"min_duration_ms": 600_000},
     "100 to 120 ms": {"min_duration_ms": 100, "max_duration_ms": 120},
+    "longer than 1 s and failed": {"min_duration_ms": 1000, "statuses": ("failed",)},
+    "longer than 1 s of a workflow": {"min_duration_ms": 1000, "workflow_id": "workflow-150"},
     "an error code": {"error_code": "TIMEOUT"},
     "a rare error code": {"error_code": RARE_ERROR},
     "a common text": {"error_text": "after"},
     "a rare text": {"error_text": RARE_TEXT},
     "no such text": {"error_text": "nobody ever said this"},
+    "a text of a workflow": {"error_text": "host-77", "workflow_id": "workflow-3"},
+    "a text and a code": {"error_text": "host-77", "error_code": "TIMEOUT"},
 }
 
 
-async def measure(url: str, count: int) -> int:
-    migrate(url)
+async def measure(url: str) -> int:
     store = SqlExecutionPersistence(url)
     await store.start()
-    print(f"{count:,} executions: {await asyncio.to_thread(load, url, count)}")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     broken = await tell("floor: the time of the database", None, store.ping)
     for name, query in stats_queries().items():
@@ -73,26 +79,35 @@ async def measure(url: str, count: int) -> int:
         if name in ("everything", "failed", "a common tag"):
             old = (now - timedelta(days=DAYS - 1), "")
             broken += await tell(f"{name}, deep page", PAGE_MS, lambda w=where, o=old: store.list(w, PAGE, o))  # type: ignore[misc]
-    week = ExecutionFilter(
-        created_after=now - timedelta(days=14), created_before=now - timedelta(days=7), statuses=("failed",)
-    )
-    broken += await tell("failed in one week", PAGE_MS, lambda: store.list(week, PAGE))
-    await tell("count of failed", None, lambda: store.count(ExecutionFilter(statuses=("failed",)), 100_000))
+    week = {"created_after": now - timedelta(days=14), "created_before": now - timedelta(days=7)}
+    for name, given in (
+        ("failed in one week", {"statuses": ("failed",)}),
+        ("the same of a workflow", {"statuses": ("failed",), "workflow_id": "workflow-2"}),
+        ("the same with a tag", {"statuses": ("failed",), "workflow_id": "workflow-2", "tags": ("eu",)}),
+    ):
+        where = ExecutionFilter(**week, **given)  # type: ignore[arg-type]
+        broken += await tell(name, PAGE_MS, lambda w=where: store.list(w, PAGE))  # type: ignore[misc]
+    for name in ("failed", "a common tag", "a rare text", "a tag and failed"):
+        where = ExecutionFilter(**SEARCHES[name])
+        await tell(f"count: {name}", None, lambda w=where: store.count(w, 100_000))  # type: ignore[misc]
     await store.stop()
     return int(broken > 0)
 
 
 def stats_queries() -> dict[str, StatsQuery]:
-    now = int(time.time())
+    now = datetime.now(UTC)
 
-    def query(days: float, workflow_id: str | None = None) -> StatsQuery:
-        start, end = rounded_out(int(now - days * DAY), now, now)
-        return StatsQuery("default", workflow_id, start, end, usual_bucket(start, end, now), 20)
+    def query(days: float, workflow_id: str = "") -> StatsQuery:
+        request = pb.GetStatsRequest(workflow_id=workflow_id)
+        request.start_time.FromDatetime(now - timedelta(days=days))
+        return stats_query(request, now, "default", ())
 
     return {
         "stats of an hour": query(1 / 24),
         "stats of a day": query(1),
+        "stats of 7 days": query(7),
         "stats of 30 days": query(30),
+        "stats of a workflow, a day": query(1, "workflow-1"),
         "stats of a workflow, 30 days": query(30, "workflow-1"),
     }
 
@@ -112,9 +127,13 @@ async def tell(name: str, bound_ms: int | None, ask: Callable[[], Awaitable[Any]
 
 
 def main(arguments: Sequence[str]) -> int:
+    if arguments and "://" in arguments[0]:
+        return uvloop.run(measure(arguments[0]))
     count = int(arguments[0]) if arguments else COUNT
     with private_cluster() as url:
-        return uvloop.run(measure(url, count))
+        migrate(url)
+        print(f"{count:,} executions: {load(url, count)}", flush=True)
+        return uvloop.run(measure(url))
 
 
 if __name__ == "__main__":

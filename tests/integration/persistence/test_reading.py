@@ -91,6 +91,9 @@ async def test_executions_are_found_by_how_they_ended(stage: Stage) -> None:
     assert await found(error_text="too long", min_duration_ms=7200_000, workflow_id="orders") == {long}
     assert await found(tags=("x",), error_code="BROKEN") == {broken}
     assert await found(tags=("x",), max_duration_ms=500, statuses=("completed",)) == {short}
+    assert await found(tags=("y",), error_text="refused", statuses=("failed",), mode="queued") == {broken}
+    assert await found(tags=("y", "x"), min_duration_ms=3000, workflow_id="orders") == {broken}
+    assert await found(tags=("y",), statuses=("completed",)) == set()
     assert await found(error_code="BROKEN", namespace="other") == set()
     assert await stage.store.count(ExecutionFilter(), 2) == 3
 
