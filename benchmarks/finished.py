@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
-import uvloop
 
 from benchmarks import loads
 from benchmarks.figures import Figure, Target, middle
@@ -33,7 +32,6 @@ from flow_engine.interpreter.events import (
     encode_events,
 )
 from services.executor.persistence.migrating import migrate
-from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.persistence.tables import definitions
 from tests.infra.stack import Stack
 
@@ -58,7 +56,7 @@ def long_history(stage: Stage, count: int, seconds: float, say: Callable[[str], 
     urls = stage.cluster.create_database(), stage.cluster.create_database()
     for url, size in zip(urls, (SHORT, count), strict=True):
         say(f"{size:,} finished executions are loaded")
-        uvloop.run(fill(url, size))
+        fill(url, size)
     with installation(stage, "short", urls[0]) as short, installation(stage, "long", urls[1]) as long:
         say("starts, reads and lists on both")
         steps = {
@@ -184,13 +182,10 @@ def ten_events() -> bytes:
     return encode_events([created, *steps, ExecutionCompleted(time=now, output=1)])
 
 
-async def fill(url: str, count: int) -> None:
+def fill(url: str, count: int) -> None:
     """So many executions, each with a batch of events, as old as a month at most."""
     migrate(url)
-    store = SqlExecutionPersistence(url)
-    await store.start()
-    await load(url, store, min(count, SEED), events=True)
-    await store.stop()
+    load(url, min(count, SEED), events=True)
     with psycopg.connect(url, autocommit=True) as connection:
         copy(connection, definitions, [DEFINITION])
         connection.execute("UPDATE workflow_executions SET metadata = %s", [json.dumps(METADATA)])

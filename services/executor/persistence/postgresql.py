@@ -109,6 +109,10 @@ class PostgresTransaction(Transaction):
             statement = _insert(table, tuple(columns), on_conflict, position)
             await self._hold(_Write(table.name, statement, _arrays(rows)))
 
+    async def delete(self, table: Table, ids: Collection[str], column: str = "execution_id") -> None:
+        statement = f"DELETE FROM {table.name} WHERE {column} = ANY(%b::text[])".encode()
+        await self._hold(_Write(table.name, statement, [list(ids)]))
+
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [
             (draft.row.id, *fence, *(getattr(draft.row, name) for name in CHANGING))

@@ -130,11 +130,11 @@ class SqlRetention:
         if not ids:
             return
         for table in OF_EXECUTION:
-            await transaction.execute(delete(table).where(table.c.execution_id.in_(ids)))
+            await transaction.delete(table, ids)
+        await transaction.delete(workflow_executions, ids, "id")
         uses = payload_uses.c
         freed = delete(payload_uses).where(uses.execution_id.in_(ids)).returning(uses.namespace, uses.hash)
         named = sorted({(row.namespace, row.hash) for row in await transaction.fetch(freed)})
-        await transaction.execute(delete(workflow_executions).where(_e.id.in_(ids)))
         await self._drop_values(transaction, named)
 
     async def _drop_values(self, transaction: Transaction, named: Sequence[tuple[str, str]]) -> None:

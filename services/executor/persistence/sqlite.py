@@ -71,6 +71,10 @@ class SqliteTransaction(Transaction):
             )
             await self._driver.executemany(statement, [_stored(row) for row in rows])
 
+    async def delete(self, table: Table, ids: Collection[str], column: str = "execution_id") -> None:
+        statement = f"DELETE FROM {table.name} WHERE {column} IN (SELECT value FROM json_each(?))"
+        await self._driver.execute(statement, (json.dumps(list(ids)),))
+
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [
             _stored([*(getattr(draft.row, name) for name in CHANGING), draft.row.id, *fence])

@@ -106,6 +106,10 @@ class Transaction(ABC):
         """
 
     @abstractmethod
+    async def delete(self, table: Table, ids: Collection[str], column: str = "execution_id") -> None:
+        """Delete the rows of these ids, at the latest before anything is read, or by the commit."""
+
+    @abstractmethod
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         """Write the changing columns of rows, if all are still as their fence says: FenceBroken otherwise,
         at the latest by the commit."""

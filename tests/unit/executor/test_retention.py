@@ -6,7 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from services.executor.retention import Retention, Rule, parse_retention
+from services.executor.retention import (
+    BATCH_SECONDS,
+    LARGEST_BATCH,
+    SMALLEST_BATCH,
+    Retention,
+    Rule,
+    next_size,
+    parse_retention,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +41,20 @@ def test_rules_are_by_age_and_number(text: str, default: Rule, workflows: dict[s
 def test_what_is_no_rule_says_what_is(text: str) -> None:
     with pytest.raises(ValueError, match=r"write 90d|at least 26h"):
         parse_retention(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "deleted", "seconds", "following"),
+    [
+        (100, 100, BATCH_SECONDS, 100),
+        (100, 100, BATCH_SECONDS / 10, 200),  # never more than twice
+        (100, 100, BATCH_SECONDS * 10, 50),
+        (400, 400, 0.0, LARGEST_BATCH),
+        (SMALLEST_BATCH, SMALLEST_BATCH, 60.0, SMALLEST_BATCH),
+        (100, 20, BATCH_SECONDS / 5, 100),  # the rest of a page
+    ],
+)
+def test_batches_grow_and_shrink_to_the_time_they_may_take(
+    size: int, deleted: int, seconds: float, following: int
+) -> None:
+    assert next_size(size, deleted, seconds) == following
