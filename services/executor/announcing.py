@@ -187,8 +187,8 @@ class AnnouncingPersistence:
         self._tell([child.id for child in children], pending=signal.body == "resume")
         return children
 
-    async def forget_requests(self) -> None:
-        await self._inner.forget_requests()
+    async def forget_requests(self) -> int:
+        return await self._inner.forget_requests()
 
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:
         return await self._inner.nudges(owners)

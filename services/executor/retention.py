@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -100,7 +101,8 @@ class Limits:
 
 
 class RetentionSweeper(Looping):
-    """Walks through executions from the oldest on, as far as rules reach, and passes by what must stay."""
+    """Forgets request ids whose time is over. Walks through executions from the oldest on, as far as rules
+    reach, and passes by what must stay."""
 
     def __init__(
         self,
@@ -116,6 +118,8 @@ class RetentionSweeper(Looping):
         self._size = SMALLEST_BATCH
 
     async def turn(self) -> None:
+        while await self._at_leisure(self._persistence.forget_requests()):
+            pass
         if self._retention.keeps_all:
             return
         now = await self._persistence.ping()
@@ -139,13 +143,20 @@ class RetentionSweeper(Looping):
         return deleted
 
     async def _delete(self, ids: list[str]) -> int:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.monotonic()
         deleted = await self._store.delete(ids)
-        took = loop.time() - began
+        took = time.monotonic() - began
         self._size = next_size(self._size, len(ids), took)
         await asyncio.sleep(REST * took)
         return deleted
+
+    async def _at_leisure(self, work: Awaitable[int]) -> int:
+        """What it gives, after a rest if it did anything."""
+        began = time.monotonic()
+        done = await work
+        if done:
+            await asyncio.sleep(REST * (time.monotonic() - began))
+        return done
 
     async def _workflows(self, namespace: str) -> list[str]:
         ids: list[str] = []

@@ -446,8 +446,8 @@ class ExecutionPersistence(Protocol):
         """Do with the children what was done with the parent. Those that changed."""
         ...
 
-    async def forget_requests(self) -> None:
-        """Drop request ids whose 24 hours are over."""
+    async def forget_requests(self) -> int:
+        """Drop some request ids whose 24 hours are over; how many. 0: there are no more."""
         ...
 
     async def nudges(self, owners: Collection[str]) -> list[Nudged]:

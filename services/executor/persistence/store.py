@@ -238,8 +238,8 @@ class SqlExecutionPersistence:
     async def control_children(self, signal: Signal) -> list[ExecutionRecord]:
         return await self._children.control(signal)
 
-    async def forget_requests(self) -> None:
-        await self._sweep.forget_requests()
+    async def forget_requests(self) -> int:
+        return await self._sweep.forget_requests()
 
     # Reading ----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, tuple_, update
 
 from flow_engine import payload
 from flow_engine.ids import ExecutionId
@@ -123,12 +123,17 @@ class Sweep:
         if execution_ids:
             await self._database.write(work)
 
-    async def forget_requests(self) -> None:
-        async def work(transaction: Transaction) -> None:
-            now = await transaction.now()
-            await transaction.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at <= now))
+    async def forget_requests(self) -> int:
+        key = (idempotency_keys.c.namespace, idempotency_keys.c.request_id)
 
-        await self._database.write(work)
+        async def work(transaction: Transaction) -> int:
+            over = idempotency_keys.c.expires_at <= await transaction.now()
+            some = select(*key).where(over).order_by(idempotency_keys.c.expires_at).limit(CHUNK)
+            these = tuple_(*key).in_(some.with_for_update(skip_locked=True))
+            gone = delete(idempotency_keys).where(these).returning(idempotency_keys.c.request_id)
+            return len(await transaction.fetch(gone))
+
+        return await self._database.write(work)
 
 
 def expire(draft: Draft, *, guilty: bool = False) -> None:

@@ -22,6 +22,7 @@ from flow_engine.interpreter.journal import Entry, GiveUp
 from services.executor.persistence.contract import ImmediateRun
 from services.executor.persistence.database import NotStorable
 from services.executor.persistence.store import SqlExecutionPersistence
+from services.executor.retention import RetentionSweeper, parse_retention
 from tests.integration.persistence.stage import DEFINITION, START, Stage, completed
 
 BIG = 2**53 + 1
@@ -149,7 +150,7 @@ async def test_request_ids_of_yesterday_are_forgotten(stage: Stage) -> None:
     stage.pass_time(12 * 3600)
     await stage.store.create(stage.new(request_id="young", request_hash="h"))
     stage.pass_time(12 * 3600)
-    await stage.store.forget_requests()
+    await RetentionSweeper(parse_retention(""), stage.store.retention, stage.store, 600.0).turn()
     assert stage.execute("SELECT request_id FROM idempotency_keys") == [("young",)]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+import services.executor.persistence.stats_tables  # noqa: F401 - its tables too
+from services.executor.persistence.tables import metadata
 from services.executor.retention import (
     BATCH_SECONDS,
     LARGEST_BATCH,
@@ -58,3 +61,8 @@ def test_batches_grow_and_shrink_to_the_time_they_may_take(
     size: int, deleted: int, seconds: float, following: int
 ) -> None:
     assert next_size(size, deleted, seconds) == following
+
+
+def test_the_documentation_says_what_becomes_of_the_rows_of_every_table() -> None:
+    told = (Path(__file__).parents[3] / "docs" / "history.md").read_text()
+    assert [name for name in metadata.tables if f"`{name}`" not in told] == []

@@ -35,9 +35,6 @@ class Database:
         self.did.append("fail")
         return []
 
-    async def forget_requests(self) -> None:
-        self.did.append("forget")
-
     async def queue_state(self, most: int) -> QueueState:
         return replace(self.queue, ready=min(most, self.queue.ready))
 
