@@ -123,6 +123,8 @@ class Bench:
                     continue
                 self.say(f"{database}: services start")
                 with stage(database, driver) as on:
+                    if "immediate" not in wanted:
+                        self.hop_rate(on)
                     for section in wanted:
                         self.attempt(on, section)
         finally:
@@ -195,14 +197,15 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(f"[{time.monotonic() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     bench = Bench(Plan(options.full), say)
-    if not options.full:
+    sections = options.only or list(SECTIONS)
+    if not options.full and {"people", "finished", "memory"} & {*sections}:
         bench.remarks.append(
             f"W9 is of {USUAL_FINISHED:,} finished executions, W7 and memory of as many as the time allows; "
             f"--full takes {MOST_FINISHED:,}, {MOST_PEOPLE:,} and {MOST_EXECUTIONS:,}."
         )
     stopped = False
     try:
-        bench.run(options.database or DATABASES, options.only or list(SECTIONS))
+        bench.run(options.database or DATABASES, sections)
     except KeyboardInterrupt:
         stopped = True
         bench.remarks.append("Stopped before the end: only what was measured until then.")
