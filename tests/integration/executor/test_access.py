@@ -149,7 +149,7 @@ async def read_to_the_end(stream: Any) -> None:
 
 async def test_an_expired_token_is_refused(guarded: Executor, root: As) -> None:
     tokens = guarded._store.tokens
-    _, text = await tokens.create("old", "viewer", timedelta(microseconds=1), "test", "default")
+    _, text = await tokens.create("old", "viewer", timedelta(days=-1), "test", "default")
     caller = As(guarded.address, text)
     assert await caller.refused("ListExecutions", pb.ListExecutionsRequest()) == "UNAUTHENTICATED"
     await caller.channel.close()
@@ -162,7 +162,7 @@ async def test_what_is_done_is_told_by_the_audit_log(guarded: Executor, root: As
     await operator.refused("CancelExecution", pb.CancelExecutionRequest(execution_id=execution_id))
     await operator.refused("CreateToken", access_pb2.CreateTokenRequest(name="x"))
     await operator.refused("CancelExecution", pb.CancelExecutionRequest(execution_id="none"))
-    await guarded.audit.turn()
+    await guarded.audit.flush()
     entries = (await root.call("ListAuditEntries", access_pb2.ListAuditEntriesRequest())).entries
     seen = [(entry.action, entry.target, entry.outcome, entry.subject) for entry in reversed(entries)]
     who = f"token:{made.token.id}:test"

@@ -87,8 +87,8 @@ async def test_what_is_no_hint_is_told_and_dropped(redis_url: str) -> None:
     with capture_logs() as logs, redis.Redis.from_url(redis_url) as client:
         for piece in GARBAGE:
             client.publish(CHANNEL, piece)
-        await told(second, here)
-    assert [log["event"] for log in logs].count("redis.garbage") >= len(GARBAGE)
+        while [log["event"] for log in logs].count("redis.garbage") < len(GARBAGE):
+            await told(second, here)
     assert first.workers_elsewhere == 7
     await first.stop()
     await second.stop()
