@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -161,10 +160,14 @@ def defer_silent_connections(port: int) -> None:
     if not hasattr(socket, "TCP_DEFER_ACCEPT"):
         return
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as found:
-            listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            if listens and found.family != socket.AF_UNIX and found.getsockname()[1] == port:
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFERRED_SECONDS)
+        with contextlib.suppress(OSError):
+            found = socket.socket(fileno=int(entry.name))
+            try:
+                listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if listens and found.family != socket.AF_UNIX and found.getsockname()[1] == port:
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFERRED_SECONDS)
+            finally:
+                found.detach()  # it is not ours to close
 
 
 def credentials_of(tls: ServerTls) -> grpc.ServerCredentials:
