@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import httpx
+from msgspec import structs
 
 from flow_engine.egress.rules import canonical
 from flow_engine.errors import SecretUnreadable
@@ -46,9 +47,9 @@ class SecretsInUse:
     def outcome(self, outcome: Outcome) -> Outcome:
         match outcome:
             case Completed():
-                return replace(outcome, output=self._redactor.value(outcome.output))
+                return structs.replace(outcome, output=self._redactor.value(outcome.output))
             case Failed():
-                return replace(outcome, failure=self.failure(outcome.failure))
+                return structs.replace(outcome, failure=self.failure(outcome.failure))
             case Waiting():
                 return replace(outcome, signal=self._redactor.value(outcome.signal))
             case Spawning():
