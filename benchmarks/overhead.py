@@ -2,8 +2,9 @@
 
 Four installations stand side by side on PostgreSQL and run the same bursts in turn: one with neither, one
 more with neither (what it differs by is noise), one that sends every span to a collector that only counts,
-and one whose services are scraped once a second. Counted is the CPU time of executor, gateway and worker
-over all bursts, threads that send and scrapes between them included, without what they use when idle.
+and one whose services are scraped once a second while it is busy. Counted is the CPU time of executor,
+gateway and worker over all bursts, what sends spans and answers scrapes included, without what they use
+when idle.
 
 python -m benchmarks.overhead [executions of a burst] [bursts]
 """
@@ -68,11 +69,13 @@ class Sink:
 
 @dataclass
 class Installation:
-    """pages: what is scraped of it. idle: seconds of CPU a second without load, by service."""
+    """pages: what is scraped of it. unscraped: seconds under load since the last time. idle: seconds of CPU a
+    second without load, by service."""
 
     name: str
     stack: Stack
     pages: Sequence[str] = ()
+    unscraped: float = 0.0
     idle: dict[str, float] = field(default_factory=dict)
 
     def cpu(self) -> dict[str, float]:
@@ -101,7 +104,6 @@ async def measure(installations: Sequence[Installation], burst: int, bursts: int
             await stack.enter_async_context(httpx.AsyncClient(base_url=one.stack.base_url, timeout=60))
             for one in installations
         ]
-        scraping = asyncio.create_task(scrape([page for one in installations for page in one.pages]))
         for client in clients:
             for mode in MODES:
                 await run_burst(client, mode, burst)  # everything is imported, connected, compiled
@@ -109,8 +111,6 @@ async def measure(installations: Sequence[Installation], burst: int, bursts: int
         for mode in MODES:
             used = await bursts_in_turn(installations, clients, mode, burst, bursts)
             met &= show(mode, installations, used)
-        scraping.cancel()
-        await asyncio.gather(scraping, return_exceptions=True)
     return met
 
 
@@ -119,10 +119,8 @@ async def note_idle(installations: Sequence[Installation]) -> None:
     began, before = time.perf_counter(), [one.cpu() for one in installations]
     await asyncio.sleep(IDLE_SECONDS)
     took = time.perf_counter() - began
-    # Scrapes are part of what is measured: the first one tells how idle all of them are.
-    idle = {kind: (now - before[0][kind]) / took for kind, now in installations[0].cpu().items()}
-    for one in installations:
-        one.idle = idle
+    for one, earlier in zip(installations, before, strict=True):
+        one.idle = {kind: (now - earlier[kind]) / took for kind, now in one.cpu().items()}
 
 
 async def bursts_in_turn(
@@ -134,10 +132,12 @@ async def bursts_in_turn(
 ) -> list[dict[str, float]]:
     """Milliseconds of CPU for an execution, by service, of each installation."""
     before, began = [one.cpu() for one in installations], time.perf_counter()
-    order = list(clients)
+    order = list(zip(installations, clients, strict=True))
     for _ in range(bursts):
-        for client in order:
+        for one, client in order:
+            burst_began = time.perf_counter()
             await run_burst(client, mode, burst)
+            await scrape(one, time.perf_counter() - burst_began)
         order.reverse()
     await asyncio.sleep(FLUSH_SECONDS)
     took = time.perf_counter() - began
@@ -184,12 +184,14 @@ def show(mode: str, installations: Sequence[Installation], used: Sequence[dict[s
     return met
 
 
-async def scrape(pages: Sequence[str]) -> None:
+async def scrape(one: Installation, lasted: float) -> None:
+    """As often as would have been done during a burst of so many seconds."""
+    one.unscraped += lasted
     async with httpx.AsyncClient(timeout=10) as client:
-        while True:
-            for page in pages:
+        while one.unscraped >= 1.0:
+            one.unscraped -= 1.0
+            for page in one.pages:
                 (await client.get(page)).raise_for_status()
-            await asyncio.sleep(1.0)
 
 
 def cpu_seconds(process: ServiceProcess) -> float:

@@ -6,23 +6,28 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from flow_engine import tracing
 from flow_engine.errors import InvalidRequest, Problem
+from flow_engine.otlp import SdkRecorder, request_bytes
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+UNSAMPLED_CALLER = CALLER[:-1] + "0"
 
 
 @pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
+def spans() -> Iterator[list[tracing.Span]]:
+    yield from recorded(DEFAULT_ON)
+
+
+def recorded(sampler: Sampler) -> Iterator[list[tracing.Span]]:
+    found: list[tracing.Span] = []
+    tracing.use(SdkRecorder(sampler, found.append))
+    yield found
     tracing.use(None)
 
 
@@ -34,27 +39,42 @@ def spans() -> Iterator[InMemorySpanExporter]:
     ],
 )
 def test_a_failure_is_told_by_its_reason_and_never_by_its_text(
-    spans: InMemorySpanExporter, error: Exception, told: str
+    spans: list[tracing.Span], error: Exception, told: str
 ) -> None:
     with pytest.raises(type(error)), tracing.span("call"):
         raise error
-    (span,) = spans.get_finished_spans()
-    assert span.status.description == told
-    assert "hunter2" not in span.to_json()
+    (span,) = spans
+    assert span.failure == told
+    assert b"hunter2" not in request_bytes({}, spans)
 
 
-def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: InMemorySpanExporter) -> None:
+def test_a_cancelled_block_has_not_failed(spans: list[tracing.Span]) -> None:
+    with pytest.raises(GeneratorExit), tracing.span("call"):
+        raise GeneratorExit
+    assert [span.failure for span in spans] == [""]
+
+
+def test_spans_stand_below_the_one_around_them(spans: list[tracing.Span]) -> None:
+    with tracing.span("outer", CALLER), tracing.span("inner"):
+        assert tracing.headers()[tracing.HEADER] == tracing.current_traceparent()
+        inside = tracing.current_traceparent()
+    inner, outer = spans
+    assert tracing.current_traceparent() == ""
+    assert inside == f"00-{outer.context.trace_id.hex()}-{inner.context.span_id.hex()}-01"
+    assert (inner.parent_id, outer.parent_id.hex()) == (outer.context.span_id, "b7ad6b7169203331")
+    assert {span.context.trace_id.hex() for span in spans} == {"0af7651916cd43dd8448eb211c80319c"}
+    assert outer.start_time <= inner.start_time <= inner.end_time <= outer.end_time
+
+
+def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[tracing.Span]) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     told = tracing.past_span("queue", CALLER, start, start + timedelta(seconds=2))
     with tracing.span("run", told):
-        assert tracing.headers()[tracing.HEADER] == tracing.current_traceparent()
-    queue, run = spans.get_finished_spans()
-    assert queue.end_time is not None
-    assert queue.start_time is not None
+        pass
+    queue, run = spans
     assert queue.end_time - queue.start_time == 2_000_000_000
-    assert run.parent is not None
-    assert queue.context is not None
-    assert run.parent.span_id == queue.context.span_id
+    assert queue.start_time == 1_767_225_600_000_000_000
+    assert run.parent_id == queue.context.span_id
 
 
 def test_where_nothing_is_traced_nothing_is_told() -> None:
@@ -62,3 +82,74 @@ def test_where_nothing_is_traced_nothing_is_told() -> None:
         assert span is None
     assert (tracing.headers(), tracing.current_traceparent(), tracing.enabled()) == ({}, "", False)
     assert tracing.past_span("queue", CALLER, datetime.now(UTC), datetime.now(UTC)) == CALLER
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        (CALLER, True),
+        (UNSAMPLED_CALLER, True),
+        (f"01{CALLER[2:]}-more", True),
+        (f"{CALLER}-more", False),
+        (f"ff{CALLER[2:]}", False),
+        (CALLER.upper(), False),
+        (CALLER.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32), False),
+        (CALLER.replace("b7ad6b7169203331", "0" * 16), False),
+        ("", False),
+        ("00-x", False),
+    ],
+)
+def test_a_traceparent_is_read_as_w3c_says(given: str, understood: bool) -> None:
+    place = tracing.place_of(given)
+    assert (place is not None) is understood
+    if place is not None and given.startswith("00"):
+        assert tracing.traceparent_of(place) == given
+
+
+@pytest.mark.parametrize(
+    ("sampler", "parent", "sent"),
+    [
+        (DEFAULT_ON, "", True),
+        (DEFAULT_ON, "nonsense", True),
+        (DEFAULT_ON, UNSAMPLED_CALLER, False),
+        (ALWAYS_OFF, CALLER, False),
+        (TraceIdRatioBased(0.0), CALLER, False),
+        (ParentBased(TraceIdRatioBased(0.0)), "", False),
+        (ParentBased(TraceIdRatioBased(0.0)), CALLER, True),
+        (ParentBased(TraceIdRatioBased(1.0)), UNSAMPLED_CALLER, False),
+    ],
+)
+def test_the_sampler_decides_for_a_whole_trace(sampler: Sampler, parent: str, sent: bool) -> None:
+    for found in recorded(sampler):
+        with tracing.span("outer", parent), tracing.span("inner"):
+            assert tracing.current_traceparent().endswith("-01" if sent else "-00")
+        assert [span.name for span in found] == (["inner", "outer"] if sent else [])
+
+
+def test_what_is_sent_reads_as_otlp(spans: list[tracing.Span]) -> None:
+    call = tracing.span("POST /räume", CALLER, kind="server", request_id="r" * 300, attempt=2**40)
+    with call, tracing.span("node") as node:
+        tracing.mark_failed(node, "NOPE")
+    resource = {"service.name": "flow", "n": 3, "big": True, "ratio": 0.5, "list": ("a", "b"), "less": -1}
+    request = ExportTraceServiceRequest.FromString(request_bytes(resource, spans))
+
+    (group,) = request.resource_spans
+    told = {one.key: one.value for one in group.resource.attributes}
+    assert (told["service.name"].string_value, told["n"].int_value) == ("flow", 3)
+    assert told["big"].bool_value
+    assert (told["ratio"].double_value, told["less"].int_value) == (0.5, -1)
+    assert [each.string_value for each in told["list"].array_value.values] == ["a", "b"]
+    (scope,) = group.scope_spans
+    assert scope.scope.name == "flow_engine"
+    inner, outer = scope.spans
+    assert (outer.name, outer.kind) == ("POST /räume", OtlpSpan.SPAN_KIND_SERVER)
+    assert outer.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
+    assert (outer.parent_span_id.hex(), inner.parent_span_id) == ("b7ad6b7169203331", outer.span_id)
+    assert (outer.start_time_unix_nano, outer.end_time_unix_nano) == (spans[1].start_time, spans[1].end_time)
+    given = {one.key: one.value.string_value or one.value.int_value for one in outer.attributes}
+    assert given == {"flow.request_id": "r" * 300, "flow.attempt": 2**40}
+    assert (inner.kind, inner.status.code, inner.status.message) == (
+        OtlpSpan.SPAN_KIND_INTERNAL,
+        Status.STATUS_CODE_ERROR,
+        "NOPE",
+    )
