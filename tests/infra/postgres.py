@@ -6,6 +6,7 @@ binaries are used: its API would create a system user and open the permissions o
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -25,6 +26,8 @@ from services.cli.embedded import free_port
 
 NOBODY = 65534
 START_TIMEOUT_SECONDS = 30.0
+PREFIX = "flow-test-postgres-"
+ABANDONED_SECONDS = 3600
 PLACES = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -210,10 +213,30 @@ def reachable_temporary_folder(user: int | None) -> Path:
     base = Path(tempfile.gettempdir())
     if user is not None and not open_to_all(base):
         base = Path("/tmp")
-    folder = Path(tempfile.mkdtemp(prefix="flow-test-postgres-", dir=base))
+    remove_abandoned(base)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     if user is not None:
         os.chown(folder, user, user)
     return folder
+
+
+def remove_abandoned(base: Path) -> None:
+    """Delete the clusters there of test processes that were killed: old ones on which no server runs."""
+    for folder in base.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            old = time.time() - folder.stat().st_mtime > ABANDONED_SECONDS
+            if old and not runs(folder / "data" / "postmaster.pid"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def runs(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text().splitlines()[0]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def reachable_binaries(binaries: Path, folder: Path, user: int | None) -> Path:

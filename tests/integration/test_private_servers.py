@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis.asyncio as redis
 
-from tests.infra.postgres import PostgresCluster, find_binaries, open_to_all, reachable_binaries
+from tests.infra.postgres import (
+    ABANDONED_SECONDS,
+    PostgresCluster,
+    find_binaries,
+    open_to_all,
+    reachable_binaries,
+    remove_abandoned,
+)
 from tests.infra.processes import ended
 from tests.infra.valkey import PrivateValkey
 
@@ -71,6 +80,19 @@ def test_killing_the_test_process_ends_the_cluster(tmp_path: Path) -> None:
         owner.kill()
     assert ended(int(pid))
     subprocess.run(["rm", "-rf", folder.strip()], check=True)
+
+
+def test_clusters_that_were_left_behind_are_removed(tmp_path: Path) -> None:
+    for name, pid, age in (("old", 1 << 22, 2), ("new", 1 << 22, 0), ("running", os.getpid(), 2)):
+        data = tmp_path / f"flow-test-postgres-{name}" / "data"
+        data.mkdir(parents=True)
+        (data / "postmaster.pid").write_text(f"{pid}\n{data}\n")
+        os.utime(data.parent, (time.time() - age * ABANDONED_SECONDS,) * 2)
+    remove_abandoned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "flow-test-postgres-new",
+        "flow-test-postgres-running",
+    ]
 
 
 def test_binaries_behind_a_closed_folder_are_copied(tmp_path: Path) -> None:
