@@ -322,7 +322,7 @@ class Waiting:
 
 def people(stage: Stage, count: int, hop_rate: float, say: Say) -> list[Figure]:
     """Executions that wait for a person, and all of them answered."""
-    wait_for_people(stage, "warm-up", 500, say)
+    wait_for_people(stage, "warm-up", 1_000, say)
     found = wait_for_people(stage, "people", count, say)
     most = max(found.bytes_each.values())
     rate = count / found.completed_seconds
