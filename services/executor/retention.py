@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -28,6 +28,8 @@ BATCH_SECONDS = 0.03
 REST = 19.0
 """Between two batches the sweeper rests for so many times as long as the batch took. Whatever it must delete,
 however slow the database is, it works for a twentieth of the time, and few starts meet it."""
+DEFINITION_MARGIN = timedelta(hours=3)
+"""When a definition was started last is known to within two hours."""
 _UNITS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
@@ -133,14 +135,31 @@ class RetentionSweeper(Looping):
         reach = max((limit.reach for limit in limits.values() if limit.reach is not None), default=None)
         if reach is None:
             return 0
-        deleted, after = 0, None
+        deleted, after, used = 0, None, set[str]()
         while found := await self._store.walk(namespace, reach + SMALLEST, after, PAGE):
-            ids = [one.id for one in found if limits.get(one.workflow_id, NO_LIMITS).let_go(one)]
-            while ids:
-                some, ids = ids[: self._size], ids[self._size :]
-                deleted += await self._delete(some)
+            goes = [limits.get(one.workflow_id, NO_LIMITS).let_go(one) for one in found]
+            old = [one for one, go in zip(found, goes, strict=True) if go]
+            used.update(one.definition_hash for one, go in zip(found, goes, strict=True) if not go)
+            while old:
+                some, old = old[: self._size], old[self._size :]
+                gone = await self._delete([one.id for one in some])
+                if gone < len(some):
+                    used.update(one.definition_hash for one in some)
+                deleted += gone
             after = found[-1]
+        await self._forget_definitions(namespace, min(reach, now - LEAST_AGE) - DEFINITION_MARGIN, used)
         return deleted
+
+    async def _forget_definitions(self, namespace: str, before: datetime, used: Collection[str]) -> None:
+        """used: by executions up to DEFINITION_MARGIN after `before`; nothing later is of one that was not
+        started since."""
+        after = ""
+        while found := await self._store.unused_definitions(namespace, before, after, PAGE):
+            unused = [hash_ for hash_ in found if hash_ not in used]
+            for start in range(0, len(unused), SMALLEST_BATCH):
+                some = unused[start : start + SMALLEST_BATCH]
+                await self._at_leisure(self._store.delete_definitions(namespace, some, before))
+            after = found[-1]
 
     async def _delete(self, ids: list[str]) -> int:
         began = time.monotonic()

@@ -37,7 +37,7 @@ from services.executor.persistence.tables import (
     names_of,
     workflow_executions,
 )
-from services.executor.persistence.transaction import Transaction
+from services.executor.persistence.transaction import USED_SECONDS, Transaction
 
 REQUEST_ID_HOURS = 24
 
@@ -48,13 +48,18 @@ class Start:
     run: ImmediateRun | None
 
 
+MOST_KNOWN = 10_000
+"""Definitions of which is remembered that they are stored."""
+
+
 class Appending:
     """The hot path. One batch is under way at a time; its members arrived during the one before."""
 
     def __init__(self, database: Database, lease: Callable[[str], timedelta]) -> None:
         self._database = database
         self._lease = lease
-        self._stored_definitions: set[tuple[str, str]] = set()  # (namespace, hash), as committed
+        # By (namespace, hash): when it was last written that it is in use.
+        self._stored_definitions: dict[tuple[str, str], int] = {}
         self._group: GroupCommit[Start | Report, Started | ReportReply] = GroupCommit(
             self._commit, _keys, _size
         )
@@ -237,11 +242,20 @@ class Appending:
 
     async def _store_definitions(self, transaction: Transaction, starts: Sequence[Start]) -> None:
         rows = {(start.new.namespace, start.new.definition_hash): start.new.definition for start in starts}
-        unknown = sorted((*key, text) for key, text in rows.items() if key not in self._stored_definitions)
+        now, known = int((await transaction.now()).timestamp()), self._stored_definitions
+        unknown = [key for key in sorted(rows) if known.get(key, 0) <= now - USED_SECONDS]
+        if not unknown:
+            return
         await transaction.insert(
-            definitions, ("namespace", "hash", "definition"), unknown, "ON CONFLICT DO NOTHING"
+            definitions,
+            ("namespace", "hash", "definition", "used_at"),
+            [(*key, rows[key], now) for key in unknown],
+            "ON CONFLICT (namespace, hash) DO UPDATE SET used_at = excluded.used_at "
+            f"WHERE definitions.used_at IS NULL OR definitions.used_at <= excluded.used_at - {USED_SECONDS}",
         )
-        transaction.after_commit.append(lambda: self._stored_definitions.update(rows))
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        transaction.after_commit.append(lambda: known.update(dict.fromkeys(unknown, now)))
 
     async def _conflicts(
         self, transaction: Transaction, starts: Sequence[Start], answers: dict[str, Started | Exception]

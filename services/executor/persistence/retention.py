@@ -12,12 +12,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Table, and_, delete, exists, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, literal, or_, select, tuple_
 
 from services.executor.persistence.database import Database
-from services.executor.persistence.stats_tables import ended_executions
+from services.executor.persistence.stats_tables import ended_executions, learned_durations
 from services.executor.persistence.tables import (
     Instant,
+    definitions,
     execution_errors,
     execution_events,
     execution_tags,
@@ -29,6 +30,7 @@ from services.executor.persistence.tables import (
     snapshots,
     tasks,
     workflow_executions,
+    workflow_versions,
 )
 from services.executor.persistence.transaction import USED_SECONDS, Transaction
 
@@ -51,6 +53,7 @@ class Place:
     id: str
     workflow_id: str = ""
     completed_at: datetime | None = None
+    definition_hash: str = ""
 
 
 class SqlRetention:
@@ -83,10 +86,13 @@ class SqlRetention:
         if after is not None:
             reached = tuple_(literal(after.created_at, Instant()), literal(after.id))
             about.append(tuple_(_e.created_at, _e.id) > reached)
-        columns = (_e.created_at, _e.id, _e.workflow_id, _e.completed_at)
+        columns = (_e.created_at, _e.id, _e.workflow_id, _e.completed_at, _e.definition_hash)
         statement = select(*columns).where(*about).order_by(_e.created_at, _e.id).limit(limit)
         rows = await self._database.read(statement)
-        return [Place(row.created_at, row.id, row.workflow_id, row.completed_at) for row in rows]
+        return [
+            Place(row.created_at, row.id, row.workflow_id, row.completed_at, row.definition_hash)
+            for row in rows
+        ]
 
     async def newest_beyond(self, namespace: str, workflow_id: str, runs: int) -> datetime | None:
         """When the first one was created that is not among the newest so many of its workflow."""
@@ -94,6 +100,26 @@ class SqlRetention:
         statement = select(_e.created_at).where(*about).order_by(_e.created_at.desc(), _e.id.desc())
         rows = await self._database.read(statement.offset(runs).limit(1))
         return rows[0].created_at if rows else None
+
+    async def unused_definitions(self, namespace: str, before: datetime, after: str, limit: int) -> list[str]:
+        """Hashes beyond one, of what no stored workflow names and nobody has started since."""
+        beyond = (definitions.c.namespace == namespace, definitions.c.hash > after, _unused(before))
+        statement = select(definitions.c.hash).where(*beyond).order_by(definitions.c.hash).limit(limit)
+        return [row.hash for row in await self._database.read(statement)]
+
+    async def delete_definitions(self, namespace: str, hashes: Collection[str], before: datetime) -> int:
+        """Those of them that are unused still, with what was learned of them; how many."""
+
+        async def work(transaction: Transaction) -> int:
+            these = (definitions.c.namespace == namespace, definitions.c.hash.in_(hashes), _unused(before))
+            dropped = delete(definitions).where(*these).returning(definitions.c.hash)
+            gone = [row.hash for row in await transaction.fetch(dropped)]
+            learned = learned_durations.c
+            about = (learned.namespace == namespace, learned.definition_hash.in_(gone))
+            await transaction.execute(delete(learned_durations).where(*about))
+            return len(gone)
+
+        return await self._database.write(work)
 
     async def delete(self, ids: Collection[str]) -> int:
         """Those of them that may be; how many."""
@@ -148,3 +174,9 @@ class SqlRetention:
                 tuple_(columns.namespace, columns.hash).in_(named), columns.used_at < unused_since, ~used
             )
         )
+
+
+def _unused(before: datetime) -> ColumnElement[bool]:
+    columns, versions = definitions.c, workflow_versions.c
+    same = and_(versions.namespace == columns.namespace, versions.definition_hash == columns.hash)
+    return and_(columns.used_at < int(before.timestamp()), ~exists().where(same))

@@ -398,6 +398,8 @@ definitions = Table(
     _namespace(),
     Column("hash", Text, nullable=False),
     Column("definition", LargeBinary, nullable=False),
+    # Seconds since 1970, to within two hours: when it was started last. Null: since before that was kept.
+    Column("used_at", BigInteger),
     PrimaryKeyConstraint("namespace", "hash"),
 )
 

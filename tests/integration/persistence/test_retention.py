@@ -109,3 +109,33 @@ async def test_a_value_stays_while_somebody_names_it(stage: Stage) -> None:
     assert await stage.store.payload(Payload.of(BIG).ref.hash)
     with pytest.raises(ValueNotFound):
         await stage.store.payload(Payload.of(OTHER).ref.hash)
+
+
+async def test_a_definition_goes_with_its_last_execution_unless_it_is_stored(stage: Stage) -> None:
+    async def start(definition: str) -> ExecutionId:
+        new = stage.new()
+        created = msgspec.structs.replace(new.created, definition_hash=definition)
+        await stage.store.create(replace(new, created=created, definition_hash=definition))
+        return new.id
+
+    def kept() -> set[str]:
+        return {row[0] for row in stage.execute("SELECT hash FROM definitions")}
+
+    for definition in ("gone", "live", "again", "stored"):
+        await stage.store.cancel(await start(definition), "over")
+    await stage.store.workflows.create_workflow("w", "W", "stored", b"{}")
+    live = await start("live")
+    await counting(stage).turn()
+    everything = {"gone", "live", "again", "stored"}
+    stage.pass_time(100 * DAY)
+    again = await start("again")
+    await swept(stage, "200d")
+    assert kept() == everything
+    learned = "SELECT definition_hash FROM learned_durations WHERE definition_hash = 'gone'"
+    assert stage.execute(learned) == [("gone",)]
+    assert await swept(stage, "7d") == {live, again}
+    assert kept() == everything - {"gone"}
+    assert stage.execute(learned) == []
+    # Who remembers that it was stored stores it again.
+    await start("gone")
+    assert kept() == everything
