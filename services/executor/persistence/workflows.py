@@ -16,7 +16,7 @@ from flow_engine.errors import VersionConflict, WorkflowExists, WorkflowNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE
 from services.executor.persistence.contract import StoredWorkflow
 from services.executor.persistence.database import Database
-from services.executor.persistence.tables import definitions, workflow_versions, workflows
+from services.executor.persistence.tables import Instant, definitions, workflow_versions, workflows
 from services.executor.persistence.transaction import Transaction
 
 _w, _v = workflows.c, workflow_versions.c
@@ -185,7 +185,7 @@ class SqlWorkflowStore:
                 _v.version,
                 literal(b"").label("definition"),
                 _v.definition_hash,
-                literal(newest.created_at).label("created_at"),
+                literal(newest.created_at, Instant()).label("created_at"),
                 _v.created_at.label("updated_at"),
                 literal(_text(newest.labels)).label("labels"),
             )
