@@ -1,7 +1,8 @@
 """Who did what to which, when and from where: kept for every call that changes something.
 
-Entries are written in groups right after the answer, so that no start waits for them; those about tokens
-too. While the database does not answer they wait here, so many at most.
+What changes the database is told in the same transaction. What is left, refusals and calls that found their
+goal reached, is written in groups right after the answer; while the database does not answer it waits here,
+so much at most.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from flow_engine.looping import Looping
 from services.executor.access.authenticator import DatabaseTime
 from services.executor.access.caller import Caller
-from services.executor.persistence.tokens import AuditEntry
+from services.executor.persistence.audit_entries import AuditEntry, Deed, set_deed
 
 log = structlog.get_logger()
 
@@ -53,12 +54,23 @@ class Audit(Looping):
         self._waiting: list[AuditEntry] = []
         self._lost = 0
 
+    def begin(self, caller: Caller, method: str, target: str, origin: Origin) -> Deed:
+        """What the current task is about to do: the first transaction that it commits tells of it."""
+        deed = Deed(self._entry(caller, method, target, "OK", origin))
+        set_deed(deed)
+        return deed
+
     def record(self, caller: Caller, method: str, target: str, outcome: str, origin: Origin) -> None:
         """method: full name of the RPC."""
         if len(self._waiting) >= MOST_WAITING:
             self._lost += 1
             return
-        entry = AuditEntry(
+        self._waiting.append(self._entry(caller, method, target, outcome, origin))
+        if len(self._waiting) == BATCH:
+            self.hint()
+
+    def _entry(self, caller: Caller, method: str, target: str, outcome: str, origin: Origin) -> AuditEntry:
+        return AuditEntry(
             namespace=caller.namespace,
             time=self._database_time.now(),
             subject=caller.subject,
@@ -70,9 +82,6 @@ class Audit(Looping):
             client_address=storable(origin.client_address),
             request_id=storable(origin.request_id),
         )
-        self._waiting.append(entry)
-        if len(self._waiting) == BATCH:
-            self.hint()
 
     async def turn(self) -> None:
         if self._lost:

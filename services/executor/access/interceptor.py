@@ -28,6 +28,7 @@ from services.executor.access.authenticator import Authenticator, Credential, be
 from services.executor.access.caller import LOCAL, Caller, set_caller
 from services.executor.access.live_calls import LiveCalls
 from services.executor.access.roles import Rule, may, rule_of
+from services.executor.persistence.audit_entries import Deed
 
 Context = Any
 Handler = Callable[[Any, Any], Any]
@@ -99,6 +100,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             name = guard.method.rpartition("/")[2]
             raise PermissionDenied(f"{caller.role} may not call {name}", role=caller.role, method=name)
         return guard.admitted
+
+    def begin(self, guard: Guard, target: str, context: Context) -> Deed | None:
+        """What the call is about to do; None where it changes nothing."""
+        if guard.admitted is None or not guard.rule.audited:
+            return None
+        origin = Origin.of(context.peer(), guard.metadata)
+        return self._audit.begin(guard.admitted.caller, guard.method, target, origin)
 
     def audit(self, guard: Guard, target: str, outcome: str, context: Context) -> None:
         if guard.admitted is not None and guard.rule.audited:
@@ -195,15 +203,20 @@ class Guard:
     def _unary(self, handler: Handler, decode: Decode) -> Handler:
         async def call(requests: Any, context: Context) -> Any:
             await self._enter(context)
-            request = None
+            request = deed = None
             try:
                 with self._access.room(self):
                     request = await self._request(context, decode)
+                    deed = self._access.begin(self, target_of(request, request), context)
                     response = await handler(request, context)
             except FlowEngineError as error:
+                if deed is not None:
+                    deed.tell()  # by the refusal: what goes on in its tasks is not its doing
                 self._access.audit(self, target_of(request, None), error.reason, context)
                 raise
-            self._access.audit(self, target_of(request, response), "OK", context)
+            if deed is not None and not deed.told:
+                deed.tell()
+                self._access.audit(self, target_of(request, response), "OK", context)
             return response
 
         return call
@@ -214,6 +227,7 @@ class Guard:
             told = False
             with self._access.room_to_stay(self), self._access.holding(admitted):
                 request = await read(requests, context)
+                deed = self._access.begin(self, "", context)
                 try:
                     messages = handler(request, context)
                     if inspect.isawaitable(messages):  # reflection and health write to the context
@@ -223,9 +237,13 @@ class Guard:
                         async for message in messages:
                             if not told:
                                 told = True
-                                self._access.audit(self, target_of(None, message), "OK", context)
+                                if deed is not None and not deed.told:
+                                    deed.tell()
+                                    self._access.audit(self, target_of(None, message), "OK", context)
                             yield message
                 except FlowEngineError as error:
+                    if deed is not None:
+                        deed.tell()
                     if not told:
                         self._access.audit(self, "", error.reason, context)
                     raise

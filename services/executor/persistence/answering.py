@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import and_, select, tuple_
@@ -12,6 +12,7 @@ from sqlalchemy import and_, select, tuple_
 from flow_engine.errors import AlreadyAnswered, ExecutionNotFound, FlowEngineError
 from flow_engine.ids import ExecutionId, Iteration
 from flow_engine.payload import Payload
+from services.executor.persistence.audit_entries import Deed, insert_deeds, present_deed
 from services.executor.persistence.contract import ExecutionRecord
 from services.executor.persistence.control import answered, locked_record
 from services.executor.persistence.database import Conflict, Database, NotStorable
@@ -37,6 +38,7 @@ class Answer:
     payload: Payload
     expected_sequence: int
     namespace: str
+    deed: Deed | None = field(default_factory=present_deed)  # of the call that it is made for
 
     @property
     def instance(self) -> Instance:
@@ -66,9 +68,11 @@ class Answering:
     async def _commit(self, answers: Sequence[Answer]) -> Sequence[Outcome | Exception]:
         """One transaction for all; where the database refuses that, one for each."""
         if len(answers) == 1:
-            return await self._database.write(lambda transaction: write(transaction, answers))
+            return await self._database.write(lambda transaction: write(transaction, answers), tells=False)
         try:
-            return await self._database.write(lambda transaction: write(transaction, answers), attempts=1)
+            return await self._database.write(
+                lambda transaction: write(transaction, answers), attempts=1, tells=False
+            )
         except (Conflict, NotStorable):
             return [await self._alone(answer) for answer in answers]
 
@@ -96,6 +100,8 @@ async def write(transaction: Transaction, answers: Sequence[Answer]) -> list[Out
         if verdict is True
     ]
     await transaction.insert(signals, [column.name for column in signals.columns], rows)
+    new = [answer for answer, verdict in zip(answers, verdicts, strict=True) if verdict is True]
+    await insert_deeds(transaction, [answer.deed for answer in new if answer.deed is not None])
     return [
         await _answered(transaction, drafts[answer.execution_id], known[answer.execution_id])
         if isinstance(verdict, bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import and_, delete, or_, select
 from flow_engine.errors import ExecutionNotFound, FlowEngineError, IdempotencyConflict, Unavailable
 from flow_engine.ids import ExecutionId
 from services.executor.persistence.admission import Admittance, admittance, asks_at_once
+from services.executor.persistence.audit_entries import Deed, insert_deeds, present_deed
 from services.executor.persistence.children import fates_of, forget_starts, of_children
 from services.executor.persistence.conflicts import verdict
 from services.executor.persistence.contract import (
@@ -46,6 +47,7 @@ REQUEST_ID_HOURS = 24
 class Start:
     new: NewExecution
     run: ImmediateRun | None
+    deed: Deed | None = field(default_factory=present_deed)  # of the call that it is made for
 
 
 MOST_KNOWN = 10_000
@@ -89,7 +91,7 @@ class Appending:
         """One transaction for all; where the database refuses that, one for each."""
         try:
             return await self._database.write(
-                lambda transaction: self._write(transaction, members, hasty=True), attempts=1
+                lambda transaction: self._write(transaction, members, hasty=True), attempts=1, tells=False
             )
         except (Conflict, NotStorable) as error:
             if len(members) == 1:
@@ -104,7 +106,7 @@ class Appending:
             return error
         try:
             (answer,) = await self._database.write(
-                lambda transaction: self._write(transaction, [member], hasty=False)
+                lambda transaction: self._write(transaction, [member], hasty=False), tells=False
             )
         except Conflict as again:
             return Unavailable(f"the database keeps refusing: {again}")
@@ -186,6 +188,7 @@ class Appending:
         await self._store_requests(transaction, named, now)
         await transaction.insert_executions(drafts)
         await transaction.write([draft for draft, _ in drafts])
+        await _tell(transaction, fresh)
         await forget_starts(transaction, [start.new.id for start in starts if start.new.parent_id])
         return answers | {
             start.new.id: _started(
@@ -391,6 +394,14 @@ def _started(
         replaced=replaced,
         queued=start.run is not None and draft.row.status == "pending",
     )
+
+
+async def _tell(transaction: Transaction, starts: Sequence[Start]) -> None:
+    """In the audit log, who starts these; those of parents and schedules nobody started."""
+    for start in starts:
+        if start.deed is not None:
+            start.deed.entry = replace(start.deed.entry, target=start.new.id)
+    await insert_deeds(transaction, [start.deed for start in starts if start.deed is not None])
 
 
 def _id(member: Start | Report) -> str:

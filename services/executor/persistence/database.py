@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql import Executable
 
 from flow_engine.errors import FlowEngineError, Unavailable
+from services.executor.persistence.audit_entries import insert_deeds, present_deed
 from services.executor.persistence.postgresql import PostgresTransaction
 from services.executor.persistence.row import Line
 from services.executor.persistence.sqlite import SqliteTransaction
@@ -162,19 +163,24 @@ class Database:
         *,
         attempts: int = ATTEMPTS,
         repeatable: bool = True,
+        tells: bool = True,
     ) -> T:
-        """Run `work` in a transaction and commit it.
+        """Run `work` in a transaction and commit it, with the entry of the audit log that tells who did it.
 
         After a conflict `work` is run again, `attempts` times in all; after a lost connection once.
         repeatable: also when it is unknown whether the lost connection committed: `work` then finds by
         itself what it did already.
+        tells: False where `work` writes such entries itself, since it is for several calls at once.
         Raises Unavailable when the database does not answer, Conflict when it refuses every time.
         """
         lost = False
         for attempt in range(1, attempts + 2):
             try:
                 async with self._transaction() as transaction:
-                    return await work(transaction)
+                    answer = await work(transaction)
+                    if tells and (deed := present_deed()) is not None:
+                        await insert_deeds(transaction, [deed])
+                    return answer
             except Conflict:
                 if attempt >= attempts:
                     raise

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import and_, delete, insert, select, update
 
+from flow_engine.errors import SecretMissing
 from services.executor.persistence.database import Database
 from services.executor.persistence.tables import kept_secrets
 from services.executor.persistence.transaction import Transaction
@@ -56,15 +57,15 @@ class KeptSecrets:
 
         return await self._database.write(work, repeatable=False)
 
-    async def delete(self, namespace: str, name: str) -> bool:
-        """Whether there was one."""
+    async def delete(self, namespace: str, name: str) -> None:
+        """Raises SecretMissing."""
 
-        async def work(transaction: Transaction) -> bool:
-            there = await transaction.fetch(select(_s.name).where(_is(namespace, name)))
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.fetch(select(_s.name).where(_is(namespace, name))):
+                raise SecretMissing(name)
             await transaction.execute(delete(kept_secrets).where(_is(namespace, name)))
-            return bool(there)
 
-        return await self._database.write(work, repeatable=False)
+        await self._database.write(work, repeatable=False)
 
     async def all_of(self, namespace: str) -> list[KeptSecret]:
         return await self._found(_s.namespace == namespace)

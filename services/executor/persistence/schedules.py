@@ -142,6 +142,7 @@ class SqlSchedules:
 
     async def set_paused(self, namespace: str, schedule_id: str, *, paused: bool) -> Schedule:
         """Raises ScheduleNotFound."""
+        await self.get(namespace, schedule_id)
 
         async def work(transaction: Transaction) -> None:
             changing = {"paused": paused, "updated_at": await transaction.now()}

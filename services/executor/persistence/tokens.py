@@ -11,30 +11,13 @@ import sqlalchemy
 from sqlalchemy import and_, insert, or_, select, update
 
 from flow_engine.errors import TokenNotFound
-from flow_engine.ids import new_execution_id
 from services.executor.access.tokens import Token, hash_of, new_secret
+from services.executor.persistence.audit_entries import AuditEntry, about, insert_entries
 from services.executor.persistence.database import Database
-from services.executor.persistence.tables import access_tokens, audit_log, names_of
+from services.executor.persistence.tables import access_tokens, audit_log
 from services.executor.persistence.transaction import Transaction
 
 _t, _a = access_tokens.c, audit_log.c
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Who did what to which, when, from where. outcome: OK, or the reason of a refusal."""
-
-    namespace: str
-    time: datetime
-    subject: str
-    role: str
-    action: str
-    target: str
-    outcome: str
-    peer: str
-    client_address: str = ""
-    request_id: str = ""
-    id: str = ""  # sorts by time; made when it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +41,7 @@ class SqlTokenStore:
     ) -> tuple[Token, str]:
         """The token and its text. ttl: None never ends."""
         id_, text = new_secret()
+        about(id_)
 
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
@@ -95,6 +79,7 @@ class SqlTokenStore:
     async def revoke(self, token_id: str, namespace: str) -> Token:
         """Raises TokenNotFound. The first time stays."""
         this = (_t.id == token_id, _t.namespace == namespace)
+        await self._get(*this, token_id=token_id)
 
         async def work(transaction: Transaction) -> None:
             revoked = update(access_tokens).where(*this, _t.revoked_at.is_(None))
@@ -117,19 +102,7 @@ class SqlAuditLog:
         self._database = database
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
-        rows = [
-            (
-                *(new_execution_id(), entry.namespace, entry.time, entry.subject, entry.role, entry.action),
-                *(entry.target, entry.outcome, entry.peer, entry.client_address, entry.request_id),
-            )
-            for entry in entries
-        ]
-        columns = names_of(audit_log)
-
-        async def work(transaction: Transaction) -> None:
-            await transaction.insert(audit_log, columns, rows, "ON CONFLICT DO NOTHING")
-
-        await self._database.write(work)
+        await self._database.write(lambda transaction: insert_entries(transaction, entries))
 
     async def list(
         self, where: AuditFilter, limit: int, before: tuple[datetime, str] | None = None

@@ -14,6 +14,7 @@ from sqlalchemy.sql import Executable
 from flow_engine import payload
 from flow_engine.errors import VersionConflict, WorkflowExists, WorkflowNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE
+from services.executor.persistence.audit_entries import about
 from services.executor.persistence.contract import StoredWorkflow
 from services.executor.persistence.database import Database
 from services.executor.persistence.tables import Instant, definitions, workflow_versions, workflows
@@ -37,6 +38,8 @@ class SqlWorkflowStore:
         namespace: str = DEFAULT_NAMESPACE,
         labels: Mapping[str, str] | None = None,
     ) -> StoredWorkflow:
+        about(workflow_id)
+
         async def work(transaction: Transaction) -> None:
             now = await transaction.now()
             existing = await self._locked(transaction, workflow_id, namespace)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from flow_engine.errors import InvalidRequest, SecretMissing, SecretUnreadable
+from flow_engine.errors import InvalidRequest, SecretUnreadable
 from flow_engine.secrets import Secret
 from flow_engine.secrets.secret import host_pattern, secret_problems
 from services.executor.persistence.kept_secrets import KeptSecret, KeptSecrets
@@ -59,8 +59,7 @@ class SecretVault:
 
     async def delete(self, namespace: str, name: str) -> None:
         """Raises SecretMissing."""
-        if not await self._store.delete(namespace, name):
-            raise SecretMissing(name)
+        await self._store.delete(namespace, name)
 
     async def all_of(self, namespace: str) -> list[Listed]:
         found = {kept.name: listed(kept) for kept in await self._store.all_of(namespace)}

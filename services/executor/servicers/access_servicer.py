@@ -15,7 +15,8 @@ from services.executor.access.authenticator import Authenticator
 from services.executor.access.caller import current_caller, current_namespace
 from services.executor.access.roles import methods_of
 from services.executor.access.tokens import DEFAULT_TTL, Token, check_namespace, check_new
-from services.executor.persistence.tokens import AuditEntry, AuditFilter, SqlAuditLog, SqlTokenStore
+from services.executor.persistence.audit_entries import AuditEntry
+from services.executor.persistence.tokens import AuditFilter, SqlAuditLog, SqlTokenStore
 from services.executor.servicers import messages
 from services.executor.servicers.execution_servicer import page_size, read_token, write_token
 

@@ -160,6 +160,11 @@ async def test_what_is_done_is_told_by_the_audit_log(guarded: Executor, root: As
     operator = As(guarded.address, made.secret)
     execution_id = await root.start(WAITS)
     await operator.refused("CancelExecution", pb.CancelExecutionRequest(execution_id=execution_id))
+    everything = access_pb2.ListAuditEntriesRequest()
+    committed = (await root.call("ListAuditEntries", everything)).entries
+    assert [entry.action for entry in committed] == ["CancelExecution", "StartExecution", "CreateToken"], (
+        "with the changes, before anything was flushed"
+    )
     await operator.refused("CreateToken", access_pb2.CreateTokenRequest(name="x"))
     await operator.refused("CancelExecution", pb.CancelExecutionRequest(execution_id="none"))
     await guarded.audit.flush()
@@ -189,3 +194,20 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(guarded: Execut
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await raw(b"\xff" * 40, metadata=root.metadata)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT, method
+
+
+async def test_changes_are_told_with_them_once_and_refusals_change_nothing(
+    guarded: Executor, root: As
+) -> None:
+    """Whoever dies between a change and a later entry about it would have left no trace of who made it."""
+    starts = [root.start(WAITS) for _ in range(5)]
+    started = await asyncio.gather(*starts)
+    gone = access_pb2.RevokeTokenRequest(token_id="none")
+    assert await root.refused("RevokeToken", gone) == "NOT_FOUND"
+    everything = access_pb2.ListAuditEntriesRequest()
+    told = (await root.call("ListAuditEntries", everything)).entries
+    assert sorted(entry.target for entry in told if entry.outcome == "OK") == sorted(started)
+    await guarded.audit.flush()
+    told = (await root.call("ListAuditEntries", everything)).entries
+    outcomes = sorted((entry.action, entry.outcome) for entry in told)
+    assert outcomes == [("RevokeToken", "TOKEN_NOT_FOUND"), *[("StartExecution", "OK")] * 5]
