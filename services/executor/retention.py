@@ -22,7 +22,7 @@ from services.executor.persistence.retention import LEAST_AGE, Place, SqlRetenti
 log = structlog.get_logger()
 
 PAGE = 1000
-SMALLEST_BATCH, LARGEST_BATCH = 10, 500
+SMALLEST_BATCH, LARGEST_BATCH = 50, 500
 BATCH_SECONDS = 0.03
 """Batches grow and shrink so that each takes about so long: nobody waits for one for longer."""
 REST = 19.0
