@@ -61,7 +61,8 @@ class PostgresTransaction(Transaction):
                 raise FenceBroken(f"{count} of {write.fenced} rows of {write.table}")
 
     async def commit(self) -> None:
-        await self._cursor.execute(b"COMMIT")
+        # Never prepared: one plain message, by which those on the wire know it, such as the chaos bench.
+        await self._cursor.execute(b"COMMIT", prepare=False)
 
     async def rollback(self) -> None:
         self._held.clear()
