@@ -47,6 +47,8 @@ POSTGRES_CONNECT = {
 POSTGRES_CONNECTIONS = 8
 SQLITE_READERS = 4
 SQLITE_BUSY_SECONDS = 10
+SQLITE_CACHE_KIB = 32 * 1024
+"""Of a connection, at most: every index has its own end that rows are appended to. SQLite's 2 MiB are few."""
 OPERATION_SECONDS = 20.0
 ATTEMPTS = 3
 
@@ -362,5 +364,6 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
     cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
     cursor.close()

@@ -28,7 +28,7 @@ MOST_TURNS = 10_000
 """Namespaces whose last turn is remembered."""
 
 _HEAD = """
-    SELECT {columns} FROM workflow_executions
+    SELECT {columns} FROM {table}
     WHERE {ready} AND namespace = {queue}.namespace AND needs = {queue}.needs
     ORDER BY queue_order, id LIMIT {limit}
 """
@@ -36,11 +36,11 @@ _TAKES_WORK = "NOT EXISTS (SELECT 1 FROM workers WHERE worker_id = :worker AND d
 
 _ONLY = """
 WITH first AS (
-    SELECT namespace, needs FROM workflow_executions WHERE {ready} {mine}
+    SELECT namespace, needs FROM {table} WHERE {ready} {mine}
     ORDER BY namespace, needs, queue_order, id LIMIT 1
 ),
 last AS (
-    SELECT namespace, needs FROM workflow_executions WHERE {ready} {mine}
+    SELECT namespace, needs FROM {table} WHERE {ready} {mine}
     ORDER BY namespace DESC, needs DESC, queue_order DESC, id DESC LIMIT 1
 ),
 single AS (
@@ -105,14 +105,14 @@ _FIRSTS_POSTGRESQL = """firsts AS (
 )"""
 _FIRSTS_SQLITE = """places (id) AS (
     SELECT (
-        SELECT id FROM workflow_executions
+        SELECT id FROM {table}
         WHERE {ready} {mine} AND namespace >= :begin
         ORDER BY namespace, needs, queue_order, id LIMIT 1
     )
     WHERE {takes_work}
     UNION ALL
     SELECT (
-        SELECT id FROM workflow_executions
+        SELECT id FROM {table}
         WHERE {ready} {mine} AND (namespace, needs) > (here.namespace, here.needs)
         ORDER BY namespace, needs, queue_order, id LIMIT 1
     )
@@ -127,14 +127,15 @@ firsts AS (
 def only_queue(*, sqlite: bool, one_namespace: bool) -> sqlalchemy.TextClause:
     """Ids from the only queue there is; nothing when there are more, or none."""
     parts = _parts(sqlite=sqlite, one_namespace=one_namespace)
+    table = parts["table"]
     if sqlite:
         ids = (
-            f"SELECT id, namespace FROM workflow_executions WHERE {READY} "
+            f"SELECT id, namespace FROM {table} WHERE {READY} "
             "AND namespace = (SELECT namespace FROM single) AND needs = (SELECT needs FROM single) "
             "ORDER BY queue_order, id LIMIT :slots"
         )
     else:
-        head = _HEAD.format(columns="id", ready=READY, queue="single", limit=":slots")
+        head = _HEAD.format(columns="id", table=table, ready=READY, queue="single", limit=":slots")
         ids = (
             "SELECT mine.id, single.namespace "
             f"FROM single CROSS JOIN LATERAL ({head} FOR NO KEY UPDATE SKIP LOCKED) AS mine"
@@ -146,19 +147,22 @@ def only_queue(*, sqlite: bool, one_namespace: bool) -> sqlalchemy.TextClause:
 def many_queues(*, sqlite: bool, one_namespace: bool) -> sqlalchemy.TextClause:
     """Ids from all queues in turn, how many were wanted, and how far it looked."""
     parts = _parts(sqlite=sqlite, one_namespace=one_namespace)
+    table = parts["table"]
     if sqlite:
         firsts = _FIRSTS_SQLITE.format(**parts)
-        head = _HEAD.format(columns="id", ready=READY, queue="queues", limit=":slots")
+        head = _HEAD.format(columns="id", table=table, ready=READY, queue="queues", limit=":slots")
         heads = f"JOIN workflow_executions AS head ON head.id IN ({head})"
         turn = "(SELECT value FROM json_each(:turns) WHERE key = spaces.namespace)"
         ids = f"SELECT id, namespace, {_ABOUT} FROM chosen"
     else:
         firsts = _FIRSTS_POSTGRESQL.format(**parts)
-        head = _HEAD.format(columns="id, queue_order", ready=READY, queue="queues", limit=":slots")
+        head = _HEAD.format(
+            columns="id, queue_order", table=table, ready=READY, queue="queues", limit=":slots"
+        )
         heads = f"CROSS JOIN LATERAL ({head}) AS head"
         turn = "CAST(CAST(:turns AS jsonb) ->> spaces.namespace AS bigint)"
         # Those that another claim is at are passed over here: above they were not.
-        head = _HEAD.format(columns="id", ready=READY, queue="quotas", limit="quotas.quota")
+        head = _HEAD.format(columns="id", table=table, ready=READY, queue="quotas", limit="quotas.quota")
         ids = (
             ", quotas AS (SELECT namespace, needs, count(*) AS quota FROM chosen GROUP BY namespace, needs) "
             f"SELECT mine.id, quotas.namespace, {_ABOUT} "
@@ -177,7 +181,16 @@ def _parts(*, sqlite: bool, one_namespace: bool) -> dict[str, str]:
             "WHERE need.value NOT IN (SELECT value FROM json_each(:capabilities)))"
         )
     mine = "AND namespace = :namespace" if one_namespace else ""
-    return {"ready": READY, "mine": mine, "takes_work": _TAKES_WORK, "able": able, "full": full}
+    # Once statistics have been made of a full queue, SQLite prefers another index, and sorts.
+    table = "workflow_executions INDEXED BY ix_executions_ready" if sqlite else "workflow_executions"
+    return {
+        "table": table,
+        "ready": READY,
+        "mine": mine,
+        "takes_work": _TAKES_WORK,
+        "able": able,
+        "full": full,
+    }
 
 
 class Turns:
