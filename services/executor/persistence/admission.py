@@ -87,8 +87,8 @@ class SqlAdmission:
 
         Also the last that was looked at; None at the end of all lines.
         """
-        values = {"namespace": after.namespace, "slot": after.slot, "rate": after.rate or "", "most": limit}
-        rows = await self._database.read(text(_LINES).bindparams(**values))
+        values = {"namespace": after.namespace, "slot_wanted": after.slot, "rate_wanted": after.rate or ""}
+        rows = await self._database.read(text(_LINES).bindparams(**values, most=limit))
         now = await self._database.time()
         lines = []
         for row in rows:
@@ -318,22 +318,30 @@ SELECT rate FROM rates WHERE rate IS NOT NULL LIMIT :most
 """
 """Of the lines of a slot the rates, from one to the next by the index."""
 
-_LINES = """
-WITH RECURSIVE heads (at) AS (
-    SELECT (
-        SELECT id FROM workflow_executions
-        WHERE (slot_wanted <> '' OR rate_wanted <> '')
-            AND (namespace, slot_wanted, rate_wanted) > (:namespace, :slot, :rate)
+_NEXT_LINE = """COALESCE(
+    (
+        SELECT id FROM workflow_executions WHERE {held}
+            AND namespace = {here}namespace AND slot_wanted = {here}slot_wanted
+            AND rate_wanted > {here}rate_wanted
+        ORDER BY rate_wanted, queue_order, id LIMIT 1
+    ),
+    (
+        SELECT id FROM workflow_executions WHERE {held}
+            AND namespace = {here}namespace AND slot_wanted > {here}slot_wanted
+        ORDER BY slot_wanted, rate_wanted, queue_order, id LIMIT 1
+    ),
+    (
+        SELECT id FROM workflow_executions WHERE {held} AND namespace > {here}namespace
         ORDER BY namespace, slot_wanted, rate_wanted, queue_order, id LIMIT 1
     )
+)"""
+"""The first of the next line. Tuples would be compared by their first part only, on SQLite."""
+
+_LINES = f"""
+WITH RECURSIVE heads (at) AS (
+    SELECT {_NEXT_LINE.format(held=HELD, here=":")}
     UNION ALL
-    SELECT (
-        SELECT next.id FROM workflow_executions AS next
-        WHERE (next.slot_wanted <> '' OR next.rate_wanted <> '')
-            AND (next.namespace, next.slot_wanted, next.rate_wanted)
-                > (here.namespace, here.slot_wanted, here.rate_wanted)
-        ORDER BY next.namespace, next.slot_wanted, next.rate_wanted, next.queue_order, next.id LIMIT 1
-    )
+    SELECT {_NEXT_LINE.format(held=HELD, here="here.")}
     FROM heads JOIN workflow_executions AS here ON here.id = heads.at
 )
 SELECT head.namespace, head.slot_wanted, head.rate_wanted,

@@ -89,7 +89,8 @@ _ABOUT = """
     (SELECT max(namespace) FROM queues) AS reached
 """
 
-# From the first of a queue to the first of the next, by the index.
+# From the first of a queue to the first of the next, by the index. Of pairs that are compared SQLite looks up
+# the first half only, and would read a whole queue to get past it.
 _FIRSTS_POSTGRESQL = """firsts AS (
     (
         SELECT namespace, needs FROM workflow_executions
@@ -111,10 +112,16 @@ _FIRSTS_SQLITE = """places (id) AS (
     )
     WHERE {takes_work}
     UNION ALL
-    SELECT (
-        SELECT id FROM {table}
-        WHERE {ready} {mine} AND (namespace, needs) > (here.namespace, here.needs)
-        ORDER BY namespace, needs, queue_order, id LIMIT 1
+    SELECT COALESCE(
+        (
+            SELECT id FROM {table}
+            WHERE {ready} {mine} AND namespace = here.namespace AND needs > here.needs
+            ORDER BY needs, queue_order, id LIMIT 1
+        ),
+        (
+            SELECT id FROM {table} WHERE {ready} {mine} AND namespace > here.namespace
+            ORDER BY namespace, needs, queue_order, id LIMIT 1
+        )
     )
     FROM places JOIN workflow_executions AS here ON here.id = places.id
 ),

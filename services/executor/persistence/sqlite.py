@@ -21,9 +21,11 @@ from services.executor.persistence.transaction import LOCKED_COLUMNS, FenceBroke
 class SqliteTransaction(Transaction):
     NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
     # Not the rowid: it is given again after the newest row was deleted, and a watcher would miss the next.
+    # But rows come in the order of their rowids, so the last one has the highest position; `max` would read
+    # the whole history, for each row that is inserted.
     POSITION = (
-        "(SELECT max(coalesce(max(position), 0) + 1, "
-        "1000 * CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)) FROM execution_events)"
+        "(SELECT max(coalesce((SELECT position FROM execution_events ORDER BY rowid DESC LIMIT 1), 0) + 1, "
+        "1000 * CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)))"
     )
 
     def __init__(self, driver: aiosqlite.Connection, connection: AsyncConnection, now: str) -> None:
