@@ -29,8 +29,9 @@ import uvloop
 
 from benchmarks.loads import calls
 from benchmarks.shapes import chain, start_body
+from tests.infra.ports import free_port
 from tests.infra.postgres import PostgresCluster
-from tests.infra.stack import ServiceProcess, Stack, free_port
+from tests.infra.stack import ServiceProcess, Stack
 from tests.infra.valkey import PrivateValkey
 
 BURST, BURSTS = 100, 12

@@ -12,8 +12,9 @@ from pathlib import Path
 from benchmarks.driver import Driver
 from benchmarks.fib_nodes import installed_in
 from benchmarks.machine import cpu_seconds, resident_bytes
+from tests.infra.ports import free_port
 from tests.infra.postgres import PostgresCluster
-from tests.infra.stack import ServiceProcess, Stack, free_port
+from tests.infra.stack import ServiceProcess, Stack
 from tests.infra.valkey import PrivateValkey
 
 MIB = 1 << 20

@@ -19,8 +19,9 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.records import Records
 from tests.infra.balancer import Balancer
 from tests.infra.egress import LOOPBACK
+from tests.infra.ports import free_port
 from tests.infra.postgres import PostgresCluster
-from tests.infra.stack import ServiceProcess, free_port
+from tests.infra.stack import ServiceProcess
 from tests.infra.valkey import PrivateValkey
 from tests.infra.witness import Witness
 

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Sequence
 
-from tests.infra.stack import free_port
+from tests.infra.ports import free_port
 
 
 class Balancer:

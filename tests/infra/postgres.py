@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from flow_engine.tether import tethered
-from services.cli.embedded import free_port
+from tests.infra.ports import free_port
 
 NOBODY = 65534
 START_TIMEOUT_SECONDS = 30.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from flow_engine.tether import tethered
+from tests.infra.ports import free_port
 
 T = TypeVar("T")
 
@@ -24,13 +24,6 @@ STUCK_SECONDS = 30.0
 """A service that is not ready yet and has not computed anything for so long never will be."""
 READY_SECONDS = 80.0
 """The most, on a machine that has little time for us; a test has more."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:

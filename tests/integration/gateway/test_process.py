@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from flow_engine.tether import tethered
+from tests.infra.ports import free_port
 from tests.unit.gateway.engine import Engine
 from tests.unit.gateway.event_source import EventSource
 
@@ -93,9 +94,7 @@ async def test_an_event_source_misses_and_doubles_nothing_when_gateway_and_execu
     engine: Engine, ending: signal.Signals
 ) -> None:
     run = engine.run()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     seen: list[int] = []
     arrived = asyncio.Event()
 

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.services import SharedServices
 from tests.infra.egress import LOOPBACK_GUARD
+from tests.infra.ports import free_port
 from tests.integration.nodes.model_servers import Endpoint, ModelServer, serve_models
-from tests.integration.nodes.servers import free_port
 from tests.unit.nodes import contexts
 
 SCHEMA = {

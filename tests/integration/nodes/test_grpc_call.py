@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.services import SharedServices
 from tests.infra.egress import LOOPBACK_GUARD
-from tests.integration.nodes.servers import free_port, serve_bytes
+from tests.infra.ports import free_port
+from tests.integration.nodes.servers import serve_bytes
 from tests.integration.nodes.smtp_server import CERTIFICATE, TLS
 from tests.unit.nodes import contexts
 

@@ -30,7 +30,8 @@ from flow_engine.nodes.contract import Completed
 from flow_engine.nodes.http_exchange import retry_after_ms
 from flow_engine.nodes.services import SharedServices
 from tests.infra.egress import LOOPBACK_GUARD, open_to
-from tests.integration.nodes.servers import free_port, serve_bytes, serve_http
+from tests.infra.ports import free_port
+from tests.integration.nodes.servers import serve_bytes, serve_http
 from tests.integration.nodes.smtp_server import CERTIFICATE, server_context
 from tests.unit.nodes import contexts
 

@@ -8,7 +8,7 @@ import redis
 
 from flow_engine.nodes.services import SharedServices
 from tests.infra.egress import LOOPBACK_GUARD
-from tests.integration.nodes.servers import free_port
+from tests.infra.ports import free_port
 from tests.unit.nodes import contexts
 
 NEAR = SharedServices(LOOPBACK_GUARD)

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.services import SharedServices
 from tests.infra.egress import LOOPBACK_GUARD
-from tests.integration.nodes.servers import Handler, free_port, serve_bytes
+from tests.infra.ports import free_port
+from tests.integration.nodes.servers import Handler, serve_bytes
 from tests.unit.nodes import contexts
 
 NEAR = SharedServices(LOOPBACK_GUARD)
