@@ -19,10 +19,10 @@ from flow_engine.metrics import MetricsServer
 from flow_engine.nodes.registry import NodeRegistry, load_registry
 from flow_engine.nodes.services import SharedServices
 from services.executor.access.audit import Audit
-from services.executor.access.authenticator import Authenticator
+from services.executor.access.authenticator import Authenticator, Verifier
 from services.executor.access.interceptor import AccessInterceptor
 from services.executor.access.live_calls import LiveCalls
-from services.executor.access.oidc import JwtVerifier, Keys
+from services.executor.access.oidc_settings import OidcSettings
 from services.executor.admission import Admission
 from services.executor.analyzer import ComplexityAnalyzer, Thresholds
 from services.executor.announcing import AnnouncingPersistence
@@ -221,7 +221,7 @@ class Executor:
             clock,
             required=settings.authentication_required,
             static_token=settings.token,
-            verifier=JwtVerifier(settings.oidc, Keys(settings.oidc, clock)) if settings.oidc else None,
+            verifier=verifier_of(settings.oidc, clock) if settings.oidc else None,
         )
         self.audit = Audit(self._store.audit_log, self._database_clock)
         live_calls = LiveCalls(authenticator, clock, settings.message_seconds)
@@ -390,6 +390,12 @@ class Executor:
             run.nudge()
         else:
             self._nudger.hint()
+
+
+def verifier_of(oidc: OidcSettings, clock: Clock) -> Verifier:
+    from services.executor.access.oidc import JwtVerifier, Keys
+
+    return JwtVerifier(oidc, Keys(oidc, clock))
 
 
 def secret_providers(settings: Settings) -> list[SecretProvider]:

@@ -23,7 +23,7 @@ from flow_engine.environment import (
 )
 from flow_engine.exposure import read_required, read_token, refuse_exposure
 from flow_engine.metrics import NO_METRICS, MetricsSettings, metrics_settings
-from services.executor.access.oidc import ALGORITHMS, OidcSettings
+from services.executor.access.oidc_settings import ALGORITHMS, OidcSettings
 from services.executor.quotas import Quotas
 from services.executor.retention import KEEP_ALL, Retention, parse_retention
 from services.executor.secrets.keyring import keys_of

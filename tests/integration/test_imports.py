@@ -16,7 +16,10 @@ WITHOUT = [
         "sqlalchemy redis httpx pydantic rich pygments flow_engine.nodes.contract",
     ),
     (SERVICE.format("worker.__main__"), "sqlalchemy psycopg rich pygments aiohttp opentelemetry"),
-    (SERVICE.format("executor.service"), "alembic rich pygments aiohttp opentelemetry"),
+    (
+        SERVICE.format("executor.service"),
+        "alembic sqlalchemy.orm cryptography.hazmat jwt rich pygments aiohttp opentelemetry",
+    ),
 ]
 
 

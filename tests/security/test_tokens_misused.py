@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from flow_engine.clock import SystemClock
 from flow_engine.errors import Unauthenticated, Unavailable
 from services.executor.access.caller import Caller
-from services.executor.access.oidc import KEYS_SECONDS, REFETCH_SECONDS, JwtVerifier, Keys, OidcSettings
+from services.executor.access.oidc import KEYS_SECONDS, REFETCH_SECONDS, JwtVerifier, Keys
+from services.executor.access.oidc_settings import OidcSettings
 
 ISSUER, AUDIENCE = "https://id.example", "flow"
 SETTINGS = OidcSettings(ISSUER, AUDIENCE)

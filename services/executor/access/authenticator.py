@@ -14,7 +14,6 @@ from flow_engine.errors import Unauthenticated
 from flow_engine.ids import DEFAULT_NAMESPACE
 from services.executor.access.caller import LOCAL, Caller
 from services.executor.access.certificates import caller_of_certificate
-from services.executor.access.oidc import JwtVerifier
 from services.executor.access.tokens import Token, id_of
 
 REMEMBER_SECONDS = 5.0
@@ -45,6 +44,11 @@ class TokenSource(Protocol):
     async def find(self, token_id: str) -> Token | None: ...
 
 
+class Verifier(Protocol):
+    async def caller_of(self, text: str) -> tuple[Caller, int]:
+        """Whose token it is, and until when (Unix time). Raises Unauthenticated, Unavailable."""
+
+
 class DatabaseTime(Protocol):
     def now(self) -> datetime: ...
 
@@ -69,7 +73,7 @@ class Authenticator:
         *,
         required: bool,
         static_token: str = "",
-        verifier: JwtVerifier | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self.required = required
         self._tokens = tokens

@@ -1,13 +1,12 @@
 """Who a TLS client is: its certificate names namespace, role and itself as flow://NAMESPACE/ROLE/NAME.
 
 gRPC has verified the certificate against the authority of FLOW_GRPC_TLS_CLIENT_CA before it comes here.
+What reads certificates is imported with the first one: most executors never see any.
 """
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
-
-from cryptography import x509
 
 from flow_engine.errors import Unauthenticated
 from services.executor.access.caller import Caller
@@ -19,6 +18,8 @@ SCHEME = "flow"
 
 def caller_of_certificate(pem: bytes) -> Caller:
     """Raises Unauthenticated when it names nobody, or several."""
+    from cryptography import x509
+
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

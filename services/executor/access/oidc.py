@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -18,12 +17,12 @@ import structlog
 from flow_engine.clock import Clock
 from flow_engine.errors import Unauthenticated, Unavailable
 from services.executor.access.caller import Caller
+from services.executor.access.oidc_settings import OidcSettings
 from services.executor.access.roles import ROLES
 from services.executor.access.tokens import NAMESPACE
 
 log = structlog.get_logger()
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_SECONDS = 30
 """How far apart the provider's clock and ours may be."""
 KEYS_SECONDS = 600.0
@@ -33,18 +32,6 @@ REFETCH_SECONDS = 10.0
 FETCH_SECONDS = 5.0
 MOST_KEYS_BYTES = 1 << 20
 LONGEST_JWT = 16 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class OidcSettings:
-    """jwks_url: empty asks the issuer. The claims name what the caller is here."""
-
-    issuer: str
-    audience: str
-    jwks_url: str = ""
-    role_claim: str = "flow_role"
-    namespace_claim: str = "flow_namespace"
-    algorithms: tuple[str, ...] = ALGORITHMS
 
 
 Fetch = Callable[[str], Any]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
 
 from flow_engine.errors import FlowEngineError, Unavailable

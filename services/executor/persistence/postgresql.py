@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import sqlalchemy
 from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from services.executor.persistence.moves import Draft

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiosqlite
 from sqlalchemy import Boolean, Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.row import CHANGING, COLUMNS, Fence, Row

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 import sqlalchemy
 from sqlalchemy import Table, delete, literal_column, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from flow_engine import payload

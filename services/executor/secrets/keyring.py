@@ -1,5 +1,7 @@
 """The keys that secrets in the database are encrypted with.
 
+The library that does it is imported where there is a key: it is a tenth of an executor's memory.
+
 The first key encrypts, each of them decrypts: to change keys, put a new one in front, start, and take the
 old one away. What it encrypts names its owner, so that a row that somebody moved or copied is no secret.
 """
@@ -12,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from flow_engine.errors import NoSecretsKey, SecretUnreadable
 from flow_engine.secrets import Secret
@@ -30,12 +31,18 @@ class _Sealed(msgspec.Struct):
 
 
 def new_key() -> str:
+    from cryptography.fernet import Fernet
+
     return Fernet.generate_key().decode()
 
 
 def keys_of(text: str) -> tuple[str, ...]:
     """Keys separated by commas or space. Raises ValueError, which tells none of them."""
     keys = tuple(text.replace(",", " ").split())
+    if not keys:
+        return ()
+    from cryptography.fernet import Fernet
+
     for number, key in enumerate(keys, 1):
         try:
             Fernet(key)
@@ -56,19 +63,16 @@ class Keyring:
     def seal(self, namespace: str, name: str, secret: Secret) -> tuple[bytes, str]:
         """The encrypted secret and the id of its key. Raises NoSecretsKey."""
         keys = self._loaded() or self._made()
-        sealed = msgspec.msgpack.encode(_Sealed(namespace, name, secret.value, secret.hosts))
-        return Fernet(keys[0]).encrypt(sealed), key_id(keys[0])
+        plain = msgspec.msgpack.encode(_Sealed(namespace, name, secret.value, secret.hosts))
+        from cryptography.fernet import Fernet
+
+        return Fernet(keys[0]).encrypt(plain), key_id(keys[0])
 
     def open(self, namespace: str, name: str, sealed: bytes) -> Secret:
         """Raises SecretUnreadable."""
         keys = self._loaded()
-        try:
-            found = msgspec.msgpack.decode(
-                MultiFernet([Fernet(key) for key in keys]).decrypt(sealed) if keys else b"", type=_Sealed
-            )
-        except (InvalidToken, msgspec.MsgspecError):
-            raise SecretUnreadable(name) from None
-        if (found.namespace, found.name) != (namespace, name):
+        found = _opened(keys, sealed) if keys else None
+        if found is None or (found.namespace, found.name) != (namespace, name):
             raise SecretUnreadable(name)
         return Secret(found.value, found.hosts)
 
@@ -98,6 +102,17 @@ class Keyring:
             file.flush()
             os.fsync(file.fileno())
         return self._loaded()
+
+
+def _opened(keys: Sequence[str], sealed: bytes) -> _Sealed | None:
+    from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+    try:
+        return msgspec.msgpack.decode(
+            MultiFernet([Fernet(key) for key in keys]).decrypt(sealed), type=_Sealed
+        )
+    except (InvalidToken, msgspec.MsgspecError):
+        return None
 
 
 def key_id(key: str) -> str:
