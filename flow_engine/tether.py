@@ -55,14 +55,22 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def become(command: list[str], parent: int, death_signal: int) -> None:
-    # After any change of user, which would clear it; it survives exec.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
-    if os.getppid() != parent:
+    if not die_with_parent(parent, death_signal):
         sys.exit(f"{command[0]}: not started, process {parent} that asked for it is gone")
     try:
         os.execvp(command[0], command)
     except OSError as error:
         sys.exit(f"{command[0]}: {error.strerror}")
+
+
+def die_with_parent(parent: int, death_signal: int) -> bool:
+    """Linux: this process gets the signal when its parent ends; whether that lives still.
+
+    Call it after any change of user, which would clear it; it survives exec, not fork.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
+    return os.getppid() == parent
 
 
 def watch(command: list[str], parent: int, death_signal: int) -> None:

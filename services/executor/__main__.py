@@ -22,7 +22,10 @@ def main() -> int:
         return EXIT_CONFIGURATION
     configure_logs(settings.log_level)
     with lean_imports():
-        from services.executor.service import run  # takes a while, and settings may be refused before
+        from services.executor.ahead import migrated_ahead
+
+        with migrated_ahead(settings):
+            from services.executor.service import run  # takes a while, and settings may be refused before
     configure_tracing("flow-executor")
     return run(settings)
 

@@ -18,6 +18,7 @@ from services.executor.persistence.database import engine_url, sqlite_path
 from services.executor.persistence.filelock import FileLock
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+CONNECT_SECONDS = 5
 ADVISORY_LOCK = 0x666C6F77  # "flow"
 
 
@@ -118,6 +119,8 @@ def _connection(url: str) -> Iterator[sqlalchemy.Connection]:
     parsed = engine_url(url)
     if parsed.drivername == "sqlite":
         sqlite_path(parsed).parent.mkdir(parents=True, exist_ok=True)
+    if parsed.drivername != "sqlite" and "connect_timeout" not in parsed.query:
+        parsed = parsed.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
     engine = sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.NullPool)
     try:
         with engine.connect() as connection:

@@ -145,6 +145,25 @@ async def test_a_postgresql_without_its_tables_is_refused_or_upgraded(
     await address_of(await launch(DATABASE_URL=postgres_url, FLOW_MIGRATE="1"))
 
 
+MIGRATED_AHEAD = """
+import os, sys
+from services.executor.ahead import migrated_ahead
+from services.executor.settings import from_environment
+settings = from_environment(os.environ)
+with migrated_ahead(settings):
+    pass
+from services.executor.persistence.migrating import check_schema
+check_schema(settings.database_url)
+assert "alembic" not in sys.modules
+"""
+
+
+async def test_what_migrates_is_not_loaded_by_who_serves(tmp_path: Path, redis_url: str) -> None:
+    settings = {"FLOW_DATA_DIR": str(tmp_path), "REDIS_URL": redis_url, "PATH": os.environ["PATH"]}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", MIGRATED_AHEAD, env=settings)
+    assert await process.wait() == 0
+
+
 async def test_two_executors_never_share_a_port(launch: Launch, tmp_path: Path) -> None:
     address = await address_of(await launch())
     second = await launch(FLOW_GRPC_ADDRESS=address, FLOW_DATA_DIR=str(tmp_path / "other"))
