@@ -124,6 +124,11 @@ class Recorder:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
 
+    def release(self) -> None:
+        """Nothing will be recorded any more: know nobody, so that the run is freed once it is forgotten."""
+        self._take_in = self._spawn = self._failed = _nobody
+        self._flushing = None
+
     def _flush(self) -> None:
         """Commit what is held, beside the run; one such commit at a time."""
         if self._flush_timer is not None:
@@ -180,3 +185,7 @@ class Recorder:
         for event in (*receipt.unseen, *(extra if receipt.committed else ())):
             self._take_in(event)
         return receipt.committed
+
+
+def _nobody(_: Any) -> Any:
+    """In the place of whoever was told."""

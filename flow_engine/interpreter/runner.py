@@ -827,6 +827,7 @@ class Runner:
             self._dropped = asyncio.CancelledError()
         self._recorder.close(self._dropped or asyncio.CancelledError())
         await put_down(*self._tasks)
+        self._recorder.release()
 
     # What expressions see -------------------------------------------------------------------
 

@@ -94,8 +94,11 @@ class LocalJournal:
         return self._database_clock.now()
 
     def end(self) -> None:
-        """The run is over: stop renewing."""
+        """The run is over: stop renewing, and know nobody of it, so that it is freed when it is forgotten."""
         self._leases.drop(self.execution_id)
+        self._lost = self._promoted = _nothing
+        if self._lease is not None:
+            self._lease.lost = _nothing
 
     async def _create(self, entry: Entry | None) -> Receipt:
         asked_at = self._clock.monotonic()
@@ -168,3 +171,7 @@ class LocalJournal:
     def _news(self, batch: StoredBatch) -> list[AnyEvent]:
         events = decode_events(batch.events_json, batch.first_sequence)
         return [event for event in events if event.sequence > self._seen]
+
+
+def _nothing() -> None:
+    """In the place of what was to be called."""

@@ -203,6 +203,7 @@ class Runs:
         finally:
             if self._runs.get(run.execution_id) is run:
                 del self._runs[run.execution_id]
+            run.runner = run.journal = None  # they know each other: now they are freed at once
             self._freed.set()
 
     async def _carry_alone(self, run: Run, claimed: pb.ClaimedExecution) -> None:
