@@ -1,53 +1,63 @@
-"""Sends spans to an OTLP collector: sampled, batched and sent by OpenTelemetry's SDK, but written here.
+"""Sends spans to an OTLP collector: sampled and sent by OpenTelemetry's SDK, but written and held here.
 
 The variables of the SDK work as everywhere: `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`, `OTEL_EXPORTER_OTLP_…`,
-`OTEL_RESOURCE_ATTRIBUTES`. The bytes are those of opentelemetry/proto/trace/v1/trace.proto; making messages
-of them would cost more than everything else about a span.
+`OTEL_RESOURCE_ATTRIBUTES`.
 """
 
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from struct import Struct
-from typing import Any
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import Any, NamedTuple
 
+import structlog
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from flow_engine.tracing import KINDS, Place, Span
+from flow_engine.otlp_bytes import request_bytes, resource_bytes, spans_bytes
+from flow_engine.tracing import Place, Span
 
-SCOPE = "flow_engine"
+log = structlog.get_logger()
+
+TOGETHER = 32
+"""Spans that are written together, while all that it takes is in the processor's cache."""
+END_SECONDS = 30.0
+"""How long the end of the process waits for the collector."""
 
 
 def recorder(service: str) -> SdkRecorder:
     """What is still unsent when the process ends is sent then."""
     # The provider reads sampler and resource from the environment; it is asked for no tracer.
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    processor = BatchSpanProcessor(Exporter(provider.resource.attributes))
-    atexit.register(processor.shutdown)
-    return SdkRecorder(provider.sampler, processor.on_end)
+    exporter = Exporter(provider.resource.attributes)
+    outbox = Outbox(exporter.takes, limits_of(os.environ))
+    atexit.register(exporter.shutdown)
+    atexit.register(outbox.close)  # what was registered last comes first
+    return SdkRecorder(provider.sampler, outbox.on_end)
 
 
 class SdkRecorder:
     """A trace is sampled where it enters the process, so that there it is whole or not at all."""
 
-    def __init__(self, sampler: Sampler, on_end: Callable[[Any], None]) -> None:
+    def __init__(self, sampler: Sampler, on_end: Callable[[Span], None]) -> None:
         self._sampler = None if sampler is DEFAULT_ON else sampler
         self.on_end = on_end
 
     def samples(self, trace_id: bytes, name: str, above: Place | None) -> bool:
         if self._sampler is None:
-            return above is None or above.trace_flags.sampled
+            return above is None or above.sampled
         context = None
         if above is not None:
-            flags = TraceFlags(TraceFlags.SAMPLED if above.trace_flags.sampled else TraceFlags.DEFAULT)
+            flags = TraceFlags(TraceFlags.SAMPLED if above.sampled else TraceFlags.DEFAULT)
             parent = SpanContext(number(trace_id), number(above.span_id), is_remote=True, trace_flags=flags)
             context = set_span_in_context(NonRecordingSpan(parent))
         decision = self._sampler.should_sample(context, number(trace_id), name).decision
@@ -58,91 +68,146 @@ def number(some_id: bytes) -> int:
     return int.from_bytes(some_id, "big")
 
 
+class Limits(NamedTuple):
+    """batch: spans of one request. unsent: spans that are kept. seconds: how long a span waits for others."""
+
+    batch: int = 512
+    unsent: int = 2048
+    seconds: float = 5.0
+
+
+def limits_of(environment: Mapping[str, str]) -> Limits:
+    """What is no number above zero counts as not given, and is told.
+
+    Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+    """
+
+    def given(name: str, default: int) -> int:
+        text = environment.get(name, "")
+        if text.isdecimal() and int(text):
+            return int(text)
+        if text:
+            log.warning("setting.ignored", variable=name, value=text, used=default)
+        return default
+
+    usual = Limits()
+    unsent = given("OTEL_BSP_MAX_QUEUE_SIZE", usual.unsent)
+    batch = given("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", usual.batch)
+    milliseconds = given("OTEL_BSP_SCHEDULE_DELAY", int(1000 * usual.seconds))
+    return Limits(min(batch, unsent), unsent, milliseconds / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    spans: bytes  # of `spans_bytes`
+    count: int
+
+
+class Outbox:
+    """Spans that have ended, until a thread of its own has sent them.
+
+    They are written where they ended. Reading what another processor has just made, and giving its memory
+    back from there, costs both of them more than the writing.
+
+    takes: whether the collector took these spans; it blocks until that is known.
+    """
+
+    def __init__(self, takes: Callable[[Batch], bool], limits: Limits) -> None:
+        self._takes = takes
+        self._limits = limits
+        self._together = min(TOGETHER, limits.batch)
+        self._lock = Lock()  # held to touch the next four
+        self._ended: list[Span] = []
+        self._written: deque[Batch] = deque()
+        self._unsent = 0  # of the written ones
+        self._overflowed = 0
+        self._due = Event()
+        self._closing = False
+        self._thread = Thread(target=self._run, name="spans", daemon=True)
+        self._thread.start()
+
+    def on_end(self, span: Span) -> None:
+        with self._lock:
+            self._ended.append(span)
+            if len(self._ended) >= self._together:
+                self._write()
+
+    def close(self, seconds: float = END_SECONDS) -> None:
+        """Send what there is, unless the collector does not take it; safe to repeat."""
+        self._closing = True
+        self._due.set()
+        self._thread.join(seconds)
+
+    def _write(self) -> None:
+        ended, self._ended = self._ended, []
+        if self._unsent + len(ended) > self._limits.unsent:
+            self._overflowed += len(ended)
+            return
+        self._written.append(Batch(spans_bytes(ended), len(ended)))
+        self._unsent += len(ended)
+        if self._unsent >= self._limits.batch:
+            self._due.set()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            full = self._due.wait(self._limits.seconds)
+            self._due.clear()
+            closing = self._closing
+            self._tell_what_is_lost(self._send(self._limits.batch if full else 1))
+
+    def _send(self, least: int) -> int:
+        """One batch of at least so many spans, and then full ones; how many spans were not taken."""
+        refused = 0
+        while batch := self._next(1 if self._closing else least):
+            least = self._limits.batch
+            # Who ends does not ask again: a collector that is away would take its time for each batch.
+            if (refused and self._closing) or not self._taken(batch):
+                refused += batch.count
+        return refused
+
+    def _next(self, least: int) -> Batch | None:
+        with self._lock:
+            if self._ended and least == 1 and self._unsent + len(self._ended) <= self._limits.unsent:
+                self._write()
+            if self._unsent < least:
+                return None
+            found = [self._written.popleft()]
+            count = found[0].count
+            while self._written and count + self._written[0].count <= self._limits.batch:
+                found.append(self._written.popleft())
+                count += found[-1].count
+            self._unsent -= count
+        return Batch(b"".join([batch.spans for batch in found]), count)
+
+    def _taken(self, batch: Batch) -> bool:
+        try:
+            return self._takes(batch)
+        except Exception:
+            log.exception("spans.not_sent", count=batch.count)
+            return False
+
+    def _tell_what_is_lost(self, refused: int) -> None:
+        with self._lock:
+            overflowed, self._overflowed = self._overflowed, 0
+        if refused or overflowed:
+            log.warning("spans.lost", refused=refused, overflowed=overflowed)
+
+
 class Exporter(OTLPSpanExporter):
-    """The SDK's, for our spans."""
+    """The SDK's, for spans that are written already."""
 
     def __init__(self, resource: Mapping[str, Any]) -> None:
         super().__init__()
-        self._resource = resource
+        self._resource = resource_bytes(resource)
 
-    def _translate_data(self, data: Sequence[Any]) -> ExportTraceServiceRequest:
-        return ExportTraceServiceRequest.FromString(request_bytes(self._resource, data))
+    def takes(self, batch: Batch) -> bool:
+        export: Callable[[Batch], SpanExportResult] = self._export  # type: ignore[assignment] # not its spans
+        return export(batch) is SpanExportResult.SUCCESS
 
+    def _translate_data(self, data: Any) -> ExportTraceServiceRequest:
+        return ExportTraceServiceRequest.FromString(request_bytes(self._resource, data.spans))
 
-# The bytes: a tag (number of the field × 8 + kind of value), and for what has no fixed size its length. ----
-
-
-def request_bytes(resource: Mapping[str, Any], spans: Iterable[Span]) -> bytes:
-    """An ExportTraceServiceRequest."""
-    described = sized(0x0A, b"".join(map(attribute, resource, resource.values())))
-    scope = sized(0x0A, sized(0x0A, SCOPE.encode(errors="replace")))
-    scope_spans = scope + b"".join(sized(0x12, span_bytes(span)) for span in spans)
-    return sized(0x0A, described + sized(0x12, scope_spans))
-
-
-_IDS = Struct("<2s16s2s8s")
-_TIMES = Struct("<BQBQ")
-
-
-def span_bytes(span: Span) -> bytes:
-    place = span.context
-    parts = [
-        _IDS.pack(b"\x0a\x10", place.trace_id, b"\x12\x08", place.span_id),
-        b"\x22\x08" + span.parent_id if span.parent_id else b"",
-        name_and_kind(span.name, span.kind),
-        _TIMES.pack(0x39, span.start_time, 0x41, span.end_time),
-        *[b"\x4a" + flow_attribute(key, value) for key, value in span.attributes.items()],
-        failed(span.failure) if span.failure else b"",
-    ]
-    return b"".join(parts)
-
-
-@lru_cache(4096)
-def name_and_kind(name: str, kind: str) -> bytes:
-    return sized(0x2A, name.encode(errors="replace")) + bytes((0x30, KINDS[kind]))
-
-
-@lru_cache(4096)
-def flow_attribute(key: str, value: str | int) -> bytes:
-    return attribute(f"flow.{key}", value)[1:]
-
-
-@lru_cache(256)
-def failed(code: str) -> bytes:
-    """The status ERROR with a message."""
-    return sized(0x7A, sized(0x12, code.encode(errors="replace")) + b"\x18\x02")
-
-
-def attribute(key: str, value: Any) -> bytes:
-    """A KeyValue, as field 1 of whatever holds it."""
-    return sized(0x0A, sized(0x0A, key.encode(errors="replace")) + sized(0x12, any_value(value)))
-
-
-def any_value(value: Any) -> bytes:
-    match value:
-        case bool():
-            return bytes((0x10, value))
-        case int():
-            return b"\x18" + varint(value % (1 << 64))
-        case float():
-            return b"\x21" + Struct("<d").pack(value)
-        case str():
-            return sized(0x0A, value.encode(errors="replace"))
-        case _:
-            return sized(0x2A, b"".join(sized(0x0A, any_value(each)) for each in value))
-
-
-def sized(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + varint(len(content)) + content
-
-
-def varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
-    if value < 0x80:
-        return bytes((value,))
-    found = bytearray()
-    while value >= 0x80:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
+    def _count_data(self, data: Any) -> int:
+        count: int = data.count
+        return count

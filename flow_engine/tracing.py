@@ -20,7 +20,7 @@ from datetime import datetime
 from random import getrandbits
 from time import time_ns
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 HEADER = "traceparent"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -30,19 +30,15 @@ _VERSION_0 = r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"
 _TRACEPARENT = re.compile(rf"{_VERSION_0}|(?!00|ff)[0-9a-f]{{2}}{_VERSION_0[2:]}(?:-.*)?")
 
 
-class Flags(NamedTuple):
-    sampled: bool
+class Place:
+    """Where a span stands: what others need to stand below it."""
 
+    __slots__ = ("sampled", "span_id", "trace_id")
 
-SAMPLED, UNSAMPLED = Flags(True), Flags(False)
-
-
-class Place(NamedTuple):
-    """Where a span stands: what others need to stand below it. The names are those of OpenTelemetry."""
-
-    trace_id: bytes
-    span_id: bytes
-    trace_flags: Flags
+    def __init__(self, trace_id: bytes, span_id: bytes, sampled: bool) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.sampled = sampled
 
 
 class Recorder(Protocol):
@@ -57,14 +53,14 @@ _recorder: Recorder | None = None
 _current: ContextVar[Place | None] = ContextVar("span", default=None)
 
 
-class Span:
+class Span(Place):
     """The current span inside the block. It is sent when it ends, if its trace is sampled.
 
     failure: why what it stands for failed. Times are in nanoseconds since 1970; parent_id is empty at a root.
     """
 
     __slots__ = (
-        *("name", "kind", "attributes", "context", "parent_id", "start_time", "end_time", "failure"),
+        *("name", "kind", "attributes", "parent_id", "start_time", "end_time", "failure"),
         *("_recorder", "_before"),
     )
 
@@ -76,27 +72,29 @@ class Span:
         kind: str,
         attributes: Mapping[str, str | int],
     ) -> None:
-        local = None if parent else _current.get()
-        above = place_of(parent) if parent else local
-        trace_id = getrandbits(128).to_bytes(16, "big") if above is None else above.trace_id
-        if local is not None:
-            flags = local.trace_flags
+        self._before = before = _current.get()
+        above = place_of(parent) if parent else before
+        if above is None:
+            self.trace_id = getrandbits(128).to_bytes(16, "big")
+            self.parent_id = b""
         else:
-            flags = SAMPLED if recorder.samples(trace_id, name, above) else UNSAMPLED
+            self.trace_id = above.trace_id
+            self.parent_id = above.span_id
+        self.span_id = getrandbits(64).to_bytes(8, "big")
+        if above is not None and above is before:
+            self.sampled = above.sampled
+        else:  # here its trace enters this process
+            self.sampled = recorder.samples(self.trace_id, name, above)
         self.name = name
         self.kind = kind
         self.attributes = attributes
-        self.context = Place(trace_id, getrandbits(64).to_bytes(8, "big"), flags)
-        self.parent_id = b"" if above is None else above.span_id
         self.start_time = time_ns()
         self.end_time = 0
         self.failure = ""
         self._recorder = recorder
-        self._before: Place | None = None
 
     def __enter__(self) -> Span:
-        self._before = _current.get()
-        _current.set(self.context)
+        _current.set(self)
         return self
 
     def __exit__(
@@ -110,7 +108,7 @@ class Span:
         self.end(time_ns())
 
     def end(self, time: int) -> None:
-        if self.context.trace_flags.sampled:
+        if self.sampled:
             self.end_time = time
             self._recorder.on_end(self)
 
@@ -154,7 +152,7 @@ def past_span(name: str, parent: str, start: datetime, end: datetime, **attribut
     past = Span(_recorder, name, parent, "internal", attributes)
     past.start_time = _nanoseconds(start)
     past.end(_nanoseconds(max(start, end)))
-    return traceparent_of(past.context)
+    return traceparent_of(past)
 
 
 def mark_failed(current: Span | None, code: str) -> None:
@@ -176,7 +174,7 @@ def headers() -> dict[str, str]:
 
 
 def traceparent_of(place: Place) -> str:
-    return f"00-{place.trace_id.hex()}-{place.span_id.hex()}-0{int(place.trace_flags.sampled)}"
+    return f"00-{place.trace_id.hex()}-{place.span_id.hex()}-0{int(place.sampled)}"
 
 
 def place_of(traceparent: str) -> Place | None:
@@ -187,7 +185,7 @@ def place_of(traceparent: str) -> Place | None:
     trace_id, span_id, flags = (bytes.fromhex(part) for part in found.groups() if part is not None)
     if not any(trace_id) or not any(span_id):
         return None
-    return Place(trace_id, span_id, SAMPLED if flags[0] & 1 else UNSAMPLED)
+    return Place(trace_id, span_id, bool(flags[0] & 1))
 
 
 def _nanoseconds(time: datetime) -> int:

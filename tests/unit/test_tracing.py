@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON, ParentBased
 
 from flow_engine import tracing
 from flow_engine.errors import InvalidRequest, Problem
-from flow_engine.otlp import SdkRecorder, request_bytes
+from flow_engine.otlp import SdkRecorder
+from flow_engine.otlp_bytes import request_bytes, resource_bytes, spans_bytes
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED_CALLER = CALLER[:-1] + "0"
@@ -45,7 +46,7 @@ def test_a_failure_is_told_by_its_reason_and_never_by_its_text(
         raise error
     (span,) = spans
     assert span.failure == told
-    assert b"hunter2" not in request_bytes({}, spans)
+    assert b"hunter2" not in spans_bytes(spans)
 
 
 def test_a_cancelled_block_has_not_failed(spans: list[tracing.Span]) -> None:
@@ -60,9 +61,9 @@ def test_spans_stand_below_the_one_around_them(spans: list[tracing.Span]) -> Non
         inside = tracing.current_traceparent()
     inner, outer = spans
     assert tracing.current_traceparent() == ""
-    assert inside == f"00-{outer.context.trace_id.hex()}-{inner.context.span_id.hex()}-01"
-    assert (inner.parent_id, outer.parent_id.hex()) == (outer.context.span_id, "b7ad6b7169203331")
-    assert {span.context.trace_id.hex() for span in spans} == {"0af7651916cd43dd8448eb211c80319c"}
+    assert inside == f"00-{outer.trace_id.hex()}-{inner.span_id.hex()}-01"
+    assert (inner.parent_id, outer.parent_id.hex()) == (outer.span_id, "b7ad6b7169203331")
+    assert {span.trace_id.hex() for span in spans} == {"0af7651916cd43dd8448eb211c80319c"}
     assert outer.start_time <= inner.start_time <= inner.end_time <= outer.end_time
 
 
@@ -74,7 +75,7 @@ def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[tracing
     queue, run = spans
     assert queue.end_time - queue.start_time == 2_000_000_000
     assert queue.start_time == 1_767_225_600_000_000_000
-    assert run.parent_id == queue.context.span_id
+    assert run.parent_id == queue.span_id
 
 
 def test_where_nothing_is_traced_nothing_is_told() -> None:
@@ -131,7 +132,9 @@ def test_what_is_sent_reads_as_otlp(spans: list[tracing.Span]) -> None:
     with call, tracing.span("node") as node:
         tracing.mark_failed(node, "NOPE")
     resource = {"service.name": "flow", "n": 3, "big": True, "ratio": 0.5, "list": ("a", "b"), "less": -1}
-    request = ExportTraceServiceRequest.FromString(request_bytes(resource, spans))
+    request = ExportTraceServiceRequest.FromString(
+        request_bytes(resource_bytes(resource), spans_bytes(spans))
+    )
 
     (group,) = request.resource_spans
     told = {one.key: one.value for one in group.resource.attributes}

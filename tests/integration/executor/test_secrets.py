@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from flow_engine import tracing
 from flow_engine.errors import SecretUnreadable
-from flow_engine.otlp import SdkRecorder, request_bytes
+from flow_engine.otlp import SdkRecorder
+from flow_engine.otlp_bytes import spans_bytes
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import secret_pb2 as spb
 from flow_engine.v1 import worker_pb2 as wpb
@@ -152,7 +153,7 @@ async def test_a_secret_is_sent_and_seen_nowhere(
     assert_hidden(json.dumps(frames) + json.dumps(frames, ensure_ascii=False) + str(execution))
     assert_hidden(await everything_in(executor))
     assert "node login" in {span.name for span in spans}
-    assert_hidden(str(request_bytes({}, spans)))
+    assert_hidden(str(spans_bytes(spans)))
 
 
 async def test_a_secret_goes_to_its_hosts_only(client: Client, secrets: Any, site: str) -> None:
