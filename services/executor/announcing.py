@@ -140,13 +140,14 @@ class AnnouncingPersistence:
         payload: Payload,
         expected_sequence: int,
         namespace: str = DEFAULT_NAMESPACE,
+        record: ExecutionRecord | None = None,
     ) -> ExecutionRecord | None:
-        record = await self._inner.signal(
-            execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace
+        after = await self._inner.signal(
+            execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace, record
         )
-        if record is not None:
-            self._committed((execution_id,), record.status == "pending")
-        return record
+        if after is not None:
+            self._committed((execution_id,), after.status == "pending")
+        return after
 
     # Background -------------------------------------------------------------------------------
 
@@ -206,6 +207,11 @@ class AnnouncingPersistence:
 
     async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
         return await self._inner.get(execution_id, namespace)
+
+    async def look(
+        self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE
+    ) -> tuple[ExecutionRecord, list[StoredBatch]]:
+        return await self._inner.look(execution_id, namespace)
 
     async def lease_of(self, execution_id: ExecutionId) -> tuple[str, str]:
         return await self._inner.lease_of(execution_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from flow_engine.interpreter.events import AnyEvent, ExecutionCreated, decode_events
@@ -44,18 +44,29 @@ async def result_of(persistence: ExecutionPersistence, record: ExecutionRecord) 
     return result
 
 
-async def steps_at(persistence: ExecutionPersistence, record: ExecutionRecord) -> StepsView:
-    """Steps up to the record's newest event: what came in since is left out, so that both agree."""
+async def steps_at(
+    persistence: ExecutionPersistence, record: ExecutionRecord, beginning: Sequence[StoredBatch] = ()
+) -> StepsView:
+    """Steps up to the record's newest event: what came in since is left out, so that both agree.
+
+    beginning: of the history, where that is known already.
+    """
     view = StepsView()
-    async for event in events_of(persistence, record):
+    async for event in events_of(persistence, record, beginning):
         if event.sequence > record.last_sequence:
             break
         view.apply(event)
     return view
 
 
-async def events_of(persistence: ExecutionPersistence, record: ExecutionRecord) -> AsyncIterator[AnyEvent]:
-    async for batch in batches_after(persistence, record, 0):
+async def events_of(
+    persistence: ExecutionPersistence, record: ExecutionRecord, beginning: Sequence[StoredBatch] = ()
+) -> AsyncIterator[AnyEvent]:
+    for batch in beginning:
+        for event in decode_events(batch.events_json, batch.first_sequence):
+            yield event
+    read = beginning[-1].last_sequence if beginning else 0
+    async for batch in batches_after(persistence, record, read):
         for event in decode_events(batch.events_json, batch.first_sequence):
             yield event
 

@@ -263,10 +263,10 @@ class ExecutionManager:
         """
         answer = parse_input(input_json)
         while True:
-            record = await self._persistence.get(execution_id, namespace)
-            if node_id not in await self.node_types(record):
+            record, beginning = await self._persistence.look(execution_id, namespace)
+            if not await self._has_node(record, node_id):
                 raise NodeNotFound(node_id)
-            view = await steps_at(self._persistence, record)
+            view = await steps_at(self._persistence, record, beginning)
             step, is_known = answered_step(view.steps, node_id, iteration, answer.ref.hash)
             if is_known:
                 return record
@@ -279,6 +279,7 @@ class ExecutionManager:
                 answer,
                 record.last_sequence,
                 namespace,
+                record,
             )
             if done is not None:
                 if done.status == "running":
@@ -372,6 +373,10 @@ class ExecutionManager:
         if graph is None:
             return node_types_of(await self._persistence.definition(record.definition_hash, record.namespace))
         return types_of(graph)
+
+    async def _has_node(self, record: ExecutionRecord, node_id: str) -> bool:
+        graph = await self._graph(record)
+        return node_id in (await self.node_types(record) if graph is None else graph.nodes)
 
     async def _graph(self, record: ExecutionRecord) -> WorkflowGraph | None:
         """None where this process lacks a node type that the definition was accepted with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import and_, select, tuple_
@@ -18,7 +18,7 @@ from services.executor.persistence.control import answered, locked_record
 from services.executor.persistence.database import Conflict, Database, NotStorable
 from services.executor.persistence.groupcommit import GroupCommit
 from services.executor.persistence.moves import Draft
-from services.executor.persistence.reading import record_of
+from services.executor.persistence.reading import record_after, record_of
 from services.executor.persistence.row import COLUMNS
 from services.executor.persistence.tables import signals, workflow_executions
 from services.executor.persistence.transaction import Transaction
@@ -38,6 +38,7 @@ class Answer:
     payload: Payload
     expected_sequence: int
     namespace: str
+    record: ExecutionRecord | None = None  # how it stood at `expected_sequence`, without an answer
     deed: Deed | None = field(default_factory=present_deed)  # of the call that it is made for
 
     @property
@@ -67,8 +68,6 @@ class Answering:
 
     async def _commit(self, answers: Sequence[Answer]) -> Sequence[Outcome | Exception]:
         """One transaction for all; where the database refuses that, one for each."""
-        if len(answers) == 1:
-            return await self._database.write(lambda transaction: write(transaction, answers), tells=False)
         try:
             return await self._database.write(
                 lambda transaction: write(transaction, answers), attempts=1, tells=False
@@ -77,8 +76,11 @@ class Answering:
             return [await self._alone(answer) for answer in answers]
 
     async def _alone(self, answer: Answer) -> Outcome | Exception:
+        answer = replace(answer, record=None)  # it may be true no more
         try:
-            return (await self._commit([answer]))[0]
+            return (
+                await self._database.write(lambda transaction: write(transaction, [answer]), tells=False)
+            )[0]
         except (Conflict, NotStorable) as error:
             return error
 
@@ -86,7 +88,8 @@ class Answering:
 async def write(transaction: Transaction, answers: Sequence[Answer]) -> list[Outcome | Exception]:
     """In their order: each execution as it is now, None or why the answer is refused."""
     drafts = await transaction.lock(sorted(answer.execution_id for answer in answers))
-    known = await _known(transaction, answers)
+    unclear = [answer for answer in answers if _is_unclear(answer, drafts.get(answer.execution_id))]
+    known = await _known(transaction, unclear) if unclear else {}
     verdicts = [_decide(answer, drafts.get(answer.execution_id), known) for answer in answers]
     await transaction.write(drafts.values())
     rows = [
@@ -103,20 +106,26 @@ async def write(transaction: Transaction, answers: Sequence[Answer]) -> list[Out
     new = [answer for answer, verdict in zip(answers, verdicts, strict=True) if verdict is True]
     await insert_deeds(transaction, [answer.deed for answer in new if answer.deed is not None])
     return [
-        await _answered(transaction, drafts[answer.execution_id], known[answer.execution_id])
+        await _answered(transaction, answer, drafts[answer.execution_id], known.get(answer.execution_id))
         if isinstance(verdict, bool)
         else verdict
         for answer, verdict in zip(answers, verdicts, strict=True)
     ]
 
 
+def _is_unclear(answer: Answer, draft: Draft | None) -> bool:
+    """Whether its step may have an answer already: not where nothing happened since the caller saw none."""
+    return answer.record is None or draft is None or draft.row.last_sequence != answer.record.last_sequence
+
+
 def _decide(answer: Answer, draft: Draft | None, known: Mapping[str, Any]) -> bool | Exception | None:
     """Whether it is new, and in the draft then. None: look again. Otherwise why it is refused."""
     if draft is None or draft.row.namespace != answer.namespace:
         return ExecutionNotFound(answer.execution_id)
-    given = known[answer.execution_id].payload_hash
-    if given is not None:
-        return False if given == answer.payload.ref.hash else AlreadyAnswered(answer.node_id)
+    found = known.get(answer.execution_id)
+    if found is not None and found.payload_hash is not None:
+        same = found.payload_hash == answer.payload.ref.hash
+        return False if same else AlreadyAnswered(answer.node_id)
     if draft.row.last_sequence != answer.expected_sequence:
         return None
     try:
@@ -141,8 +150,11 @@ async def _known(transaction: Transaction, answers: Sequence[Answer]) -> dict[st
     return {row.id: row for row in await transaction.fetch(statement)}
 
 
-async def _answered(transaction: Transaction, draft: Draft, known: Any) -> ExecutionRecord:
+async def _answered(transaction: Transaction, answer: Answer, draft: Draft, known: Any) -> ExecutionRecord:
     """Of one that has ended the result is read: a locked row comes without."""
     if draft.ended:
         return await locked_record(transaction, ExecutionId(draft.row.id))
+    if known is None:
+        assert answer.record is not None
+        return record_after(answer.record, draft.row)
     return record_of(draft, {name: getattr(known, name) for name in FIXED})

@@ -394,11 +394,14 @@ class ExecutionPersistence(Protocol):
         payload: Payload,
         expected_sequence: int,
         namespace: str,
+        record: ExecutionRecord | None = None,
     ) -> ExecutionRecord | None:
         """Record an answer (event `signal.received`, waiting → pending + outbox) if nothing happened
         since `expected_sequence`; None if something did: look again.
 
-        Raises AlreadyAnswered when this instance has another answer; the same answer again changes nothing.
+        record: how it stood then, of a caller who saw in its history that this instance has no answer: that
+        is not read again. Raises AlreadyAnswered when this instance has another answer; the same answer
+        again changes nothing.
         """
         ...
 
@@ -470,6 +473,12 @@ class ExecutionPersistence(Protocol):
 
     async def get(self, execution_id: ExecutionId, namespace: str) -> ExecutionRecord:
         """Raises ExecutionNotFound."""
+        ...
+
+    async def look(
+        self, execution_id: ExecutionId, namespace: str
+    ) -> tuple[ExecutionRecord, list[StoredBatch]]:
+        """Its row, and the beginning of its history. Raises ExecutionNotFound."""
         ...
 
     async def lease_of(self, execution_id: ExecutionId) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -193,12 +193,14 @@ class Database:
                 lost = True
         raise Unavailable("the database answers with a conflict each time")
 
-    async def read(self, statement: Executable) -> Sequence[sqlalchemy.Row[Any]]:
+    async def read(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sqlalchemy.Row[Any]]:
         """The rows of one query. Raises Unavailable."""
         for attempt in (1, 2):
             try:
                 async with self._operation(self._readers) as connection:
-                    return (await connection.execute(statement)).all()
+                    return (await connection.execute(statement, parameters)).all()
             except Unavailable:
                 if attempt == 2:
                     raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, cast, func, literal, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 
@@ -23,7 +24,7 @@ from services.executor.persistence.contract import (
 )
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
-from services.executor.persistence.row import COLUMNS
+from services.executor.persistence.row import COLUMNS, Row
 from services.executor.persistence.tables import (
     definitions,
     execution_events,
@@ -45,8 +46,7 @@ class Reading:
         self._database = database
 
     async def get(self, execution_id: str, namespace: str) -> ExecutionRecord:
-        statement = select(workflow_executions).where(_e.id == execution_id, _e.namespace == namespace)
-        rows = await self._database.read(statement)
+        rows = await self._database.read(_ONE, {"id": execution_id, "namespace": namespace})
         if not rows:
             raise ExecutionNotFound(execution_id)
         return record(rows[0])
@@ -68,11 +68,13 @@ class Reading:
         self, execution_id: str, after_sequence: int, limit: int, namespace: str
     ) -> list[StoredBatch]:
         # Every batch holds one event at least, so `limit` rows are always enough.
-        statement = batches_after(execution_id, after_sequence).where(
-            execution_events.c.namespace == namespace,
-            execution_events.c.first_sequence <= after_sequence + limit,
-        )
-        return [stored_batch(row) for row in await self._database.read(statement)]
+        asked = {
+            "execution_id": execution_id,
+            "sequence": after_sequence,
+            "namespace": namespace,
+            "until": after_sequence + limit,
+        }
+        return [stored_batch(row) for row in await self._database.read(_EVENTS, asked)]
 
     async def find_start(self, request_id: str, request_hash: str, namespace: str) -> ExecutionId | None:
         columns = idempotency_keys.c
@@ -128,24 +130,36 @@ class Reading:
         return select(1).select_from(values).where(values.c.value == tag).exists()
 
 
-def batches_after(execution_id: str, sequence: int) -> Select[Any]:
-    """Batches that reach beyond a sequence, in order; the first may begin before it."""
+def batches_after(execution_id: str | None = None, sequence: int | None = None) -> Select[Any]:
+    """Batches that reach beyond a sequence, in order; the first may begin before it.
+
+    Without arguments they are parameters. Such statements are made once: making one costs more than reading.
+    """
     columns, inner = execution_events.c, execution_events.alias("inner").c
+    id_: BindParameter[str] = bindparam("execution_id", execution_id, required=execution_id is None)
+    after: BindParameter[int] = bindparam("sequence", sequence, required=sequence is None)
     # Without it every page would read the history from its beginning.
     first = (
         select(func.max(inner.first_sequence))
-        .where(inner.execution_id == execution_id, inner.first_sequence <= sequence + 1)
+        .where(inner.execution_id == id_, inner.first_sequence <= after + 1)
         .scalar_subquery()
     )
     return (
         select(columns.first_sequence, columns.last_sequence, columns.events)
         .where(
-            columns.execution_id == execution_id,
+            columns.execution_id == id_,
             columns.first_sequence >= func.coalesce(first, 1),
-            columns.last_sequence > sequence,
+            columns.last_sequence > after,
         )
         .order_by(columns.first_sequence)
     )
+
+
+_ONE = select(workflow_executions).where(_e.id == bindparam("id"), _e.namespace == bindparam("namespace"))
+_EVENTS = batches_after().where(
+    execution_events.c.namespace == bindparam("namespace"),
+    execution_events.c.first_sequence <= bindparam("until"),
+)
 
 
 def stored_batch(row: sqlalchemy.Row[Any]) -> StoredBatch:
@@ -155,6 +169,26 @@ def stored_batch(row: sqlalchemy.Row[Any]) -> StoredBatch:
 def record_of(draft: Draft, fixed: Mapping[str, Any]) -> ExecutionRecord:
     """The record of a row that was just written: the columns of the draft, and those that never change."""
     return record(SimpleNamespace(**fixed, **{name: getattr(draft.row, name) for name in COLUMNS}))
+
+
+def record_after(before: ExecutionRecord, row: Row) -> ExecutionRecord:
+    """The record of a row that was just written, and has not ended, by how it stood before."""
+    return replace(
+        before,
+        status=row.status,
+        mode=row.execution_mode,
+        pending_control=row.pending_control,
+        started_at=row.started_at,
+        waits=None if row.waits is None else payload.decode(row.waits),
+        epoch=row.epoch,
+        last_sequence=row.last_sequence,
+        wake_at=row.wake_at,
+        lease_owner=row.lease_owner,
+        lease_expires_at=row.lease_expires_at,
+        pending_since=row.pending_since,
+        slot_wanted=row.slot_wanted,
+        rate_wanted=row.rate_wanted,
+    )
 
 
 def record(row: Any) -> ExecutionRecord:

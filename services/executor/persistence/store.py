@@ -39,6 +39,7 @@ from services.executor.persistence.database import Database, sqlite_path
 from services.executor.persistence.depth import SqlDepth
 from services.executor.persistence.filelock import FileLock
 from services.executor.persistence.kept_secrets import KeptSecrets
+from services.executor.persistence.looking import Looking
 from services.executor.persistence.migrating import check_schema, migrate
 from services.executor.persistence.operations import SqlOperations
 from services.executor.persistence.reading import Reading
@@ -88,6 +89,7 @@ class SqlExecutionPersistence:
         self._sweep = Sweep(self.database)
         self._children = Children(self.database)
         self._reading = Reading(self.database)
+        self._looking = Looking(self.database)
         self._depth = SqlDepth(self.database)
         self._searching = Searching(self.database)
         self._changes = Changes(self.database, self._reading.has_tag)
@@ -121,6 +123,7 @@ class SqlExecutionPersistence:
     async def stop(self) -> None:
         await self._appending.stop()
         await self._answering.stop()
+        await self._looking.stop()
         await self.database.close()
         self._unlock()
 
@@ -195,8 +198,11 @@ class SqlExecutionPersistence:
         payload: Payload,
         expected_sequence: int,
         namespace: str = DEFAULT_NAMESPACE,
+        record: ExecutionRecord | None = None,
     ) -> ExecutionRecord | None:
-        answer = Answer(execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace)
+        answer = Answer(
+            execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace, record
+        )
         return await self._answering.signal(answer)
 
     # Background -------------------------------------------------------------------------------
@@ -245,6 +251,11 @@ class SqlExecutionPersistence:
 
     async def get(self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE) -> ExecutionRecord:
         return await self._reading.get(execution_id, namespace)
+
+    async def look(
+        self, execution_id: ExecutionId, namespace: str = DEFAULT_NAMESPACE
+    ) -> tuple[ExecutionRecord, list[StoredBatch]]:
+        return await self._looking.look(execution_id, namespace)
 
     async def lease_of(self, execution_id: ExecutionId) -> tuple[str, str]:
         return await self._reading.lease_of(execution_id)

@@ -251,12 +251,15 @@ class PersistenceMachine(RuleBasedStateMachine):
         expected.cancel()
 
     @precondition(lambda self: any(e.status not in OVER for e in self.executions.values()))
-    @rule(data=st.data(), outdated=st.booleans(), fault=FAULTS)
-    def answer(self, data: st.DataObject, outdated: bool, fault: Fault) -> None:
+    @rule(data=st.data(), outdated=st.booleans(), looked=st.booleans(), fault=FAULTS)
+    def answer(self, data: st.DataObject, outdated: bool, looked: bool, fault: Fault) -> None:
         expected = data.draw(st.sampled_from([e for e in self.executions.values() if e.status not in OVER]))
         sequence = len(expected.types) - outdated
+        id_, seen = ExecutionId(expected.id), None
+        if looked:
+            seen = replace(self.run(self.stage.store.look(id_))[0], last_sequence=sequence)
         answer = self.stage.store.signal(
-            ExecutionId(expected.id), "ask", (), expected.answers + 1, Payload.of(1), sequence
+            id_, "ask", (), expected.answers + 1, Payload.of(1), sequence, record=seen
         )
         record = self.run(answer, fault)
         assert (record is None) == outdated

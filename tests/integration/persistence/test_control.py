@@ -181,6 +181,23 @@ async def test_an_answer_is_taken_once(stage: Stage) -> None:
     assert (await stage.types(execution_id)).count("signal.received") == 3
 
 
+async def test_who_has_looked_is_answered_from_what_he_saw(stage: Stage) -> None:
+    execution_id = await stage.waiting()
+    seen, _ = await stage.store.look(execution_id)
+    place = (execution_id, "ask", (), 1)
+    yes, no = Payload.of({"approved": True}), Payload.of({"approved": False})
+    record = await stage.store.signal(*place, yes, seen.last_sequence, record=seen)
+    assert record == await stage.record(execution_id)
+    assert await stage.store.signal(*place, yes, seen.last_sequence, record=seen) == record
+    with pytest.raises(AlreadyAnswered):
+        await stage.store.signal(*place, no, seen.last_sequence, record=seen)
+    elsewhere = (execution_id, "ask", (2,), 1)
+    assert await stage.store.signal(*elsewhere, no, seen.last_sequence, record=seen) is None
+    # Who is wrong about what he saw is told by the database.
+    with pytest.raises(AlreadyAnswered):
+        await stage.store.signal(*place, no, record.last_sequence, record=record)
+
+
 async def test_an_answer_to_an_outdated_look_is_not_taken(stage: Stage) -> None:
     execution_id = await stage.waiting()
     sequence = (await stage.record(execution_id)).last_sequence

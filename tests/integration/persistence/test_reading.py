@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -31,6 +32,24 @@ async def test_the_list_is_newest_first_and_pages_without_gap_or_double(stage: S
     assert paged == everything
     created = [record.created_at for record in await stage.store.list(ExecutionFilter(), 100)]
     assert created == sorted(created, reverse=True)
+
+
+async def test_many_look_at_once_and_each_sees_its_own(stage: Stage) -> None:
+    ids = [await stage.waiting() for _ in range(3)]
+    elsewhere = stage.new(namespace="other")
+    await stage.store.create(elsewhere)
+    *found, refused, other = await asyncio.gather(
+        *(stage.store.look(execution_id) for execution_id in ids),
+        stage.store.look(elsewhere.id),
+        stage.store.look(elsewhere.id, "other"),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, ExecutionNotFound)
+    for execution_id, seen in zip([*ids, elsewhere.id], [*found, other], strict=True):
+        assert not isinstance(seen, BaseException)
+        record, batches = seen
+        assert record == await stage.store.get(execution_id, record.namespace)
+        assert batches == await stage.store.events(execution_id, 0, 100, record.namespace)
 
 
 async def test_the_list_filters(stage: Stage) -> None:
