@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,13 +21,16 @@ from services.executor.persistence.row import CHANGING, Fence, Row
 from services.executor.persistence.tables import Instant, workflow_executions
 from services.executor.persistence.transaction import LOCKED_COLUMNS, FenceBroken, Transaction, instant
 
+PARAMETER = "%s"
+"""In a statement that is held back: where it stands among others is known only when all go."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Write:
     """A write that is held back."""
 
     table: str
-    statement: bytes
+    statement: str  # with PARAMETER for each of them
     columns: list[list[Any]]  # its parameters
     fenced: int | None = None  # so many rows must be as their fence says
 
@@ -38,8 +43,9 @@ class PostgresTransaction(Transaction):
 
     def __init__(self, driver: psycopg.AsyncConnection[Any], connection: AsyncConnection, now: str) -> None:
         super().__init__(connection, now)
-        # One for all statements: making one costs as much as a small statement does.
-        self._cursor = driver.cursor()
+        # One for all statements: making one costs as much as a small statement does. A raw one: others
+        # look for their placeholders anew each time, once there are more than 50.
+        self._cursor = psycopg.AsyncRawCursor(driver)
         self._held: list[_Write] = []
 
     async def begin(self) -> None:
@@ -78,13 +84,13 @@ class PostgresTransaction(Transaction):
 
     async def serialize(self, name: str) -> None:
         await self.flush()
-        await self._cursor.execute(b"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+        await self._cursor.execute(b"SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (name,))
 
     async def lock(self, ids: Collection[str]) -> dict[str, Draft]:
         await self.flush()
         statement = (
             f"SELECT {self._now_sql}, {LOCKED_COLUMNS} FROM workflow_executions "
-            "WHERE id = ANY(%b::text[]) ORDER BY id FOR NO KEY UPDATE"
+            "WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE"
         )
         await self._cursor.execute(statement.encode(), (list(ids),))
         rows = await self._cursor.fetchall()
@@ -111,7 +117,7 @@ class PostgresTransaction(Transaction):
             await self._hold(_Write(table.name, statement, _arrays(rows)))
 
     async def delete(self, table: Table, ids: Collection[str], column: str = "execution_id") -> None:
-        statement = f"DELETE FROM {table.name} WHERE {column} = ANY(%b::text[])".encode()
+        statement = f"DELETE FROM {table.name} WHERE {column} = ANY({PARAMETER}::text[])"
         await self._hold(_Write(table.name, statement, [list(ids)]))
 
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
@@ -133,7 +139,7 @@ def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 
 def _parameters(table: Table, columns: Sequence[str]) -> str:
-    return ", ".join(f"%b::{_type(table, name)}[]" for name in columns)
+    return ", ".join(f"{PARAMETER}::{_type(table, name)}[]" for name in columns)
 
 
 def _type(table: Table, name: str) -> str:
@@ -155,23 +161,24 @@ def _type(table: Table, name: str) -> str:
 
 
 @lru_cache
-def _insert(table: Table, columns: tuple[str, ...], on_conflict: str, position: str) -> bytes:
+def _insert(table: Table, columns: tuple[str, ...], on_conflict: str, position: str) -> str:
     names, values = [*columns], ["*"]
     if position:
         names, values = [*names, "position"], [*values, position]
-    statement = (
+    return (
         f"INSERT INTO {table.name} ({', '.join(names)}) "
         f"SELECT {', '.join(values)} FROM unnest({_parameters(table, columns)}) {on_conflict}"
     )
-    return statement.encode()
 
 
 @lru_cache
-def _together(statements: tuple[bytes, ...]) -> bytes:
+def _together(statements: tuple[str, ...]) -> bytes:
     """One statement that carries out all, one after the other, and answers with how many rows each wrote."""
-    parts = [b"w%d AS (%b RETURNING 1)" % (n, statement) for n, statement in enumerate(statements)]
-    counts = [b"(SELECT count(*) FROM w%d)" % n for n in range(len(statements))]
-    return b"WITH %b SELECT %b" % (b", ".join(parts), b", ".join(counts))
+    parts = [f"w{n} AS ({statement} RETURNING 1)" for n, statement in enumerate(statements)]
+    counts = [f"(SELECT count(*) FROM w{n})" for n in range(len(statements))]
+    numbers = itertools.count(1)
+    numbered = re.sub(re.escape(PARAMETER), lambda _: f"${next(numbers)}", ", ".join(parts))
+    return f"WITH {numbered} SELECT {', '.join(counts)}".encode()
 
 
 _WRITTEN = ", ".join(
@@ -185,4 +192,4 @@ _UPDATE = (
     f"FROM unnest({_parameters(workflow_executions, ['id', *Fence._fields, *CHANGING])}) "
     f"AS n (id, {', '.join([*_FENCES, *CHANGING])}) "
     f"WHERE e.id = n.id AND {' AND '.join(f'e.{name} = n.old_{name}' for name in Fence._fields)}"
-).encode()
+)
