@@ -126,6 +126,11 @@ class WorkflowGraph:
         """Names of the secrets that its nodes use."""
         return frozenset().union(*(node.secrets for node in self.nodes.values()))
 
+    @property
+    def callbacks(self) -> frozenset[str]:
+        """Ids of nodes whose callback URL others read."""
+        return frozenset().union(*(node.callbacks for node in self.nodes.values()))
+
     def vars_of(self, flow: str | None) -> Mapping[str, Any]:
         return self.vars if flow is None else self.subflows[flow].vars
 

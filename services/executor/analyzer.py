@@ -6,15 +6,20 @@ Decided by what node types declare about themselves, never by their names.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from flow_engine.nodes.contract import Effect
-from flow_engine.payload import JsonValue
+from flow_engine.payload import JsonValue, encode
+from flow_engine.recent import Recent
 from flow_engine.workflow.graph import GraphNode, WorkflowGraph
 from services.executor.durations.estimate import Estimate, Loop
 from services.executor.durations.learned import NOTHING_KNOWN, Knowledge
 
 AUTO, IMMEDIATE, QUEUED = "auto", "immediate", "queued"
+
+REMEMBERED = 512
+"""Decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Factor:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ComplexityAnalysis:
     """The decision with everything that led to it."""
 
@@ -55,6 +60,11 @@ class ComplexityAnalysis:
     explanation: str  # one sentence
     counterfactual: str = ""  # what would change what auto chooses; empty: nothing simple, or not asked for
     learned_nodes: int = 0  # of which the estimate knows from history how long they take
+
+    @cached_property
+    def text(self) -> bytes:
+        """As JSON, as it is stored."""
+        return encode(self.as_json())
 
     def as_json(self) -> dict[str, JsonValue]:
         return {
@@ -78,6 +88,28 @@ class ComplexityAnalyzer:
 
     def __init__(self, thresholds: Thresholds = Thresholds()) -> None:
         self.thresholds = thresholds
+        self._decided: Recent[tuple[Knowledge, ComplexityAnalysis]] = Recent(REMEMBERED)
+
+    def decide(
+        self,
+        graph: WorkflowGraph,
+        requested_mode: str,
+        input_value: JsonValue,
+        knowledge: Knowledge,
+        *,
+        busy: bool,
+    ) -> ComplexityAnalysis:
+        """As `analyze`, but worked out once where it does not hang on the input, for as long as as much is
+        known."""
+        key = f"{graph.definition_hash} {requested_mode} {busy}"
+        decided = self._decided.get(key)
+        if decided is not None and decided[0] is knowledge:
+            return decided[1]
+        estimate = Estimate(graph, input_value, knowledge)
+        analysis = self._analysis(graph, requested_mode, estimate, knowledge, busy=busy)
+        if not estimate.hangs_on_input:
+            self._decided.put(key, (knowledge, analysis))
+        return analysis
 
     def analyze(
         self,
@@ -95,28 +127,40 @@ class ComplexityAnalyzer:
         knowledge: what history teaches. counterfactual: also find what would change the mode, which takes a
         few more estimates.
         """
+        estimate = Estimate(graph, input_value, knowledge)
+        analysis = self._analysis(graph, requested_mode, estimate, knowledge, busy=busy)
+        if not counterfactual:
+            return analysis
+
+        def duration_with(node_id: str, items: int) -> float:
+            return Estimate(graph, input_value, knowledge, items={node_id: items}).total_ms(IMMEDIATE)
+
+        limit_ms, factors = self.thresholds.max_estimate_ms, analysis.factors
+        otherwise = _counterfactual(_chosen(factors), factors, estimate, limit_ms, duration_with)
+        return replace(analysis, counterfactual=otherwise)
+
+    def _analysis(
+        self,
+        graph: WorkflowGraph,
+        requested_mode: str,
+        estimate: Estimate,
+        knowledge: Knowledge,
+        *,
+        busy: bool,
+    ) -> ComplexityAnalysis:
         nodes = list(graph.nodes.values())
         external = [node for node in nodes if node.type.effect is Effect.EXTERNAL]
         loops = [node for node in nodes if node.type.container and not node.type.subflow]
         human = [node for node in nodes if node.type.human]
-        estimate = Estimate(graph, input_value, knowledge)
-        limit_ms = self.thresholds.max_estimate_ms
         factors = (
             _node_count(len(nodes), self.thresholds.max_nodes),
-            _estimated_duration(estimate.total_ms(IMMEDIATE), limit_ms),
+            _estimated_duration(estimate.total_ms(IMMEDIATE), self.thresholds.max_estimate_ms),
             _human_input(human),
             _external_calls_in_loops(external, loops),
             _executor_busy(busy),
         )
-        chosen = QUEUED if any(factor.fired for factor in factors) else IMMEDIATE
+        chosen = _chosen(factors)
         mode = chosen if requested_mode == AUTO else requested_mode
-        otherwise = ""
-        if counterfactual:
-
-            def duration_with(node_id: str, items: int) -> float:
-                return Estimate(graph, input_value, knowledge, items={node_id: items}).total_ms(IMMEDIATE)
-
-            otherwise = _counterfactual(chosen, factors, estimate, limit_ms, duration_with)
         return ComplexityAnalysis(
             mode=mode,
             requested_mode=requested_mode,
@@ -128,9 +172,13 @@ class ComplexityAnalyzer:
             max_parallel_paths=min(estimate.width, graph.max_parallel),
             human_input=bool(human),
             explanation=_explanation(requested_mode, mode, chosen, factors),
-            counterfactual=otherwise,
             learned_nodes=sum(knowledge.of(node) is not None for node in nodes),
         )
+
+
+def _chosen(factors: Sequence[Factor]) -> str:
+    """What auto chooses."""
+    return QUEUED if any(factor.fired for factor in factors) else IMMEDIATE
 
 
 # Factors

@@ -32,6 +32,8 @@ written it: what is no such message is dropped."""
 LONGEST_WORDS = 64 + 37 * MAX_IDS
 MOST_EXECUTORS = 1000
 LONGEST_PAUSE_SECONDS = 5.0
+GATHER_SECONDS = 0.01
+"""What is committed within goes into one message."""
 PRESENCE_SECONDS = 2.0
 """Between two words about workers; who has not been heard of for three times that is gone."""
 
@@ -84,6 +86,7 @@ class RedisHints:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PRESENCE_SECONDS):
                     await self._fresh.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             self._fresh.clear()
             committed, self._committed = self._committed, {}
             words = [self._sender, str(self._workers()), *committed]

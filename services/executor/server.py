@@ -15,6 +15,7 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from flow_engine import tracing
 from flow_engine.keda import externalscaler_pb2
 from flow_engine.keda.externalscaler_pb2_grpc import (
     ExternalScalerServicer,
@@ -99,8 +100,9 @@ def make_server(
     max_concurrent_rpcs: int,
 ) -> grpc.aio.Server:
     logging.getLogger("grpc._cython.cygrpc").addFilter(not_gone)
+    interceptors = [ErrorInterceptor(), access_interceptor]
     server = grpc.aio.server(
-        interceptors=[TracingInterceptor(), ErrorInterceptor(), access_interceptor],
+        interceptors=[TracingInterceptor(), *interceptors] if tracing.enabled() else interceptors,
         maximum_concurrent_rpcs=max_concurrent_rpcs + ROOM_FOR_WORKERS,
         options=[
             ("grpc.max_receive_message_length", max_message_bytes),

@@ -11,7 +11,7 @@ from flow_engine.errors import Busy, InvalidInput, InvalidRequest, Problem
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, new_execution_id
 from flow_engine.interpreter.events import ExecutionCreated, placed
 from flow_engine.interpreter.visible import about
-from flow_engine.payload import Payload, encode
+from flow_engine.payload import Payload
 from flow_engine.workflow.graph import WorkflowGraph
 from flow_engine.workflow.queue_keys import concurrency_key, rate_key
 from flow_engine.workflow.requirements import requirements
@@ -143,7 +143,7 @@ class Starts:
         if mode == "immediate" and busy:
             raise Busy("the executor has no room for another immediate run; try again, or use the queue")
         value = resolved.input.value
-        return self._analyzer.analyze(resolved.graph, mode, input_value=value, busy=busy, knowledge=knowledge)
+        return self._analyzer.decide(resolved.graph, mode, value, knowledge, busy=busy)
 
     def _new(self, resolved: Resolved, decision: ComplexityAnalysis) -> NewExecution:
         request, graph = resolved.request, resolved.graph
@@ -173,7 +173,7 @@ class Starts:
             definition_hash=graph.definition_hash,
             definition=resolved.definition.text,
             input=resolved.input,
-            complexity=encode(decision.as_json()),
+            complexity=decision.text,
             timeout_ms=timeout_ms,
             request_id=request.request_id,
             request_hash=request.request_hash,

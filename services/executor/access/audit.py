@@ -99,6 +99,8 @@ class Audit(Looping):
 
 def storable(text: str) -> str:
     """Without what a database or a terminal stumbles over."""
+    if len(text) <= MOST_CHARACTERS and text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "?" for c in text[:MOST_CHARACTERS])
 
 

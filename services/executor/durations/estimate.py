@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from flow_engine.expressions import EvaluationError, Limits
+from flow_engine.expressions.template import Template
 from flow_engine.interpreter.attempts import Prepared, prepare
 from flow_engine.interpreter.steps import Step
 from flow_engine.nodes.contract import Completed, Effect, NodeContext, NodeServices
@@ -48,7 +49,8 @@ class Loop:
 
 
 class Estimate:
-    """duration_ms: along the critical path. width: nodes that can run side by side.
+    """duration_ms: along the critical path. width: nodes that can run side by side. hangs_on_input: another
+    input might give another estimate.
 
     items: how many items loops shall be taken to have, by node id, in place of what is known.
     steps, now: what has happened already; then `duration_ms` is what is left.
@@ -71,6 +73,7 @@ class Estimate:
         self._now = now
         top = {"input": input_value, "vars": graph.vars}
         self._scopes: dict[str | None, dict[str, Any]] = {None: top}
+        self.hangs_on_input = False
         self._evaluates = len(graph.nodes) <= _EVALUATED_NODES
         self._configs: dict[str, Config] = {}
         self._inner: dict[str, tuple[float, int]] = {}
@@ -133,18 +136,18 @@ class Estimate:
 
     def _duration_of(self, node: GraphNode) -> float:
         """One run of the node without retries; of a container, of all its iterations."""
-        config = self._config(node)
-        if node.type.container:
-            duration = self._container_ms(node, config)
-        elif node.type.timed_by_config and config.known:
-            duration = _declared(node.type.typical_ms, config.values)
-        else:
-            learned = self._knowledge.known(node).leaf_ms
-            duration = _declared(node.type.typical_ms, config.values) if learned is None else learned
+        duration = self._container_ms(node) if node.type.container else self._leaf_ms(node)
         return duration if node.timeout_ms is None else min(duration, float(node.timeout_ms))
 
-    def _container_ms(self, node: GraphNode, config: Config) -> float:
-        own = self._knowledge.of(node)
+    def _leaf_ms(self, node: GraphNode) -> float:
+        learned = self._knowledge.known(node).leaf_ms
+        if learned is not None and not node.type.timed_by_config:
+            return learned
+        config = self._config(node)
+        return _declared(node.type.typical_ms, config.values) if learned is None or config.known else learned
+
+    def _container_ms(self, node: GraphNode) -> float:
+        own, config = self._knowledge.of(node), self._config(node)
         step = self._steps.get(node.id)
         if step is not None and step.item_count is not None:
             rounds: float | None = rounds_of(node, step.item_count)
@@ -176,7 +179,7 @@ class Estimate:
         if not (kind.inline and kind.effect is Effect.PURE and len(kind.handles_of(node.raw_config)) > 0):
             return None
         scope = self._scope_in(node.flow)
-        if not self._evaluates or any(ref.path[0] not in scope for ref in node.config.references):
+        if not self._evaluates or not self._is_known(node.config, scope):
             return None
         try:
             prepared = prepare(node, scope)
@@ -211,7 +214,7 @@ class Estimate:
         if template.is_constant:
             return Config(node.raw_config, known=True)
         scope = self._scope_in(node.flow)
-        if not self._evaluates or any(ref.path[0] not in scope for ref in template.references):
+        if not self._evaluates or not self._is_known(template, scope):
             return Config(node.raw_config, known=False)
         try:
             values: Any = template.render(scope, _LIMITS)
@@ -220,6 +223,13 @@ class Estimate:
         deferred = {path.split(".")[0] for path in node.type.deferred}
         shown = {key: node.raw_config[key] if key in deferred else value for key, value in values.items()}
         return Config(shown, known=True)
+
+    def _is_known(self, template: Template, scope: Mapping[str, Any]) -> bool:
+        """Whether all that it reads is known before the run."""
+        roots = {ref.path[0] for ref in template.references}
+        known = roots <= scope.keys()
+        self.hangs_on_input |= known and "input" in roots
+        return known
 
     def _scope_in(self, flow: str | None) -> dict[str, Any]:
         """What is known of the variables in a sub-flow: its input, where that depends on what is known."""

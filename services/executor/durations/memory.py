@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from flow_engine.clock import Clock
@@ -22,6 +23,8 @@ from services.executor.stats.tally import Ended
 
 FRESH_SECONDS = 5.0
 REMEMBERED = 512
+ENOUGH = 32
+"""Executions of one definition that one batch teaches of."""
 
 
 class Durations:
@@ -58,6 +61,7 @@ async def learn_all(
     known = [(ended, graph) for ended in executions if (graph := graph_of(ended)) is not None]
     if not known:
         return
+    known = _newest_of_each(known)
     keys = {(ended.namespace, hash_) for ended, _ in known for hash_ in ("", ended.definition_hash)}
 
     def change(texts: dict[tuple[str, str], str]) -> None:
@@ -68,6 +72,14 @@ async def learn_all(
         texts.update({key: encode_learned(value) for key, value in learned.items()})
 
     await rewrite_learned(transaction, keys, change)
+
+
+def _newest_of_each(known: Sequence[tuple[Ended, WorkflowGraph]]) -> list[tuple[Ended, WorkflowGraph]]:
+    """Of many executions of one definition that ended within a second all teach the same."""
+    by_definition: defaultdict[tuple[str, str], list[tuple[Ended, WorkflowGraph]]] = defaultdict(list)
+    for ended, graph in known:
+        by_definition[ended.namespace, ended.definition_hash].append((ended, graph))
+    return [one for some in by_definition.values() for one in some[-ENOUGH:]]
 
 
 def _learned(text: str | None) -> Learned:

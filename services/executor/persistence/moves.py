@@ -85,13 +85,15 @@ class Draft:
         """Append events by other hands than the runner's, none before the event ahead of it."""
         time = max(self.now, self.row.last_event_at)
         timed = [msgspec.structs.replace(event, time=time) for event in events]
-        self.append(encode_events(timed), len(timed), time)
+        text = encode_events(timed)
+        self.append(text, len(timed), finished_in(text), time)
         self.set(foreign_sequence=self.row.last_sequence)
 
     def append(
         self,
         events: bytes,
         count: int,
+        steps_finished: int,
         last_event_at: datetime,
         *,
         epoch: int = 0,
@@ -99,7 +101,7 @@ class Draft:
         report_hash: str = "",
     ) -> None:
         first, last = self.row.last_sequence + 1, self.row.last_sequence + count
-        finished = self.row.finished_steps + finished_in(events)
+        finished = self.row.finished_steps + steps_finished
         self.batches.append(NewBatch(first, last, events, epoch, report_no, report_hash, finished))
         self.set(last_sequence=last, last_event_at=last_event_at, finished_steps=finished)
 

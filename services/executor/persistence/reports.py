@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -12,7 +13,7 @@ from flow_engine.errors import InvalidRequest, Problem
 from flow_engine.interpreter.events import ExecutionCancelled, ExecutionPaused, decode_events, encode_events
 from flow_engine.interpreter.journal import Entry, GiveUp
 from services.executor.persistence.contract import TERMINAL, Report, ReportOutcome
-from services.executor.persistence.moves import MOVES, Draft
+from services.executor.persistence.moves import FINISHING, MOVES, Draft
 from services.executor.persistence.offers import task_changes
 from services.executor.persistence.relatives import signals_of
 
@@ -76,7 +77,8 @@ def accept(draft: Draft, report: Report) -> None:
         raise InvalidRequest(
             [Problem("/giveUp/status", "INVALID_STATUS", f"no way to give up: {entry.give_up.status!r}")]
         )
-    if entry.give_up is None and any(event.type in _END_EVENTS for event in events):
+    kinds = Counter(event.type for event in events)
+    if entry.give_up is None and not _END_EVENTS.isdisjoint(kinds):
         raise InvalidRequest([Problem("/events", "END_WITHOUT_GIVE_UP", "an execution ends by giving it up")])
     knew_all = report.seen_sequence == row.last_sequence
     hash_ = body_hash(report)
@@ -84,18 +86,22 @@ def accept(draft: Draft, report: Report) -> None:
     if events:
         text = not_before(row.last_event_at, report.events_json, events)
         last = max(row.last_event_at, events[-1].time)
-        draft.append(text, len(events), last, epoch=row.epoch, report_no=report.report_no, report_hash=hash_)
+        finished = sum(kinds[kind] for kind in FINISHING)
+        report_no = report.report_no
+        draft.append(
+            text, len(events), finished, last, epoch=row.epoch, report_no=report_no, report_hash=hash_
+        )
     draft.payloads.extend(report.payloads)
-    if report.has_outcome or any(event.type in _OUTCOME_EVENTS for event in events):
+    if report.has_outcome or not _OUTCOME_EVENTS.isdisjoint(kinds):
         draft.set(lost_leases=0)
     # The reply tells the runner of everything up to here.
     draft.set(seen_sequence=row.last_sequence)
-    if row.has_tasks or any(event.type == "step.waiting" for event in events):
+    if row.has_tasks or "step.waiting" in kinds:
         draft.change_tasks(task_changes(report.events_json or b"[]"))
     if signals := signals_of(row.id, report.events_json):
         draft.signals.extend(signals)
         draft.set(has_children=True)
-    if any(event.type == "execution.promoted" for event in events):
+    if "execution.promoted" in kinds:
         draft.set(execution_mode="queued")
     if entry.snapshot and knew_all:
         draft.snapshot = (row.last_sequence, entry.snapshot)

@@ -80,7 +80,7 @@ def _record_beginning(draft: Draft, new: NewExecution, began: datetime, deadline
     if new.forked is not None:
         events.append(msgspec.structs.replace(new.forked, time=began))
         draft.set(finished_steps=len(new.forked.kept))
-    draft.append(encode_events(events), len(events), began)
+    draft.append(encode_events(events), len(events), 0, began)
     draft.set(foreign_sequence=len(events))
 
 

@@ -86,7 +86,7 @@ class ExecutionServicer(ExecutionServiceServicer):
         self, request: pb.AnalyzeWorkflowRequest, context: Context
     ) -> pb.AnalyzeWorkflowResponse:
         decision = await self._manager.analyze(start_request(request.spec))
-        return pb.AnalyzeWorkflowResponse(complexity=messages.complexity(encode(decision.as_json())))
+        return pb.AnalyzeWorkflowResponse(complexity=messages.complexity(decision.text))
 
     async def ValidateWorkflow(  # noqa: N802
         self, request: pb.ValidateWorkflowRequest, context: Context
@@ -314,9 +314,6 @@ def start_request(spec: pb.StartSpec) -> StartRequest:
             role=caller.role,
         )
     options = spec.options
-    body = pb.StartSpec()
-    body.CopyFrom(spec)
-    body.ClearField("request_id")
     return StartRequest(
         workflow_json=spec.workflow_json,
         workflow_id=spec.workflow_id,
@@ -331,9 +328,19 @@ def start_request(spec: pb.StartSpec) -> StartRequest:
             messages.milliseconds(options.immediate_budget) if options.HasField("immediate_budget") else None
         ),
         request_id=spec.request_id,
-        request_hash=content_hash(body.SerializeToString(deterministic=True)) if spec.request_id else "",
+        request_hash=request_hash(spec),
         namespace=caller.namespace,
     )
+
+
+def request_hash(spec: pb.StartSpec) -> str:
+    """The same for the same request, whatever its id; empty where it has none."""
+    if not (request_id := spec.request_id):
+        return ""
+    spec.ClearField("request_id")
+    hash_ = content_hash(spec.SerializeToString(deterministic=True))
+    spec.request_id = request_id
+    return hash_
 
 
 def watch_responses(execution_id: str, news: News, after: int) -> Iterator[pb.WatchExecutionResponse]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import reduce
+from functools import lru_cache, reduce
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
@@ -200,8 +200,12 @@ def progress(value: Progress) -> pb.Progress:
     )
 
 
+@lru_cache(maxsize=256)
 def complexity(text: bytes) -> pb.ComplexityAnalysis | None:
-    """text: the decision as JSON, as `ComplexityAnalyzer` gives it; empty for none."""
+    """text: the decision as JSON, as `ComplexityAnalyzer` gives it; empty for none.
+
+    To be copied, not changed: many executions share one.
+    """
     if not text or text == b"null":
         return None
     value: dict[str, JsonValue] = msgspec.json.decode(text)

@@ -72,7 +72,7 @@ class ImmediateRun:
             new.id,
             budget_ends_at=means.clock.monotonic() + start.budget_seconds,
             typical_ms=start.typical_ms,
-            callbacks=means.callbacks.of(new.id),
+            callbacks=means.callbacks.of(new.id) if start.graph.callbacks else None,
             secrets=means.secrets.of(new.namespace),
         )
         self._budget_ends = loop.call_later(start.budget_seconds, self.hand_on, "budget")

@@ -14,6 +14,7 @@ from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContex
 from flow_engine.nodes.registry import NodeRegistry, built_in_registry
 from flow_engine.workflow.validation import compile_workflow
 from services.executor.analyzer import ComplexityAnalysis, ComplexityAnalyzer, Thresholds, spoken
+from services.executor.durations.learned import NOTHING_KNOWN, Knowledge
 
 DEFAULTS = Thresholds()
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -191,6 +192,26 @@ def test_loops_in_loops_multiply_twice(analyze: Any) -> None:
 def test_items_and_durations_from_the_input_are_looked_up(analyze: Any) -> None:
     nodes = [loop("l", "${ input.orders }"), node("a", "${ input.ms }", parentId="l")]
     assert analyze(nodes, input_value={"orders": [1] * 50, "ms": 20}).estimated_duration_ms == 1000
+
+
+def test_what_hangs_on_the_input_is_decided_for_each_input(types: NodeRegistry) -> None:
+    nodes = [loop("l", "${ input.orders }"), node("a", 20, parentId="l")]
+    graph, analyzer = compile_workflow({"nodes": nodes, "edges": []}, types), ComplexityAnalyzer()
+    for orders in (1, 50, 2_000):
+        decided = analyzer.decide(graph, "auto", {"orders": [1] * orders}, NOTHING_KNOWN, busy=False)
+        assert decided.estimated_duration_ms == 20 * orders
+        assert decided.mode == ("queued" if orders == 2_000 else "immediate")
+
+
+def test_what_does_not_is_decided_once_for_as_long_as_as_much_is_known(types: NodeRegistry) -> None:
+    nodes = [node("a", 20), {"id": "b", "type": "data.set", "config": {"values": {"n": "${ vars.n }"}}}]
+    graph = compile_workflow({"nodes": nodes, "edges": chain("a", "b"), "vars": {"n": 1}}, types)
+    analyzer, known = ComplexityAnalyzer(), Knowledge()
+    decided = analyzer.decide(graph, "auto", {"n": 1}, known, busy=False)
+    assert analyzer.decide(graph, "auto", {"n": 2}, known, busy=False) is decided
+    assert analyzer.decide(graph, "auto", {"n": 1}, Knowledge(), busy=False) is not decided
+    assert analyzer.decide(graph, "auto", {"n": 1}, known, busy=True).mode == "queued"
+    assert analyzer.decide(graph, "queued", {"n": 1}, known, busy=False).mode == "queued"
 
 
 def test_what_is_not_known_before_the_run_is_guessed(analyze: Any) -> None:
