@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from flow_engine.otlp_bytes import request_bytes, resource_bytes, spans_bytes
-from flow_engine.tracing import Place, Span
+from flow_engine.tracing import Ended, Place
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ def recorder(service: str) -> SdkRecorder:
 class SdkRecorder:
     """A trace is sampled where it enters the process, so that there it is whole or not at all."""
 
-    def __init__(self, sampler: Sampler, on_end: Callable[[Span], None]) -> None:
+    def __init__(self, sampler: Sampler, on_end: Callable[[Ended], None]) -> None:
         self._sampler = None if sampler is DEFAULT_ON else sampler
         self.on_end = on_end
 
@@ -117,7 +117,7 @@ class Outbox:
         self._limits = limits
         self._together = min(TOGETHER, limits.batch)
         self._lock = Lock()  # held to touch the next four
-        self._ended: list[Span] = []
+        self._ended: list[Ended] = []
         self._written: deque[Batch] = deque()
         self._unsent = 0  # of the written ones
         self._overflowed = 0
@@ -126,7 +126,7 @@ class Outbox:
         self._thread = Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
-    def on_end(self, span: Span) -> None:
+    def on_end(self, span: Ended) -> None:
         with self._lock:
             self._ended.append(span)
             if len(self._ended) >= self._together:

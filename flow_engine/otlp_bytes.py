@@ -11,12 +11,12 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any
 
-from flow_engine.tracing import KINDS, Span
+from flow_engine.tracing import KINDS, Described, Ended
 
 SCOPE = "flow_engine"
 
-_ROOT = Struct("<2s16s2s8sBQBQ")
-_BELOW = Struct("<2s16s2s8sBQBQ2s8s")
+_ROOT = Struct("<2s16s2s8ssQsQ").pack
+_BELOW = Struct("<2s16s2s8ssQsQ2s8s").pack
 
 
 def request_bytes(resource: bytes, spans: bytes) -> bytes:
@@ -29,23 +29,32 @@ def resource_bytes(attributes: Mapping[str, Any]) -> bytes:
     return sized(0x0A, b"".join(map(attribute, attributes, attributes.values())))
 
 
-def spans_bytes(spans: Iterable[Span]) -> bytes:
+def spans_bytes(spans: Iterable[Ended]) -> bytes:
     """As they stand in a request; those of two calls may be joined."""
-    return b"".join([sized(0x12, span_bytes(span)) for span in spans])
+    parts: list[bytes] = []
+    for described, trace_id, span_id, parent_id, start, end, failure in spans:
+        told = described.written or write(described)
+        if failure:
+            told += failed(failure)
+        ids = b"\x0a\x10", trace_id, b"\x12\x08", span_id
+        if parent_id:
+            placed = _BELOW(*ids, b"\x39", start, b"\x41", end, b"\x22\x08", parent_id)
+        else:
+            placed = _ROOT(*ids, b"\x39", start, b"\x41", end)
+        parts += head(len(placed) + len(told)), placed, told
+    return b"".join(parts)
 
 
-def span_bytes(span: Span) -> bytes:
-    placed = b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id
-    times = 0x39, span.start_time, 0x41, span.end_time
-    if span.parent_id:
-        told = _BELOW.pack(*placed, *times, b"\x22\x08", span.parent_id)
-    else:
-        told = _ROOT.pack(*placed, *times)
-    told += name_and_kind(span.name, span.kind)
-    for key, value in span.attributes.items():
-        # An id comes once: it would only push out of the cache what comes again.
-        told += new_flow_attribute(key, value) if key.endswith("_id") else flow_attribute(key, value)
-    return told + failed(span.failure) if span.failure else told
+@lru_cache(4096)
+def head(length: int) -> bytes:
+    """Of a span of so many bytes, as field 2 of what holds it."""
+    return b"\x12" + varint(length)
+
+
+def write(described: Described) -> bytes:
+    attributes = [flow_attribute(key, value) for key, value in described.attributes.items()]
+    described.written = name_and_kind(described.name, described.kind) + b"".join(attributes)
+    return described.written
 
 
 @lru_cache(4096)
@@ -53,12 +62,14 @@ def name_and_kind(name: str, kind: str) -> bytes:
     return sized(0x2A, name.encode(errors="replace")) + bytes((0x30, KINDS[kind]))
 
 
-def new_flow_attribute(key: str, value: str | int) -> bytes:
+def flow_attribute(key: str, value: str | int) -> bytes:
     """Field 9 of a span."""
-    return b"\x4a" + attribute(f"flow.{key}", value)[1:]
+    return sized(0x4A, flow_key(key) + sized(0x12, any_value(value)))
 
 
-flow_attribute = lru_cache(4096)(new_flow_attribute)
+@lru_cache(256)
+def flow_key(key: str) -> bytes:
+    return sized(0x0A, f"flow.{key}".encode())
 
 
 @lru_cache(256)

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -346,11 +347,14 @@ class Runner:
             running = metered(running, meter)
         if not tracing.enabled():
             outcome = await running
+        elif node.type.inline:
+            began = time.time_ns()
+            outcome = await running
+            tracing.ended(_described(node.id, node.type.type, step.attempt), began, _code_of(outcome))
         else:
-            with tracing.span(f"node {node.id}", node_type=node.type.type, attempt=step.attempt) as span:
+            with tracing.span_of(_described(node.id, node.type.type, step.attempt)) as span:
                 outcome = await running
-                if isinstance(outcome, Failed):
-                    tracing.mark_failed(span, outcome.failure.code)
+                tracing.mark_failed(span, _code_of(outcome))
         return outcome if secrets is None else secrets.outcome(outcome)
 
     def _record_start(
@@ -846,6 +850,17 @@ class Runner:
             local_id(node_id): {"url": callbacks.url(node_id, step.iteration[:depth])}
             for node_id, depth in depths.items()
         }
+
+
+@lru_cache(4096)
+def _described(node_id: str, node_type: str, attempt: int) -> tracing.Described:
+    """How its attempts are traced; those of the next execution just so."""
+    return tracing.Described(f"node {node_id}", "internal", {"node_type": node_type, "attempt": attempt})
+
+
+def _code_of(outcome: Outcome) -> str:
+    """Why an attempt failed; empty if it did not."""
+    return outcome.failure.code if isinstance(outcome, Failed) else ""
 
 
 def _container_ends_at(step: StepState) -> datetime | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from time import time_ns
+from typing import NamedTuple
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -20,14 +22,28 @@ CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED_CALLER = CALLER[:-1] + "0"
 
 
+class Told(NamedTuple):
+    described: tracing.Described
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
+    start_time: int
+    end_time: int
+    failure: str
+
+    @property
+    def name(self) -> str:
+        return self.described.name
+
+
 @pytest.fixture
-def spans() -> Iterator[list[tracing.Span]]:
+def spans() -> Iterator[list[Told]]:
     yield from recorded(DEFAULT_ON)
 
 
-def recorded(sampler: Sampler) -> Iterator[list[tracing.Span]]:
-    found: list[tracing.Span] = []
-    tracing.use(SdkRecorder(sampler, found.append))
+def recorded(sampler: Sampler) -> Iterator[list[Told]]:
+    found: list[Told] = []
+    tracing.use(SdkRecorder(sampler, lambda span: found.append(Told(*span))))
     yield found
     tracing.use(None)
 
@@ -40,7 +56,7 @@ def recorded(sampler: Sampler) -> Iterator[list[tracing.Span]]:
     ],
 )
 def test_a_failure_is_told_by_its_reason_and_never_by_its_text(
-    spans: list[tracing.Span], error: Exception, told: str
+    spans: list[Told], error: Exception, told: str
 ) -> None:
     with pytest.raises(type(error)), tracing.span("call"):
         raise error
@@ -49,13 +65,13 @@ def test_a_failure_is_told_by_its_reason_and_never_by_its_text(
     assert b"hunter2" not in spans_bytes(spans)
 
 
-def test_a_cancelled_block_has_not_failed(spans: list[tracing.Span]) -> None:
+def test_a_cancelled_block_has_not_failed(spans: list[Told]) -> None:
     with pytest.raises(GeneratorExit), tracing.span("call"):
         raise GeneratorExit
     assert [span.failure for span in spans] == [""]
 
 
-def test_spans_stand_below_the_one_around_them(spans: list[tracing.Span]) -> None:
+def test_spans_stand_below_the_one_around_them(spans: list[Told]) -> None:
     with tracing.span("outer", CALLER), tracing.span("inner"):
         assert tracing.headers()[tracing.HEADER] == tracing.current_traceparent()
         inside = tracing.current_traceparent()
@@ -67,7 +83,23 @@ def test_spans_stand_below_the_one_around_them(spans: list[tracing.Span]) -> Non
     assert outer.start_time <= inner.start_time <= inner.end_time <= outer.end_time
 
 
-def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[tracing.Span]) -> None:
+def test_what_is_over_stands_below_the_span_around_it(spans: list[Told]) -> None:
+    began = time_ns()
+    node = tracing.Described("node a", "internal", {"attempt": 1})
+    with tracing.span("run", CALLER):
+        tracing.ended(node, began)
+        tracing.ended(node, began, "NOPE")
+    tracing.ended(node, began, "ALONE")
+    first, second, run, alone = spans
+    assert [(span.parent_id, span.trace_id) for span in (first, second)] == 2 * [(run.span_id, run.trace_id)]
+    assert (alone.parent_id, alone.trace_id == run.trace_id) == (b"", False)
+    assert len({span.span_id for span in spans}) == 4
+    assert [span.failure for span in (first, second, alone)] == ["", "NOPE", "ALONE"]
+    assert {span.start_time for span in (first, second, alone)} == {began}
+    assert began < first.end_time <= second.end_time
+
+
+def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[Told]) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     told = tracing.past_span("queue", CALLER, start, start + timedelta(seconds=2))
     with tracing.span("run", told):
@@ -81,6 +113,7 @@ def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[tracing
 def test_where_nothing_is_traced_nothing_is_told() -> None:
     with tracing.span("call") as span:
         assert span is None
+    tracing.ended(tracing.Described("node a", "internal", {}), 0)
     assert (tracing.headers(), tracing.current_traceparent(), tracing.enabled()) == ({}, "", False)
     assert tracing.past_span("queue", CALLER, datetime.now(UTC), datetime.now(UTC)) == CALLER
 
@@ -127,7 +160,7 @@ def test_the_sampler_decides_for_a_whole_trace(sampler: Sampler, parent: str, se
         assert [span.name for span in found] == (["inner", "outer"] if sent else [])
 
 
-def test_what_is_sent_reads_as_otlp(spans: list[tracing.Span]) -> None:
+def test_what_is_sent_reads_as_otlp(spans: list[Told]) -> None:
     call = tracing.span("POST /räume", CALLER, kind="server", request_id="r" * 300, attempt=2**40)
     with call, tracing.span("node") as node:
         tracing.mark_failed(node, "NOPE")

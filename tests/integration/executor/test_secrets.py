@@ -78,8 +78,8 @@ def make_settings(make_settings: MakeSettings) -> MakeSettings:
 
 
 @pytest.fixture
-def spans() -> Iterator[list[tracing.Span]]:
-    found: list[tracing.Span] = []
+def spans() -> Iterator[list[tracing.Ended]]:
+    found: list[tracing.Ended] = []
     tracing.use(SdkRecorder(DEFAULT_ON, found.append))
     yield found
     tracing.use(None)
@@ -132,7 +132,7 @@ async def test_a_secret_is_sent_and_seen_nowhere(
     site: str,
     mode: int,
     path: str,
-    spans: list[tracing.Span],
+    spans: list[tracing.Ended],
 ) -> None:
     await put(secrets)
     workflow = chain(login(f"{site}/{path}"), node("keep", "data.set", values={"all": "${ nodes }"}))
@@ -152,7 +152,7 @@ async def test_a_secret_is_sent_and_seen_nowhere(
     assert start["input"]["body"]["note"] == "for ada: ${ secrets.CANARY }!"
     assert_hidden(json.dumps(frames) + json.dumps(frames, ensure_ascii=False) + str(execution))
     assert_hidden(await everything_in(executor))
-    assert "node login" in {span.name for span in spans}
+    assert "node login" in {described.name for described, *_ in spans}
     assert_hidden(str(spans_bytes(spans)))
 
 
