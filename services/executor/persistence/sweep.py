@@ -93,21 +93,15 @@ class Sweep:
             now = await transaction.now()
             columns = outbox.c
             free = or_(columns.taken_until.is_(None), columns.taken_until <= now)
-            statement = (
-                select(columns.execution_id, columns.priority)
-                .where(free)
-                .order_by(columns.created_at)
-                .limit(limit)
+            oldest = select(columns.execution_id).where(free).order_by(columns.created_at).limit(limit)
+            taken = (
+                update(outbox)
+                .where(columns.execution_id.in_(skipping_locked(oldest)))
+                .values(taken_until=now + timedelta(seconds=BELL_SECONDS))
+                .returning(columns.created_at, columns.execution_id, columns.priority)
             )
-            bells = [
-                (ExecutionId(row.execution_id), row.priority)
-                for row in await transaction.fetch(skipping_locked(statement))
-            ]
-            taken = columns.execution_id.in_([execution_id for execution_id, _ in bells])
-            until = now + timedelta(seconds=BELL_SECONDS)
-            if bells:
-                await transaction.execute(update(outbox).where(taken).values(taken_until=until))
-            return bells
+            rows = sorted(map(tuple, await transaction.fetch(taken)))
+            return [(ExecutionId(execution_id), priority) for _, execution_id, priority in rows]
 
         return await self._database.write(work)
 
@@ -116,9 +110,7 @@ class Sweep:
             # Not those that came back meanwhile, and a bell that a claim is removing need not be waited for.
             taken = and_(outbox.c.execution_id.in_(execution_ids), outbox.c.taken_until.is_not(None))
             rung = skipping_locked(select(outbox.c.execution_id).where(taken))
-            ids = [row.execution_id for row in await transaction.fetch(rung)]
-            if ids:
-                await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(ids)))
+            await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(rung)))
 
         if execution_ids:
             await self._database.write(work)

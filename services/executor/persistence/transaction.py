@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Table, delete, literal_column, or_, select, tuple_, update
+from sqlalchemy import Table, literal_column, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 from sqlalchemy.sql import Executable
 
@@ -286,9 +286,7 @@ class Transaction(ABC):
         columns = ("execution_id", "namespace", "kind", "priority", "created_at")
         await self.insert(outbox, columns, rows, "ON CONFLICT DO NOTHING")
         if silent := [draft.row.id for draft in drafts if draft.silences]:
-            await self.execute(
-                delete(outbox).where(outbox.c.execution_id.in_(silent), outbox.c.kind == "bell")
-            )
+            await self.delete(outbox, silent)
 
 
 _failure = msgspec.json.Decoder(Failure)

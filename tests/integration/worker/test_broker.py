@@ -63,7 +63,7 @@ async def test_only_bells_are_heard_and_garbage_goes_away(redis_server: PrivateV
         for name in (ONE, TWO):
             for piece in GARBAGE:
                 client.xadd(STREAMS[1], piece)
-            await queue.ring(name, 5)
+            await queue.ring([(name, 5)])
 
         listening = broker.listen()
         async with asyncio.timeout(20):

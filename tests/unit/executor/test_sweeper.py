@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -44,10 +45,10 @@ class Bells:
         self.rung: list[tuple[str, int]] = []
         self.is_down = False
 
-    async def ring(self, execution_id: str, priority: int) -> None:
+    async def ring(self, bells: Sequence[tuple[str, int]]) -> None:
         if self.is_down:
             raise Unavailable("down")
-        self.rung.append((execution_id, priority))
+        self.rung.extend(bells)
 
 
 class Bench:
