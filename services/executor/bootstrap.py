@@ -141,7 +141,12 @@ class Executor:
         queued = QueuedExecutionStrategy(persistence, self._told, self.queue_gauge.admit)
         self._nudger = Nudger(persistence, self._immediate, self._sessions, settings.nudge_interval_seconds)
         self._queue = TaskiqQueue(settings.redis_url)
-        self._dispatcher = Dispatcher(persistence, self._queue, settings.dispatch_interval_seconds)
+        self._dispatcher = Dispatcher(
+            persistence,
+            self._queue,
+            settings.dispatch_interval_seconds,
+            lambda: self._sessions.least_room,
+        )
         self._sweeper = Sweeper(
             persistence,
             self._dispatcher,

@@ -6,7 +6,8 @@ delays nothing but the bell: rows wait, and idle workers ask anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -21,6 +22,8 @@ from services.executor.persistence.contract import ExecutionPersistence
 
 BATCH = 200
 NORMAL_PRIORITY = 5
+MOST_OF_A_BELL = 8
+"""Executions that one bell calls for: what a worker said of its room may be some seconds old."""
 
 Bell = tuple[str, int]
 """An execution id, which is a hint and may be empty, and its priority."""
@@ -93,18 +96,29 @@ class TaskiqQueue:
 
 
 class Dispatcher(Looping):
-    """Takes due bells each second and right after a commit (`hint`)."""
+    """Takes due bells each second and right after a commit (`hint`).
 
-    def __init__(self, persistence: ExecutionPersistence, queue: JobQueue, interval_seconds: float) -> None:
+    room: how many executions whoever hears a bell surely has room for. One bell calls for as many: each
+    costs the worker as much as a short execution does, and who hears one takes all it has room for.
+    """
+
+    def __init__(
+        self,
+        persistence: ExecutionPersistence,
+        queue: JobQueue,
+        interval_seconds: float,
+        room: Callable[[], int] = lambda: 1,
+    ) -> None:
         super().__init__(interval_seconds)
         self._persistence = persistence
         self._queue = queue
+        self._room = room
 
     async def turn(self) -> None:
         while True:
             bells = await self._persistence.take_bells(BATCH)
             if bells:
-                await self._queue.ring(bells)
+                await self._queue.ring(one_for_each(bells, min(max(1, self._room()), MOST_OF_A_BELL)))
                 await self._persistence.bells_rung([execution_id for execution_id, _ in bells])
             if len(bells) < BATCH:
                 return
@@ -113,3 +127,15 @@ class Dispatcher(Looping):
         """Ring for nobody in particular: workers with free slots ask."""
         if count > 0:
             await self._queue.ring([("", NORMAL_PRIORITY)] * count)
+
+
+def one_for_each(bells: Sequence[Bell], executions: int) -> list[Bell]:
+    """The first of every so many executions of a class of priority."""
+    before: Counter[str] = Counter()
+    rung = []
+    for bell in bells:
+        urgency = priority_class(bell[1])
+        if before[urgency] % executions == 0:
+            rung.append(bell)
+        before[urgency] += 1
+    return rung

@@ -88,5 +88,11 @@ class Sessions:
     def free_slots(self) -> int:
         return sum(session.word.free_slots for session in self._sessions.values())
 
+    @property
+    def least_room(self) -> int:
+        """Free slots of the worker that has fewest, of those that have some; 0 where none has."""
+        free = (session.word.free_slots for session in self._sessions.values())
+        return min(filter(None, free), default=0)
+
     def words(self) -> list[WorkerWord]:
         return [session.word for session in self._sessions.values()]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Collection
 
 import pytest
 
 from flow_engine.errors import Unavailable
-from flow_engine.queue import STREAMS, stream_of
-from services.executor.dispatcher import BATCH, Dispatcher
+from flow_engine.queue import STREAMS, priority_class, stream_of
+from services.executor.dispatcher import BATCH, MOST_OF_A_BELL, Dispatcher
 from tests.unit.executor.stand_ins import stand_in
 from tests.unit.executor.test_sweeper import Bells
 
@@ -30,6 +32,16 @@ async def test_every_due_bell_rings_and_leaves_the_outbox() -> None:
     await Dispatcher(outbox, bells, 1.0).turn()
     assert bells.rung == [(f"e{number}", number % 10) for number in range(2 * BATCH + 1)]
     assert outbox.bells == []
+
+
+@pytest.mark.parametrize(("room", "called"), [(0, 1), (1, 1), (4, 4), (500, MOST_OF_A_BELL)])
+async def test_one_bell_calls_for_as_many_as_whoever_hears_it_has_room_for(room: int, called: int) -> None:
+    outbox, bells = stand_in(Outbox(100)), stand_in(Bells())
+    await Dispatcher(outbox, bells, 1.0, lambda: room).turn()
+    by_class = Counter(priority_class(number % 10) for number in range(100))
+    assert outbox.bells == []
+    rung = Counter(priority_class(priority) for _, priority in bells.rung)
+    assert rung == {name: math.ceil(number / called) for name, number in by_class.items()}
 
 
 async def test_what_could_not_ring_stays() -> None:
