@@ -1,4 +1,4 @@
-"""Persistence that tells of every commit: to watchers here and elsewhere, and to the bell.
+"""Persistence that tells of every commit: to watchers here and elsewhere.
 
 Whatever writes goes through it, so that no route of an event to its watchers can be forgotten.
 """
@@ -13,6 +13,7 @@ from flow_engine.interpreter.events import ChildStarted
 from flow_engine.interpreter.journal import Entry
 from flow_engine.payload import Payload
 from services.executor.persistence.contract import (
+    Bell,
     ChangeFilter,
     ChangePage,
     Claim,
@@ -36,8 +37,8 @@ from services.executor.persistence.contract import (
 )
 from services.executor.persistence.relatives import CHILD_STARTED
 
-Committed = Callable[[Collection[ExecutionId], bool], None]
-"""Called after a commit with the executions that have news, and whether a bell may be due."""
+Committed = Callable[[Collection[ExecutionId]], None]
+"""Called after a commit with the executions that have news."""
 
 
 async def nobody(execution_id: ExecutionId) -> None:
@@ -76,7 +77,7 @@ class AnnouncingPersistence:
         if started.created and run is not None and run.first is not None and spawns(run.first):
             await self.spawned(started.execution_id)
         if started.created:
-            self._committed((started.execution_id, *started.replaced), run is None or started.queued)
+            self._committed((started.execution_id, *started.replaced))
         return started
 
     async def find_start(
@@ -90,12 +91,12 @@ class AnnouncingPersistence:
         if reply.outcome is ReportOutcome.OK and CHILD_STARTED in report.events_json:
             await self.spawned(report.execution_id)
         if reply.outcome is ReportOutcome.OK and (report.event_count or give_up):
-            self._committed((report.execution_id,), give_up is not None and give_up.status == "pending")
+            self._committed((report.execution_id,))
         return reply
 
     async def claim_next(self, claim: Claim) -> list[ClaimedExecution]:
         claimed = await self._inner.claim_next(claim)
-        self._tell([execution.execution_id for execution in claimed], pending=False)
+        self._tell([execution.execution_id for execution in claimed])
         return claimed
 
     async def renew_leases(self, owner: str, leases: Collection[tuple[ExecutionId, int]]) -> set[ExecutionId]:
@@ -105,7 +106,7 @@ class AnnouncingPersistence:
         self, owner: str, leases: Collection[tuple[ExecutionId, int]], *, process_died: bool = False
     ) -> None:
         await self._inner.release(owner, leases, process_died=process_died)
-        self._tell([execution_id for execution_id, _ in leases], pending=True)
+        self._tell([execution_id for execution_id, _ in leases])
 
     # Control ----------------------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class AnnouncingPersistence:
         return self._moved(await self._inner.requeue(execution_id, namespace, first=first))
 
     async def purge(self, where: PurgeFilter, limit: int, reason: str) -> list[ExecutionId]:
-        return self._tell(await self._inner.purge(where, limit, reason), pending=False)
+        return self._tell(await self._inner.purge(where, limit, reason))
 
     async def would_purge(self, where: PurgeFilter) -> list[ExecutionId]:
         return await self._inner.would_purge(where)
@@ -146,25 +147,25 @@ class AnnouncingPersistence:
             execution_id, node_id, iteration, attempt, payload, expected_sequence, namespace, record
         )
         if after is not None:
-            self._committed((execution_id,), after.status == "pending")
+            self._committed((execution_id,))
         return after
 
     # Background -------------------------------------------------------------------------------
 
     async def expire_leases(self, grace_seconds: float = 0.0) -> list[ExecutionId]:
-        return self._tell(await self._inner.expire_leases(grace_seconds), pending=True)
+        return self._tell(await self._inner.expire_leases(grace_seconds))
 
     async def wake_due(self, limit: int = 500) -> list[ExecutionId]:
-        return self._tell(await self._inner.wake_due(limit), pending=True)
+        return self._tell(await self._inner.wake_due(limit))
 
     async def fail_overdue(self, limit: int = 500) -> list[ExecutionId]:
-        return self._tell(await self._inner.fail_overdue(limit), pending=False)
+        return self._tell(await self._inner.fail_overdue(limit))
 
-    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
+    async def take_bells(self, limit: int) -> list[Bell]:
         return await self._inner.take_bells(limit)
 
-    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
-        await self._inner.bells_rung(execution_ids)
+    async def bells_rung(self, bells: Collection[Bell]) -> None:
+        await self._inner.bells_rung(bells)
 
     async def take_signals(self, limit: int) -> list[Signal]:
         return await self._inner.take_signals(limit)
@@ -180,12 +181,12 @@ class AnnouncingPersistence:
     ) -> ExecutionRecord | None:
         parent = await self._inner.finish_children(parent_id, child_ids)
         if parent is not None:
-            self._committed((parent_id,), parent.status == "pending")
+            self._committed((parent_id,))
         return parent
 
     async def control_children(self, signal: Signal) -> list[ExecutionRecord]:
         children = await self._inner.control_children(signal)
-        self._tell([child.id for child in children], pending=signal.body == "resume")
+        self._tell([child.id for child in children])
         return children
 
     async def forget_requests(self) -> int:
@@ -245,12 +246,12 @@ class AnnouncingPersistence:
 
     def _moved(self, move: Move) -> Move:
         if move.changed:
-            self._committed((move.record.id,), move.record.status == "pending")
+            self._committed((move.record.id,))
         return move
 
-    def _tell(self, ids: list[ExecutionId], *, pending: bool) -> list[ExecutionId]:
+    def _tell(self, ids: list[ExecutionId]) -> list[ExecutionId]:
         if ids:
-            self._committed(ids, pending)
+            self._committed(ids)
         return ids
 
     async def list(

@@ -147,6 +147,7 @@ class Executor:
             settings.dispatch_interval_seconds,
             lambda: self._sessions.least_room,
         )
+        self._store.database.due = self._dispatcher.ring_soon
         self._sweeper = Sweeper(
             persistence,
             self._dispatcher,
@@ -364,12 +365,10 @@ class Executor:
         found = await self.persistence.list(where, 1)
         return found[0].id if found else None
 
-    def _committed(self, execution_ids: Collection[ExecutionId], pending: bool) -> None:
+    def _committed(self, execution_ids: Collection[ExecutionId]) -> None:
         self._notifications.notify(execution_ids)
         if self._hints:
             self._hints.tell(execution_ids)
-        if pending:
-            self._dispatcher.hint()
 
     def _diagnosis(self, clock: Clock) -> Diagnosis:
         return Diagnosis(

@@ -1,11 +1,12 @@
 """Rings the bell for executions that became pending.
 
-The outbox row says that a bell is due; it goes once Redis has the message. A dead Redis
-delays nothing but the bell: rows wait, and idle workers ask anyway.
+The outbox row says that a bell is due; it goes once Redis has the message, if the claim that the bell led to
+did not take it away before. A dead Redis delays nothing but the bell: rows wait, and idle workers ask anyway.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -18,23 +19,23 @@ from taskiq_redis import RedisStreamBroker
 from flow_engine.errors import Unavailable
 from flow_engine.looping import Looping
 from flow_engine.queue import CONSUMER_GROUP, STREAMS, TASK_NAME, priority_class, stream_of
-from services.executor.persistence.contract import ExecutionPersistence
+from services.executor.persistence.contract import Bell, ExecutionPersistence
 
 BATCH = 200
 NORMAL_PRIORITY = 5
 MOST_OF_A_BELL = 8
 """Executions that one bell calls for: what a worker said of its room may be some seconds old."""
 
-Bell = tuple[str, int]
-"""An execution id, which is a hint and may be empty, and its priority."""
-
 
 class JobQueue(Protocol):
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
 
-    async def ring(self, bells: Sequence[Bell]) -> None:
-        """Tell workers that there is work. Raises Unavailable; some may have been told then."""
+    async def ring(self, bells: Sequence[tuple[str, int]]) -> None:
+        """Tell workers that there is work. Raises Unavailable; some may have been told then.
+
+        bells: execution ids, which are hints and may be empty, with their priorities.
+        """
         ...
 
 
@@ -72,7 +73,7 @@ class TaskiqQueue:
         except (RedisError, OSError) as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
 
-    async def ring(self, bells: Sequence[Bell]) -> None:
+    async def ring(self, bells: Sequence[tuple[str, int]]) -> None:
         try:
             async with (
                 Redis(connection_pool=self._broker.connection_pool) as redis,
@@ -96,7 +97,8 @@ class TaskiqQueue:
 
 
 class Dispatcher(Looping):
-    """Takes due bells each second and right after a commit (`hint`).
+    """Rings for what this process commits, and each second for what others left. What was rung goes then too:
+    most of it is gone by then, with the claims that answered.
 
     room: how many executions whoever hears a bell surely has room for. One bell calls for as many: each
     costs the worker as much as a short execution does, and who hears one takes all it has room for.
@@ -110,18 +112,40 @@ class Dispatcher(Looping):
         room: Callable[[], int] = lambda: 1,
     ) -> None:
         super().__init__(interval_seconds)
+        self._room = room
         self._persistence = persistence
         self._queue = queue
-        self._room = room
+        self._due: list[Bell] = []
+        self._rung: list[Bell] = []
+        self._look_at = 0.0  # by the monotonic clock
+
+    def ring_soon(self, bells: Sequence[Bell]) -> None:
+        """They were committed, and are ours to ring. From the event loop's thread."""
+        self._due += bells
+        self.hint()
 
     async def turn(self) -> None:
-        while True:
-            bells = await self._persistence.take_bells(BATCH)
-            if bells:
-                await self._queue.ring(one_for_each(bells, min(max(1, self._room()), MOST_OF_A_BELL)))
-                await self._persistence.bells_rung([execution_id for execution_id, _ in bells])
+        due, self._due = self._due, []
+        if due:
+            await self._ring(due)
+            if time.monotonic() < self._look_at:
+                return
+        self._look_at = time.monotonic() + self.interval_seconds
+        await self._forget()
+        while bells := await self._persistence.take_bells(BATCH):
+            await self._ring(bells)
+            await self._forget()
             if len(bells) < BATCH:
                 return
+
+    async def _ring(self, bells: Sequence[Bell]) -> None:
+        await self._queue.ring(one_for_each(bells, min(max(1, self._room()), MOST_OF_A_BELL)))
+        self._rung += bells
+
+    async def _forget(self) -> None:
+        rung, self._rung = self._rung, []
+        if rung:
+            await self._persistence.bells_rung(rung)
 
     async def ring_idle(self, count: int) -> None:
         """Ring for nobody in particular: workers with free slots ask."""
@@ -129,13 +153,13 @@ class Dispatcher(Looping):
             await self._queue.ring([("", NORMAL_PRIORITY)] * count)
 
 
-def one_for_each(bells: Sequence[Bell], executions: int) -> list[Bell]:
-    """The first of every so many executions of a class of priority."""
+def one_for_each(bells: Sequence[Bell], executions: int) -> list[tuple[str, int]]:
+    """The first of every so many executions of a class of priority, with its priority."""
     before: Counter[str] = Counter()
-    rung = []
+    rung: list[tuple[str, int]] = []
     for bell in bells:
-        urgency = priority_class(bell[1])
+        urgency = priority_class(bell.priority)
         if before[urgency] % executions == 0:
-            rung.append(bell)
+            rung.append((bell.execution_id, bell.priority))
         before[urgency] += 1
     return rung

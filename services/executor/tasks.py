@@ -49,7 +49,7 @@ class Listener:
 
 
 class Tasks(Looping):
-    """committed: told which executions have news, and whether a bell may be due. told: of an execution that
+    """committed: told which executions have news. told: of an execution that
     may run here. patience_seconds: how long after the start leases are left alone: that they were not
     renewed may have been our fault."""
 
@@ -57,7 +57,7 @@ class Tasks(Looping):
         self,
         store: TaskStore,
         persistence: ExecutionPersistence,
-        committed: Callable[[Collection[ExecutionId], bool], None],
+        committed: Callable[[Collection[ExecutionId]], None],
         told: Callable[[ExecutionId], None],
         clock: Clock,
         *,
@@ -136,7 +136,7 @@ class Tasks(Looping):
             for listener in self._waiting.get((settled.taker.namespace, settled.taker.queue), ()):
                 if listener.taker == settled.taker:
                     listener.news.set()
-            self._committed((settled.execution_id,), settled.status == "pending")
+            self._committed((settled.execution_id,))
             if settled.status == "running":
                 self._told(settled.execution_id)
 

@@ -319,6 +319,14 @@ MOST_AHEAD = 1000
 """So far a place in the queue is counted; whoever is behind that is told that it is more."""
 
 
+class Bell(NamedTuple):
+    """Some worker is to be told that an execution waits; until `taken_until` by one dispatcher only."""
+
+    execution_id: ExecutionId
+    priority: int
+    taken_until: datetime
+
+
 class ExecutionPersistence(Protocol):
     """Executions, their histories, leases and outbox."""
 
@@ -419,11 +427,13 @@ class ExecutionPersistence(Protocol):
         """PROTOCOL 14, 19: deadline past → failed TIMEOUT, epoch + 1 (leased ones 5 s later)."""
         ...
 
-    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
-        """Outbox rows to ring (execution, priority), locked by SKIP LOCKED until `bells_rung`."""
+    async def take_bells(self, limit: int) -> list[Bell]:
+        """Outbox rows that nobody else is about to ring, oldest first."""
         ...
 
-    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None: ...
+    async def bells_rung(self, bells: Collection[Bell]) -> None:
+        """They are gone, but for those that came back meanwhile."""
+        ...
 
     async def take_signals(self, limit: int) -> list[Signal]:
         """The oldest signals that nobody is at. Whoever takes one and does not apply it leaves it to others

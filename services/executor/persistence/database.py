@@ -19,6 +19,7 @@ from sqlalchemy.sql import Executable
 
 from flow_engine.errors import FlowEngineError, Unavailable
 from services.executor.persistence.audit_entries import insert_deeds, present_deed
+from services.executor.persistence.contract import Bell
 from services.executor.persistence.postgresql import PostgresTransaction
 from services.executor.persistence.row import Line
 from services.executor.persistence.sqlite import SqliteTransaction
@@ -122,6 +123,8 @@ class Database:
         """Told after each commit that leaves something to apply to other executions."""
         self.offered: Callable[[Collection[tuple[str, str]]], None] = lambda _: None
         """Told after each commit that offered tasks: namespaces and queues."""
+        self.due: Callable[[Sequence[Bell]], None] | None = None
+        """Told after each commit which bells to ring; without it they are left to whoever takes them."""
         self._writers = Connections(self, 1 if self.is_sqlite else POSTGRES_CONNECTIONS)
         # On PostgreSQL any connection reads; on SQLite readers stand beside the one writer.
         self._readers = Connections(self, SQLITE_READERS) if self.is_sqlite else self._writers
@@ -227,6 +230,7 @@ class Database:
                 transaction = SqliteTransaction(driver, connection, self.now)
             else:
                 transaction = PostgresTransaction(driver, connection, self.now)
+            transaction.rings = self.due is not None
             await transaction.begin()
             try:
                 yield transaction
@@ -244,6 +248,8 @@ class Database:
                 self.signalled()
             if transaction.offered:
                 self.offered(transaction.offered)
+            if transaction.bells and self.due is not None:
+                self.due(transaction.bells)
 
     async def _commit(self, transaction: Transaction) -> None:
         try:

@@ -15,6 +15,7 @@ from services.executor.persistence.changes import Changes
 from services.executor.persistence.children import Children
 from services.executor.persistence.claims import Claims
 from services.executor.persistence.contract import (
+    Bell,
     ChangeFilter,
     ChangePage,
     Claim,
@@ -221,11 +222,11 @@ class SqlExecutionPersistence:
     async def fail_overdue(self, limit: int = 500) -> list[ExecutionId]:
         return await self._sweep.fail_overdue(limit)
 
-    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
+    async def take_bells(self, limit: int) -> list[Bell]:
         return await self._sweep.take_bells(limit)
 
-    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
-        await self._sweep.bells_rung(execution_ids)
+    async def bells_rung(self, bells: Collection[Bell]) -> None:
+        await self._sweep.bells_rung(bells)
 
     async def take_signals(self, limit: int) -> list[Signal]:
         return await self._children.take_signals(limit)

@@ -20,17 +20,15 @@ from flow_engine.interpreter.events import (
     TimerFired,
 )
 from flow_engine.interpreter.state import parse_timer_id
+from services.executor.persistence.contract import Bell
 from services.executor.persistence.database import Database
 from services.executor.persistence.moves import Draft
 from services.executor.persistence.tables import idempotency_keys, is_status, outbox, workflow_executions
-from services.executor.persistence.transaction import Transaction
+from services.executor.persistence.transaction import BELL_SPAN, Transaction
 
 CHUNK = 500
 OVERDUE_GRACE = timedelta(seconds=5)
 """A leased runner keeps the deadline itself; after this the sweeper does."""
-
-BELL_SECONDS = 10
-"""A bell that a dispatcher took and did not ring is another's after this."""
 
 HOPELESS_AFTER = 5
 """Leases lost in a row, without a step outcome, after which an execution fails whoever was to blame."""
@@ -88,8 +86,8 @@ class Sweep:
 
     # Bells ------------------------------------------------------------------------------------
 
-    async def take_bells(self, limit: int) -> list[tuple[ExecutionId, int]]:
-        async def work(transaction: Transaction) -> list[tuple[ExecutionId, int]]:
+    async def take_bells(self, limit: int) -> list[Bell]:
+        async def work(transaction: Transaction) -> list[Bell]:
             now = await transaction.now()
             columns = outbox.c
             free = or_(columns.taken_until.is_(None), columns.taken_until <= now)
@@ -97,22 +95,26 @@ class Sweep:
             taken = (
                 update(outbox)
                 .where(columns.execution_id.in_(skipping_locked(oldest)))
-                .values(taken_until=now + timedelta(seconds=BELL_SECONDS))
+                .values(taken_until=now + BELL_SPAN)
                 .returning(columns.created_at, columns.execution_id, columns.priority)
             )
             rows = sorted(map(tuple, await transaction.fetch(taken)))
-            return [(ExecutionId(execution_id), priority) for _, execution_id, priority in rows]
+            return [Bell(ExecutionId(id_), priority, now + BELL_SPAN) for _, id_, priority in rows]
 
         return await self._database.write(work)
 
-    async def bells_rung(self, execution_ids: Collection[ExecutionId]) -> None:
-        async def work(transaction: Transaction) -> None:
-            # Not those that came back meanwhile, and a bell that a claim is removing need not be waited for.
-            taken = and_(outbox.c.execution_id.in_(execution_ids), outbox.c.taken_until.is_not(None))
-            rung = skipping_locked(select(outbox.c.execution_id).where(taken))
-            await transaction.execute(delete(outbox).where(outbox.c.execution_id.in_(rung)))
+    async def bells_rung(self, bells: Collection[Bell]) -> None:
+        place = tuple_(outbox.c.execution_id, outbox.c.taken_until)
 
-        if execution_ids:
+        async def work(transaction: Transaction) -> None:
+            # A bell that a claim is removing need not be waited for.
+            for start in range(0, len(taken), CHUNK):
+                rung = select(outbox.c.execution_id).where(place.in_(taken[start : start + CHUNK]))
+                those = outbox.c.execution_id.in_(skipping_locked(rung))
+                await transaction.execute(delete(outbox).where(those))
+
+        taken = [(bell.execution_id, bell.taken_until) for bell in bells]
+        if taken:
             await self._database.write(work)
 
     async def forget_requests(self) -> int:

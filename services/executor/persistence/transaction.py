@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -16,6 +16,7 @@ from sqlalchemy.sql import Executable
 
 from flow_engine import payload
 from flow_engine.interpreter.events import FORMAT, Failure
+from services.executor.persistence.contract import Bell
 from services.executor.persistence.moves import Draft, all_batches
 from services.executor.persistence.offers import iteration_text
 from services.executor.persistence.row import COLUMNS, Fence, Line
@@ -43,6 +44,8 @@ PORTION = 500
 LOCKED_COLUMNS = ", ".join("NULL AS result" if name == "result" else name for name in COLUMNS)
 
 
+BELL_SPAN = timedelta(seconds=10)
+"""A bell that a dispatcher took and did not ring is another's after this."""
 USED_SECONDS = 3600
 """How exactly it is kept when a value was last named."""
 _NAMED = re.compile(rb'"hash":"([0-9a-f]{64})"')
@@ -73,6 +76,8 @@ class Transaction(ABC):
         self.after_commit: list[Callable[[], None]] = []
         self.opened: set[Line] = set()  # where somebody may be admitted now
         self.signalled = False  # there is something to apply to other executions
+        self.rings = False  # whether this process rings at once for what it commits
+        self.bells: list[Bell] = []  # and which
         self.offered: set[tuple[str, str]] = set()  # (namespace, queue) with new tasks
 
     @abstractmethod
@@ -278,12 +283,17 @@ class Transaction(ABC):
         self.offered.update((draft.row.namespace, task.queue) for draft in drafts for task in draft.new_tasks)
 
     async def _ring(self, drafts: Sequence[Draft]) -> None:
+        due = [draft for draft in drafts if draft.rings]
         rows = [
-            (draft.row.id, draft.row.namespace, "bell", draft.row.priority, draft.now)
-            for draft in drafts
-            if draft.rings
+            (
+                *(draft.row.id, draft.row.namespace, "bell", draft.row.priority, draft.now),
+                draft.now + BELL_SPAN if self.rings else None,
+            )
+            for draft in due
         ]
-        columns = ("execution_id", "namespace", "kind", "priority", "created_at")
+        if self.rings:
+            self.bells += [Bell(draft.row.id, draft.row.priority, draft.now + BELL_SPAN) for draft in due]
+        columns = ("execution_id", "namespace", "kind", "priority", "created_at", "taken_until")
         await self.insert(outbox, columns, rows, "ON CONFLICT DO NOTHING")
         if silent := [draft.row.id for draft in drafts if draft.silences]:
             await self.delete(outbox, silent)

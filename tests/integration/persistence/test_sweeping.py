@@ -9,7 +9,7 @@ import pytest
 
 from flow_engine.interpreter.events import ExecutionPromoted, TimerFired
 from services.executor.persistence import sweep
-from services.executor.persistence.contract import ReportOutcome
+from services.executor.persistence.contract import Bell, ReportOutcome
 from services.executor.persistence.store import SqlExecutionPersistence
 from tests.integration.persistence.stage import START, Stage
 
@@ -122,10 +122,10 @@ async def test_a_bell_is_taken_by_one_dispatcher_and_gone_when_rung(
     ids = {await stage.queued(priority=3) for _ in range(5)}
     taken = await asyncio.gather(stage.store.take_bells(3), second_store.take_bells(10))
     bells = [bell for some in taken for bell in some]
-    assert sorted(bells) == sorted((execution_id, 3) for execution_id in ids)
-    await stage.store.bells_rung([execution_id for execution_id, _ in bells[:2]])
+    assert sorted((bell.execution_id, bell.priority) for bell in bells) == sorted((id_, 3) for id_ in ids)
+    await stage.store.bells_rung(bells[:2])
     await stage.store.bells_rung([])
-    assert stage.bells() == {execution_id for execution_id, _ in bells[2:]}
+    assert stage.bells() == {bell.execution_id for bell in bells[2:]}
     assert await stage.store.take_bells(10) == []
     stage.pass_time(11)  # whoever took them died
     assert len(await stage.store.take_bells(10)) == 3
@@ -133,11 +133,29 @@ async def test_a_bell_is_taken_by_one_dispatcher_and_gone_when_rung(
 
 async def test_a_bell_that_came_back_is_not_silenced_by_the_old_one(stage: Stage) -> None:
     execution_id = await stage.queued()
-    await stage.store.take_bells(1)
+    bells = await stage.store.take_bells(1)
     (claimed,) = await stage.claim()
     await stage.store.release("worker:1", [(execution_id, claimed.epoch)])
-    await stage.store.bells_rung([execution_id])
+    await stage.store.bells_rung(bells)
     assert stage.bells() == {execution_id}
+
+
+async def test_who_commits_is_told_to_ring_and_others_let_him(stage: Stage) -> None:
+    told: list[Bell] = []
+    stage.store.database.due = told.extend
+    execution_id = await stage.queued(priority=3)
+    assert [(bell.execution_id, bell.priority) for bell in told] == [(execution_id, 3)]
+    assert await stage.store.take_bells(10) == []
+    stage.pass_time(1)
+    (claimed,) = await stage.claim()
+    await stage.store.release("worker:1", [(execution_id, claimed.epoch)])
+    await stage.store.bells_rung(told[:1])
+    assert stage.bells() == {execution_id}, "it came back, and that is another bell"
+    await stage.store.bells_rung(told[1:])
+    assert stage.bells() == set()
+    another = await stage.queued()
+    stage.pass_time(11)  # whoever was told died
+    assert [bell.execution_id for bell in await stage.store.take_bells(10)] == [another]
 
 
 async def test_there_is_one_bell_at_most(stage: Stage) -> None:
@@ -145,7 +163,7 @@ async def test_there_is_one_bell_at_most(stage: Stage) -> None:
     for _ in range(3):
         await stage.store.pause(execution_id, "")
         await stage.store.resume(execution_id)
-    assert await stage.store.take_bells(10) == [(execution_id, 5)]
+    assert [bell[:2] for bell in await stage.store.take_bells(10)] == [(execution_id, 5)]
 
 
 async def test_the_queue_knows_its_length_and_oldest(stage: Stage) -> None:
