@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from flow_engine.interpreter.events import AnyEvent, Event, ExecutionPromoted
 from flow_engine.payload import Payload, PayloadRef
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Struct, frozen=True):
     """How a run ends or is put down. PROTOCOL 7: only when every event was seen."""
 
     status: str  # pending, waiting, paused, completed, failed, cancelled
@@ -24,8 +24,7 @@ class GiveUp:
     error: bytes = b""  # Failure JSON, when failed
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What a run hands to its journal in one go: it is committed whole or not at all."""
 
     events: Sequence[Event]
@@ -40,13 +39,12 @@ class Entry:
         return any(isinstance(event, ExecutionPromoted) for event in self.events)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """The journal's answer to an entry."""
 
     committed: bool  # False: refused because of unseen events
     first_sequence: int = 0  # of the entry's events
-    unseen: Sequence[AnyEvent] = field(default_factory=tuple)
+    unseen: Sequence[AnyEvent] = ()
     """Events that others wrote and the run did not know, in order of sequence."""
 
 

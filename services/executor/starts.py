@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from flow_engine import tracing
 from flow_engine.errors import Busy, InvalidInput, InvalidRequest, Problem
@@ -34,8 +35,7 @@ MAX_TIMEOUT_MS = 366 * 86_400_000
 DEFAULT_PRIORITY = 5
 
 
-@dataclass(frozen=True, slots=True)
-class StartRequest:
+class StartRequest(Struct, frozen=True):
     """What to start: `workflow_json`, or else the stored workflow `workflow_id`."""
 
     workflow_json: str = ""
@@ -54,8 +54,7 @@ class StartRequest:
     on_conflict: str = ""  # instead of the definition's own policy
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """A request with its definition and input, both valid."""
 
     request: StartRequest

@@ -8,12 +8,12 @@ so much at most.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
 import structlog
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from msgspec import Struct
 
 from flow_engine.looping import Looping
 from services.executor.access.authenticator import DatabaseTime
@@ -32,8 +32,7 @@ class AuditLog(Protocol):
     async def append(self, entries: Sequence[AuditEntry]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """From where. client_address: as a gateway says it; whoever calls directly may say anything."""
 
     peer: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import and_, delete, or_, select
 
 from flow_engine.errors import ExecutionNotFound, FlowEngineError, IdempotencyConflict, Unavailable
@@ -400,7 +401,7 @@ async def _tell(transaction: Transaction, starts: Sequence[Start]) -> None:
     """In the audit log, who starts these; those of parents and schedules nobody started."""
     for start in starts:
         if start.deed is not None:
-            start.deed.entry = replace(start.deed.entry, target=start.new.id)
+            start.deed.entry = msgspec.structs.replace(start.deed.entry, target=start.new.id)
     await insert_deeds(transaction, [start.deed for start in starts if start.deed is not None])
 
 

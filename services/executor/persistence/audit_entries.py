@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+import msgspec
+from msgspec import Struct
 
 from flow_engine.ids import new_execution_id
 from services.executor.persistence.tables import audit_log, names_of
 from services.executor.persistence.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(Struct, frozen=True):
     """Who did what to which, when, from where. outcome: OK, or the reason of a refusal."""
 
     namespace: str
@@ -31,7 +32,7 @@ class AuditEntry:
     peer: str
     client_address: str = ""
     request_id: str = ""
-    id: str = field(default_factory=new_execution_id)  # sorts by time; a repeated write adds nothing
+    id: str = msgspec.field(default_factory=new_execution_id)  # sorts by time; a repeated write adds nothing
 
 
 class Deed:
@@ -62,7 +63,7 @@ def present_deed() -> Deed | None:
 def about(target: str) -> None:
     """The present deed turns out to be about this, which the call itself did not know."""
     if (deed := present_deed()) is not None:
-        deed.entry = replace(deed.entry, target=target)
+        deed.entry = msgspec.structs.replace(deed.entry, target=target)
 
 
 async def insert_deeds(transaction: Transaction, deeds: Iterable[Deed]) -> None:

@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
 from flow_engine.ids import DEFAULT_NAMESPACE, ExecutionId, Iteration
 from flow_engine.interpreter.events import ExecutionCreated, ExecutionForked
 from flow_engine.interpreter.journal import Entry
@@ -42,8 +44,7 @@ class RatePolicy:
     on_limit: str = "queue"  # reject
 
 
-@dataclass(frozen=True, slots=True)
-class NewExecution:
+class NewExecution(Struct, frozen=True):
     """A start, validated and decided. Its first event is `created`."""
 
     id: ExecutionId
@@ -71,16 +72,14 @@ class NewExecution:
         return self.created.parent.execution_id if self.created.parent else ""
 
 
-@dataclass(frozen=True, slots=True)
-class ImmediateRun:
+class ImmediateRun(Struct, frozen=True):
     """The executor's own lease on an execution that it starts itself (epoch 1)."""
 
     owner: str
     first: Entry | None = None  # report 1, committed in the same transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     execution_id: ExecutionId
     created: bool  # False: the request id, a live retry or `use_existing` named one that was there
     first_sequence: int = 0  # of the first entry's events
@@ -99,8 +98,7 @@ class ReportOutcome(Enum):
     REPORT_GAP = "REPORT_GAP"  # a number was left out
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """One entry of one runner, fenced. Repeating it repeats the reply."""
 
     execution_id: ExecutionId
@@ -116,8 +114,7 @@ class Report:
     namespace: str = ""  # of whoever reports; empty: it may report for any
 
 
-@dataclass(frozen=True, slots=True)
-class ReportReply:
+class ReportReply(Struct, frozen=True):
     execution_id: ExecutionId
     outcome: ReportOutcome
     first_sequence: int = 0
@@ -159,8 +156,7 @@ class ClaimedExecution:
     quarantined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionRecord:
+class ExecutionRecord(Struct, frozen=True):
     """A row of `workflow_executions`, without history."""
 
     id: ExecutionId

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -173,7 +172,7 @@ def record_of(draft: Draft, fixed: Mapping[str, Any]) -> ExecutionRecord:
 
 def record_after(before: ExecutionRecord, row: Row) -> ExecutionRecord:
     """The record of a row that was just written, and has not ended, by how it stood before."""
-    return replace(
+    return msgspec.structs.replace(
         before,
         status=row.status,
         mode=row.execution_mode,

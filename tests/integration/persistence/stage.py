@@ -228,14 +228,16 @@ class Stage:
         new = self.new(parent_waits=waits)
         id_ = child_id(parent.id, node_id, (), 0)
         created = msgspec.structs.replace(new.created, parent=link, root_id=parent.id, key_root=id_)
-        return replace(new, id=id_, created=created)
+        return msgspec.structs.replace(new, id=id_, created=created)
 
     def item(self, parent: Runner, index: int, wakes: str) -> NewExecution:
         """An item of the parent's loop `each`."""
         link = Parent(execution_id=parent.id, node_id="each", index=index)
         new = self.new(parent_waits=wakes)
         id_ = child_id(parent.id, "each", (index,), 0)
-        return replace(new, id=id_, created=msgspec.structs.replace(new.created, parent=link, key_root=id_))
+        return msgspec.structs.replace(
+            new, id=id_, created=msgspec.structs.replace(new.created, parent=link, key_root=id_)
+        )
 
     def item_started(self, child: NewExecution, at_once: int, wakes: str) -> ChildStarted:
         link = child.created.parent

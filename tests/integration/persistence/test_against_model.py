@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from flow_engine.errors import AlreadyAnswered
 from flow_engine.ids import ExecutionId

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from flow_engine.errors import InvalidRequest
 from flow_engine.interpreter.events import (
@@ -109,7 +109,7 @@ async def test_an_expired_lease_that_nobody_took_still_reports(stage: Stage) -> 
 async def test_a_report_on_an_unknown_execution_has_no_lease(stage: Stage) -> None:
     runner = Runner(stage, (await stage.queued()), 1, "worker:1", 1)
     assert (await runner.step()).outcome is ReportOutcome.LEASE_LOST
-    report = replace(runner.next_report(), execution_id="no such one")  # type: ignore[arg-type]
+    report = replace(runner.next_report(), execution_id="no such one")
     assert (await stage.store.report(report)).outcome is ReportOutcome.LEASE_LOST
 
 

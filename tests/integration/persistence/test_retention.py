@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -85,7 +84,7 @@ async def test_an_execution_stays_while_a_retry_of_it_lives(stage: Stage) -> Non
     retry = stage.new(retry_of=first)
     created = retry.created
 
-    retry = replace(retry, created=msgspec.structs.replace(created, root_id=first))
+    retry = msgspec.structs.replace(retry, created=msgspec.structs.replace(created, root_id=first))
     await stage.store.create(retry)
     assert await swept(stage, "7d") == {first, retry.id}
     (claimed,) = await stage.claim()
@@ -115,7 +114,7 @@ async def test_a_definition_goes_with_its_last_execution_unless_it_is_stored(sta
     async def start(definition: str) -> ExecutionId:
         new = stage.new()
         created = msgspec.structs.replace(new.created, definition_hash=definition)
-        await stage.store.create(replace(new, created=created, definition_hash=definition))
+        await stage.store.create(msgspec.structs.replace(new, created=created, definition_hash=definition))
         return new.id
 
     def kept() -> set[str]:

@@ -75,7 +75,7 @@ async def ends(
     created = msgspec.structs.replace(new.created, time=began)
     decided = b'{"mode":"immediate","estimatedDurationMs":%d}' % milliseconds
     await stage.store.create(
-        replace(new, created=created, complexity=decided), ImmediateRun("executor:1", entry)
+        msgspec.structs.replace(new, created=created, complexity=decided), ImmediateRun("executor:1", entry)
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.executor.persistence.admission import Standing
 from services.executor.persistence.contract import ExecutionRecord
