@@ -107,18 +107,25 @@ def error_of(failure: Failure) -> pb.ExecutionError:
 def step(value: Step, node_types: Mapping[str, str]) -> pb.Step:
     message = pb.Step(
         node_id=value.node_id,
-        iteration=value.iteration,
         status=STEP_STATUS[value.status],
         attempts=value.attempts,
         started_time=timestamp(value.started_at),
         completed_time=timestamp(value.completed_at),
-        error=None if value.error is None else error_of(value.error),
-        handle=value.handle,
-        handles=value.handles,
-        waiting_json="" if value.waiting is None else encode(value.waiting).decode(),
         node_type=node_types.get(value.node_id, ""),
-        child_id=value.child_id,
     )
+    # Each field costs, also where it is set to nothing, and most steps have none of these.
+    if value.iteration:
+        message.iteration.extend(value.iteration)
+    if value.error is not None:
+        message.error.CopyFrom(error_of(value.error))
+    if value.handle:
+        message.handle = value.handle
+    if value.handles:
+        message.handles.extend(value.handles)
+    if value.waiting is not None:
+        message.waiting_json = encode(value.waiting).decode()
+    if value.child_id:
+        message.child_id = value.child_id
     if value.usage is not None:
         message.usage.CopyFrom(usage(value.usage))
     if value.output_ref is not None:

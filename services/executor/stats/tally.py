@@ -158,13 +158,13 @@ class Tally:
         tally = cls()
         for ended in executions:
             tally._add(ended)
-        tally._add_types()
+        tally._add_wholes()
         return tally
 
     def _add(self, ended: Ended) -> None:
         period = int(ended.completed_at.timestamp()) // FINE * FINE
-        for subject in (Subject(ALL), Subject(WORKFLOW, ended.workflow_id)):
-            _add_execution(self.counts[ended.namespace, subject, period], ended)
+        subject = Subject(WORKFLOW, ended.workflow_id)
+        _add_execution(self.counts[ended.namespace, subject, period], ended)
         nodes = self._nodes[ended.namespace, ended.workflow_id, period]
         for step in ended.steps:
             if step.attempts and not step.kept:
@@ -181,9 +181,12 @@ class Tally:
             if ended.id > error.execution_id:
                 error.execution_id, error.message = ended.id, ended.error_message
 
-    def _add_types(self) -> None:
-        """What is counted of a node is counted of its type: once for all its runs."""
-        for (namespace, _, period), nodes in self._nodes.items():
+    def _add_wholes(self) -> None:
+        """What is counted of a workflow is counted of all, what of a node is counted of its type: once for
+        all their runs."""
+        for (namespace, workflow_id, period), nodes in self._nodes.items():
+            of_workflow = self.counts[namespace, Subject(WORKFLOW, workflow_id), period]
+            self.counts[namespace, Subject(ALL), period].add(of_workflow)
             for (_, node_type), counts in nodes.items():
                 self.counts[namespace, Subject(NODE_TYPE, node_type=node_type), period].add(counts)
 
