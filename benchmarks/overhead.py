@@ -22,6 +22,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
+from random import Random
 from statistics import mean, stdev
 from typing import Any
 
@@ -137,14 +138,14 @@ async def bursts_in_turn(
 ) -> list[list[Used]]:
     """What each installation used in each round: milliseconds of CPU for an execution, by service."""
     read, began = [one.cpu() for one in installations], time.perf_counter()
-    order = list(zip(installations, clients, strict=True))
+    order, chance = list(zip(installations, clients, strict=True)), Random(0)
     rounds: list[list[Used]] = []
     for number in range(bursts):
+        chance.shuffle(order)  # in a fixed order some would always find the processor's cache warm
         for one, client in order:
             burst_began = time.perf_counter()
             await run_burst(client, mode, burst)
             await scrape(one, time.perf_counter() - burst_began)
-        order.reverse()
         if number == bursts - 1:
             await asyncio.sleep(FLUSH_SECONDS)
         before, read = read, [one.cpu() for one in installations]

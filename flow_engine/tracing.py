@@ -26,8 +26,10 @@ HEADER = "traceparent"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 
-_VERSION_0 = r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"
-_TRACEPARENT = re.compile(rf"{_VERSION_0}|(?!00|ff)[0-9a-f]{{2}}{_VERSION_0[2:]}(?:-.*)?")
+_IDS = r"[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rf"00-{_IDS}\Z|(?!00|ff)[0-9a-f]{{2}}-{_IDS}(?:-|\Z)")
+"""Of the first version, or of one that is not known yet, where more may follow."""
+_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 
 
 class Place:
@@ -120,7 +122,7 @@ class Span(Place):
             self._recorder.on_end((self._described, *ids, self.start_time, time, self.failure))
 
 
-_NO_SPAN: AbstractContextManager[None] = nullcontext()
+NO_SPAN: AbstractContextManager[None] = nullcontext()
 
 
 def configure_tracing(service: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -149,12 +151,12 @@ def span(
     name: str, parent: str = "", *, kind: str = "internal", **attributes: str | int
 ) -> AbstractContextManager[Span | None]:
     """`parent`: a traceparent; without one, the span around the block. kind: one of KINDS."""
-    return _NO_SPAN if _recorder is None else Span(_recorder, Described(name, kind, attributes), parent)
+    return NO_SPAN if _recorder is None else Span(_recorder, Described(name, kind, attributes), parent)
 
 
-def span_of(described: Described) -> AbstractContextManager[Span | None]:
-    """Below the span around the block."""
-    return _NO_SPAN if _recorder is None else Span(_recorder, described, "")
+def span_of(described: Described, parent: str = "") -> AbstractContextManager[Span | None]:
+    """As `span` does, for what comes again and again."""
+    return NO_SPAN if _recorder is None else Span(_recorder, described, parent)
 
 
 def ended(described: Described, start_time: int, failure: str = "") -> None:
@@ -207,13 +209,12 @@ def traceparent_of(place: Place) -> str:
 
 def place_of(traceparent: str) -> Place | None:
     """None where it is not one, by https://www.w3.org/TR/trace-context/: then a trace begins."""
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None:
+    if not _TRACEPARENT.match(traceparent):
         return None
-    trace_id, span_id, flags = (bytes.fromhex(part) for part in found.groups() if part is not None)
-    if not any(trace_id) or not any(span_id):
+    trace_id, span_id = bytes.fromhex(traceparent[3:35]), bytes.fromhex(traceparent[36:52])
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
-    return Place(trace_id, span_id, bool(flags[0] & 1))
+    return Place(trace_id, span_id, traceparent[54] in "13579bdf")
 
 
 def _nanoseconds(time: datetime) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from grpc_status import rpc_status
 from flow_engine import errors
 from flow_engine.payload import encode
 from services.executor.persistence.database import NotStorable
+from services.executor.tracing import span_of_call
 
 log = structlog.get_logger()
 
@@ -135,7 +137,10 @@ Handler = Callable[[Any, Any], Any]
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns whatever a handler raises into a status."""
+    """Turns whatever a handler raises into a status, below the span of the call, which is told of it.
+
+    One interceptor for both: each costs a call of some hundred microseconds twenty more.
+    """
 
     async def intercept_service(
         self,
@@ -145,42 +150,46 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        method = handler_call_details.method
+        about = handler_call_details.method, span_of_call(handler_call_details)
         codecs = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(guarded(handler.unary_unary, method), *codecs)
+            return grpc.unary_unary_rpc_method_handler(guarded(handler.unary_unary, *about), *codecs)
         if handler.stream_unary:
-            return grpc.stream_unary_rpc_method_handler(guarded(handler.stream_unary, method), *codecs)
+            return grpc.stream_unary_rpc_method_handler(guarded(handler.stream_unary, *about), *codecs)
         if handler.unary_stream:
-            stream = guarded_stream(handler.unary_stream, method)
+            stream = guarded_stream(handler.unary_stream, *about)
             return grpc.unary_stream_rpc_method_handler(stream, *codecs)
         if handler.stream_stream:
             return grpc.stream_stream_rpc_method_handler(
-                guarded_stream(handler.stream_stream, method), *codecs
+                guarded_stream(handler.stream_stream, *about), *codecs
             )
         return handler
 
 
-def guarded(handler: Handler, method: str) -> Handler:
+def guarded(handler: Handler, method: str, span: AbstractContextManager[Any]) -> Handler:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            return await handler(request, context)
+            with span:
+                return await handler(request, context)
         except Exception as error:
             await refuse(error, method, context)
 
     return call
 
 
-def guarded_stream(handler: Handler, method: str) -> Handler:
+def guarded_stream(handler: Handler, method: str, span: AbstractContextManager[Any]) -> Handler:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         messages = handler(request, context)
         try:
-            if not hasattr(messages, "__aiter__"):  # reflection and health write to the context themselves
-                await messages
-                return
-            async with contextlib.aclosing(messages):
-                async for message in messages:
-                    yield message
+            with span:
+                if not hasattr(
+                    messages, "__aiter__"
+                ):  # reflection and health write to the context themselves
+                    await messages
+                    return
+                async with contextlib.aclosing(messages):
+                    async for message in messages:
+                        yield message
         except Exception as error:
             await refuse(error, method, context)
 

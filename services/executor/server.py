@@ -15,7 +15,6 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
-from flow_engine import tracing
 from flow_engine.keda import externalscaler_pb2
 from flow_engine.keda.externalscaler_pb2_grpc import (
     ExternalScalerServicer,
@@ -52,7 +51,6 @@ from services.executor.access.interceptor import AccessInterceptor
 from services.executor.errors import ErrorInterceptor
 from services.executor.persistence.contract import ExecutionPersistence
 from services.executor.settings import ServerTls
-from services.executor.tracing import TracingInterceptor
 
 NAMES = tuple(
     service.full_name
@@ -100,9 +98,8 @@ def make_server(
     max_concurrent_rpcs: int,
 ) -> grpc.aio.Server:
     logging.getLogger("grpc._cython.cygrpc").addFilter(not_gone)
-    interceptors = [ErrorInterceptor(), access_interceptor]
     server = grpc.aio.server(
-        interceptors=[TracingInterceptor(), *interceptors] if tracing.enabled() else interceptors,
+        interceptors=[ErrorInterceptor(), access_interceptor],
         maximum_concurrent_rpcs=max_concurrent_rpcs + ROOM_FOR_WORKERS,
         options=[
             ("grpc.max_receive_message_length", max_message_bytes),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from functools import cache
 
 import grpc
 
@@ -14,46 +13,14 @@ INTERNAL = ("/flow_engine.v1.WorkerService/", "/grpc.")
 """Calls that come by the second and tell nothing about one execution."""
 
 
-class TracingInterceptor(grpc.aio.ServerInterceptor):
+def span_of_call(call: grpc.HandlerCallDetails) -> AbstractContextManager[tracing.Span | None]:
     """Streams that follow what happens have no end to wait for; a start that is watched is a start."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not tracing.enabled() or method.startswith(INTERNAL):
-            return handler
-        metadata = dict(handler_call_details.invocation_metadata or ())
-        parent = str(metadata.get(tracing.HEADER, ""))
-        return _traced(handler, lambda: tracing.span(method.removeprefix("/"), parent, kind="server"))
+    if not tracing.enabled() or call.method.startswith(INTERNAL):
+        return tracing.NO_SPAN
+    parent = next((value for name, value in call.invocation_metadata or () if name == tracing.HEADER), "")
+    return tracing.span_of(_described(call.method), str(parent))
 
 
-def _traced(
-    handler: grpc.RpcMethodHandler[Any, Any], span: Callable[[], AbstractContextManager[Any]]
-) -> grpc.RpcMethodHandler[Any, Any]:
-    decode, encode = handler.request_deserializer, handler.response_serializer
-    inner: Any = handler.unary_unary or handler.stream_unary
-    if inner:
-
-        async def call(request: Any, context: Any) -> Any:
-            with span():
-                return await inner(request, context)
-
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(call, decode, encode)
-        return grpc.stream_unary_rpc_method_handler(call, decode, encode)
-    stream: Any = handler.unary_stream or handler.stream_stream
-    if stream:
-
-        async def calls(request: Any, context: Any) -> AsyncIterator[Any]:
-            with span():
-                async for message in stream(request, context):
-                    yield message
-
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(calls, decode, encode)
-        return grpc.stream_stream_rpc_method_handler(calls, decode, encode)
-    return handler
+@cache
+def _described(method: str) -> tracing.Described:
+    return tracing.Described(method.removeprefix("/"), "server", {})

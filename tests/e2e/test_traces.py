@@ -65,6 +65,12 @@ def test_a_trace_shows_an_execution_from_its_caller_to_its_last_node(
         sent = witness.calls("/call")[-1]["traceparent"]
         assert sent.split("-")[1:3] == [root.trace_id, spans["node call"].span_id]
 
+    refused = CALLER.replace("0af7", "0af9")
+    stack.call("GET", "/api/workflow/execution/nobody", headers={"traceparent": refused})
+    rpc = "flow_engine.v1.ExecutionService/GetExecution"
+    (span,) = [one for one in collector.trace(refused.split("-")[1], {rpc}) if one.name == rpc]
+    assert span.failed_with == "EXECUTION_NOT_FOUND"
+
 
 def parents(spans: dict[str, Span], name: str) -> list[str]:
     """The names on the way from a span to its root."""
