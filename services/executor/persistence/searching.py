@@ -15,7 +15,20 @@ from itertools import product
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, column, func, literal, null, select, true, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    column,
+    func,
+    literal,
+    null,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import FromClause
 
 from services.executor.persistence.contract import LIVE, TERMINAL, ExecutionFilter, ExecutionRecord
@@ -127,9 +140,13 @@ class Searching:
             .where(*walk.conditions, *also)
         )
         if len(walk.words) > 1 and not self._database.is_sqlite:
-            # In one statement that is planned once, however many words there are.
+            # In one statement that is made and planned once, however many words there are.
             names = [column(one.name, one.type) for one in walk.columns]
-            words = sqlalchemy.values(*names, name="words").data([tuple(word) for word in walk.words])
+            arrays = [
+                bindparam(None, list(values), type_=ARRAY(one.type))
+                for one, values in zip(walk.columns, zip(*walk.words, strict=True), strict=True)
+            ]
+            words = func.unnest(*arrays).table_valued(*names, name="words").render_derived()
             same = [one == words.c[one.name] for one in walk.columns]
             each = cut(way.where(*same), place).lateral()
             return [select(each.c.created_at, each.c.id).select_from(words.join(each, true()))]
