@@ -1,4 +1,4 @@
-"""The real services, durable and with their default settings, beside the bare processes of the floors."""
+"""The real services, durable, beside the bare processes of the floors."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ class Stage:
         return {"gateway": stack.gateway, "executor": stack.executor, "worker": stack.worker}
 
 
+SLOTS = "64"
+"""Of the one worker: it claims as many as it has free, and what goes together costs less (docs/scaling.md)."""
+
+
 @contextmanager
 def stage(database: str, driver: Driver) -> Iterator[Stage]:
     """database: postgresql or sqlite; fsync is on in both."""
@@ -70,6 +74,7 @@ def stage(database: str, driver: Driver) -> Iterator[Stage]:
             place.database_url,
             place.valkey.url,
             PYTHONPATH=str(installed_in(place.folder / "nodes")),
+            FLOW_WORKER_CONCURRENCY=SLOTS,
         )
         stack.callback(services.stop)
         services.start()
