@@ -59,7 +59,7 @@ class Stage:
 
 
 SLOTS = "64"
-"""Of the one worker: it claims as many as it has free, and what goes together costs less (docs/scaling.md)."""
+"""Of the one worker: it claims as many as are free, and what goes together costs less (docs/scaling.md)."""
 
 
 @contextmanager
