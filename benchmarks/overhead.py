@@ -5,7 +5,7 @@ more with neither (what it differs by is noise), one that sends every span to a 
 and one whose services are scraped once a second while it is busy. Counted is the CPU time of executor,
 gateway and worker over all rounds, what sends spans and answers scrapes included, without what they use
 when idle. Rounds are short, so that what else the machine has to do falls on all four alike; how far they
-agree is told as the standard error.
+agree is told as the standard error. Before that, one span alone.
 
 python -m benchmarks.overhead [executions of a burst] [bursts]
 """
@@ -16,7 +16,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+import timeit
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,9 +30,13 @@ from typing import Any
 import grpc
 import httpx
 import uvloop
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
 from benchmarks.loads import calls
 from benchmarks.shapes import chain, start_body
+from flow_engine import tracing
+from flow_engine.otlp import TOGETHER, SdkRecorder
+from flow_engine.otlp_bytes import spans_bytes
 from tests.infra.ports import free_port
 from tests.infra.postgres import PostgresCluster
 from tests.infra.stack import ServiceProcess, Stack
@@ -93,6 +98,7 @@ class Installation:
 def main(arguments: Sequence[str]) -> int:
     burst = int(arguments[0]) if arguments else BURST
     bursts = int(arguments[1]) if len(arguments) > 1 else BURSTS
+    print_one_span_alone()
     with ExitStack() as stack:
         sink = Sink()
         stack.callback(sink.close)
@@ -100,6 +106,30 @@ def main(arguments: Sequence[str]) -> int:
         met = uvloop.run(measure(installations, burst, bursts))
         print(f"  the collector got {sink.batches} batches, {sink.bytes / 1e6:.1f} MB")
     return 0 if met else 1
+
+
+def print_one_span_alone() -> None:
+    """With everything at hand; among the work of an execution it takes a few times as long."""
+    ended: list[tracing.Ended] = []
+    node = tracing.Described("node n0", "internal", {"node_type": "flow.noop", "attempt": 1})
+
+    def each_microseconds(work: Callable[[], object]) -> float:
+        return min(timeit.repeat(work, number=2000, repeat=20)) / 2000 * 1e6
+
+    def block() -> None:
+        with tracing.span_of(node):
+            pass
+
+    tracing.use(SdkRecorder(DEFAULT_ON, ended.append))
+    with tracing.span("run"):
+        made = each_microseconds(block)
+        noted = each_microseconds(lambda: tracing.ended(node, 0))
+    tracing.use(None)
+    together = ended[:TOGETHER]
+    written = each_microseconds(lambda: spans_bytes(together)) / len(together)
+    print(
+        f"a span alone: {made:.2f} µs around a block, {noted:.2f} µs after it, {written:.2f} µs to write it"
+    )
 
 
 async def measure(installations: Sequence[Installation], burst: int, bursts: int) -> bool:
