@@ -1,7 +1,8 @@
 """Tells other executors over Redis what was committed, so that their watchers look at once, and how
 many workers are here, so that all can tell why an execution waits.
 
-Only hints: each executor also looks by itself once a second. Losing all of them costs that second.
+Only hints: each executor also looks by itself once a second. Losing all of them costs that second. Who has
+not heard of another executor tells of itself only.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class RedisHints:
         self._workers = workers
         self._clock = clock
         self._elsewhere: dict[str, tuple[int, float]] = {}  # workers, and when that was said, by executor
+        self._alone_from = 0.0  # unless somebody is heard again before
         self._committed: dict[ExecutionId, None] = {}
         self._fresh = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,6 +70,8 @@ class RedisHints:
 
     def tell(self, execution_ids: Collection[ExecutionId]) -> None:
         """Never blocks. What comes while a message is on its way goes with the next."""
+        if self._clock.monotonic() >= self._alone_from:
+            return  # a message costs as much as a tenth of a short execution
         if len(self._committed) < MAX_IDS:
             self._committed.update(dict.fromkeys(execution_ids))
             self._fresh.set()
@@ -99,6 +103,7 @@ class RedisHints:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
+                    self._fresh.set()  # here we are
                     pause = 0.1
                     while True:
                         self._hear(await channel.get_message(timeout=1.0))
@@ -118,6 +123,7 @@ class RedisHints:
         if sender == self._sender:
             return
         now = self._clock.monotonic()
+        self._alone_from = now + 3 * PRESENCE_SECONDS
         if sender not in self._elsewhere:
             self._elsewhere = {
                 other: said
@@ -126,5 +132,6 @@ class RedisHints:
             }
             if len(self._elsewhere) >= MOST_EXECUTORS:
                 return
+            self._fresh.set()  # it may not know of us yet
         self._elsewhere[sender] = int(workers), now
         self._notifications.notify([ExecutionId(id_) for id_ in execution_ids])

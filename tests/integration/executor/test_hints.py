@@ -62,6 +62,27 @@ async def test_nobody_wakes_by_its_own_hints(redis_url: str) -> None:
     await second.stop()
 
 
+async def test_who_is_alone_tells_of_itself_only(redis_url: str) -> None:
+    first = RedisHints(redis_url, FIRST, Notifications(), lambda: 3, SystemClock())
+    with redis.Redis.from_url(redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(CHANNEL)
+        while channel.get_message(timeout=5) is not None:  # that it is subscribed
+            pass
+        first.tell([ID])
+        await first.start()
+        heard = None
+        while heard is None:
+            first.tell([ID])
+            heard = await asyncio.to_thread(channel.get_message, timeout=5)
+        assert heard["data"] == f"{FIRST} 3".encode()
+        client.publish(CHANNEL, f"{SECOND} 0")
+        async with asyncio.timeout(20):
+            while ID.encode() not in heard["data"]:
+                first.tell([ID])
+                heard = await asyncio.to_thread(channel.get_message, timeout=0.1) or heard
+    await first.stop()
+
+
 GARBAGE = [
     b"",
     b"\xff\xfe\x00",
