@@ -86,7 +86,7 @@ class GetQueueRequest(_message.Message):
     def __init__(self, brief: _Optional[bool] = ...) -> None: ...
 
 class GetQueueResponse(_message.Message):
-    __slots__ = ("pending_count", "ready_count", "running_count", "waiting_count", "oldest_pending_age", "oldest_ready_age", "worker_count", "slots", "free_slots", "priorities", "namespaces", "workflows", "keys", "database_time")
+    __slots__ = ("pending_count", "ready_count", "running_count", "waiting_count", "oldest_pending_age", "oldest_ready_age", "worker_count", "slots", "free_slots", "priorities", "namespaces", "workflows", "keys", "database_time", "partial")
     PENDING_COUNT_FIELD_NUMBER: _ClassVar[int]
     READY_COUNT_FIELD_NUMBER: _ClassVar[int]
     RUNNING_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,7 @@ class GetQueueResponse(_message.Message):
     WORKFLOWS_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
     DATABASE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
     pending_count: int
     ready_count: int
     running_count: int
@@ -115,7 +116,8 @@ class GetQueueResponse(_message.Message):
     workflows: _containers.RepeatedCompositeFieldContainer[WorkflowDepth]
     keys: _containers.RepeatedCompositeFieldContainer[KeyDepth]
     database_time: _timestamp_pb2.Timestamp
-    def __init__(self, pending_count: _Optional[int] = ..., ready_count: _Optional[int] = ..., running_count: _Optional[int] = ..., waiting_count: _Optional[int] = ..., oldest_pending_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., oldest_ready_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker_count: _Optional[int] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., priorities: _Optional[_Iterable[_Union[PriorityDepth, _Mapping]]] = ..., namespaces: _Optional[_Iterable[_Union[NamespaceDepth, _Mapping]]] = ..., workflows: _Optional[_Iterable[_Union[WorkflowDepth, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeyDepth, _Mapping]]] = ..., database_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    partial: bool
+    def __init__(self, pending_count: _Optional[int] = ..., ready_count: _Optional[int] = ..., running_count: _Optional[int] = ..., waiting_count: _Optional[int] = ..., oldest_pending_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., oldest_ready_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker_count: _Optional[int] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., priorities: _Optional[_Iterable[_Union[PriorityDepth, _Mapping]]] = ..., namespaces: _Optional[_Iterable[_Union[NamespaceDepth, _Mapping]]] = ..., workflows: _Optional[_Iterable[_Union[WorkflowDepth, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[KeyDepth, _Mapping]]] = ..., database_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., partial: _Optional[bool] = ...) -> None: ...
 
 class PriorityDepth(_message.Message):
     __slots__ = ("priority", "pending_count", "oldest_pending_age")

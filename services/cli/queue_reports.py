@@ -65,6 +65,8 @@ def queue_report(queue: pb.GetQueueResponse) -> Iterator[RenderableType]:
         f"{queue.worker_count} workers with {queue.free_slots} of {queue.slots} slots free",
         style="" if queue.worker_count else "yellow",
     )
+    if queue.partial:
+        yield Text("\nof the oldest 10,000 that may be claimed, and as many that may not:", style="dim")
     if queue.priorities:
         yield ""
         yield _depths("PRIORITY", [(str(depth.priority), depth) for depth in queue.priorities])

@@ -118,6 +118,13 @@ class QueueDocument(Document, frozen=True, kw_only=True):
     namespaces: Annotated[list[NamespaceDepthDocument], Meta(description="The deepest 50.")]
     workflows: Annotated[list[WorkflowDepthDocument], Meta(description="The deepest 50.")]
     keys: Annotated[list[KeyDocument], Meta(description="The deepest 50.")]
+    partial: Annotated[
+        bool,
+        Meta(
+            description="There are more than 10,000 that may be claimed, or as many that may not: these four"
+            " are counted among the oldest of either kind."
+        ),
+    ]
     database_time: Instant | UnsetType = UNSET
 
 
@@ -200,6 +207,7 @@ def queue_document(queue: pb.GetQueueResponse) -> QueueDocument:
             WorkflowDepthDocument(workflow_id=depth.workflow_id, **_depth(depth)) for depth in queue.workflows
         ],
         keys=[key_document(key) for key in queue.keys],
+        partial=queue.partial,
         database_time=instant_of(queue, "database_time"),
     )
 

@@ -12,7 +12,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Subquery,
+    Text,
+    and_,
+    delete,
+    func,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 
 from flow_engine.errors import WorkerNotFound
 from flow_engine.ids import DEFAULT_NAMESPACE
@@ -52,6 +63,10 @@ _LEASED_COLUMNS = (
     _e.lease_expires_at,
 )
 _WORKER_COLUMNS = names_of(workers)
+_DIVIDED = (
+    *(_e.namespace, _e.priority, _e.workflow_id, _e.pending_since, _e.slot_wanted, _e.concurrency_limit),
+    *(_e.rate_wanted, _e.rate_limit, _e.rate_period_ms),
+)
 _HEARD = ("executor_id", "slots", "free_slots", "capabilities", "seen_at", "connected")
 """What a heartbeat changes of a worker that is known."""
 
@@ -125,6 +140,7 @@ class QueueOverview:
     namespaces: Sequence[Depth]
     workflows: Sequence[Depth]
     keys: Sequence[KeyDepth]
+    partial: bool  # priorities and all that follows it tell of the oldest MOST_COUNTED of either kind
 
 
 class SqlOperations:
@@ -222,12 +238,12 @@ class SqlOperations:
     async def queue(self, namespace: str, *, every_namespace: bool) -> QueueOverview:
         """every_namespace: tell how deep the queues of others are too."""
         visible = sqlalchemy.true() if every_namespace else _e.namespace == namespace
-        pending = or_(is_ready(), is_held())
         now = await self._database.time()
         ready, oldest_ready = await self._count(and_(is_ready(), visible))
         held, oldest_held = await self._count(and_(is_held(), visible))
         oldest = [since for since in (oldest_ready, oldest_held) if since is not None]
-        mine = and_(pending, _e.namespace == namespace)
+        mine = self._in(namespace)
+        parts = sqlalchemy.true() if every_namespace else mine
         return QueueOverview(
             now=now,
             pending=ready + held,
@@ -236,19 +252,26 @@ class SqlOperations:
             waiting=(await self._count(and_(_e.status == "waiting", _e.completed_at.is_(None), visible)))[0],
             oldest_pending_seconds=_age(now, min(oldest, default=None)),
             oldest_ready_seconds=_age(now, oldest_ready),
-            priorities=await self._depths(_e.priority, and_(pending, visible), now, by_name=True),
-            namespaces=await self._depths(_e.namespace, and_(pending, visible), now),
-            workflows=await self._depths(_e.workflow_id, mine, now),
+            priorities=await self._depths("priority", parts, now, by_name=True),
+            namespaces=await self._depths("namespace", parts, now),
+            workflows=await self._depths("workflow_id", mine, now),
             keys=[*await self._slots(namespace), *await self._rates(namespace, now)],
+            partial=max(ready, held) > MOST_COUNTED,
         )
+
+    def _in(self, namespace: str) -> ColumnElement[bool]:
+        """For the oldest of a namespace. With the plus, SQLite uses no index that begins with it, which would
+        make it sort all that is pending."""
+        sqlite = literal_column(f"+{_e.namespace}", Text)
+        return (sqlite if self._database.is_sqlite else _e.namespace) == namespace
 
     async def _slots(self, namespace: str) -> list[KeyDepth]:
         """The slots that most wait for."""
-        number = func.count().label("number")
+        number, held = func.count().label("number"), _oldest(is_held(), self._in(namespace)).c
         statement = (
-            select(_e.workflow_id, _e.slot_wanted, func.max(_e.concurrency_limit).label("most"), number)
-            .where(is_held(), _e.namespace == namespace, _e.slot_wanted != "")
-            .group_by(_e.workflow_id, _e.slot_wanted)
+            select(held.workflow_id, held.slot_wanted, func.max(held.concurrency_limit).label("most"), number)
+            .where(held.slot_wanted != "")
+            .group_by(held.workflow_id, held.slot_wanted)
         )
         found = []
         for row in await self._database.read(statement.order_by(number.desc()).limit(MOST_GROUPS)):
@@ -259,12 +282,13 @@ class SqlOperations:
 
     async def _rates(self, namespace: str, now: datetime) -> list[KeyDepth]:
         """The rates that most wait for."""
-        number, most = func.count().label("number"), func.max(_e.rate_limit).label("most")
-        period = func.max(_e.rate_period_ms).label("period")
+        held = _oldest(is_held(), self._in(namespace)).c
+        number, most = func.count().label("number"), func.max(held.rate_limit).label("most")
+        period = func.max(held.rate_period_ms).label("period")
         statement = (
-            select(_e.workflow_id, _e.rate_wanted, most, period, number)
-            .where(is_held(), _e.namespace == namespace, _e.rate_wanted != "")
-            .group_by(_e.workflow_id, _e.rate_wanted)
+            select(held.workflow_id, held.rate_wanted, most, period, number)
+            .where(held.rate_wanted != "")
+            .group_by(held.workflow_id, held.rate_wanted)
         )
         found = []
         for row in await self._database.read(statement.order_by(number.desc()).limit(MOST_GROUPS)):
@@ -285,16 +309,29 @@ class SqlOperations:
         return row.number, row.oldest
 
     async def _depths(
-        self, column: ColumnElement[Any], which: ColumnElement[bool], now: datetime, *, by_name: bool = False
+        self, name: str, which: ColumnElement[bool], now: datetime, *, by_name: bool = False
     ) -> list[Depth]:
         """The deepest parts; by_name: in the order of what they have in common."""
-        count, oldest = func.count().label("number"), func.min(_e.pending_since).label("oldest")
-        statement = select(column.label("name"), count, oldest).where(which).group_by(column)
-        ordered = statement.order_by(column) if by_name else statement.order_by(count.desc(), column)
+        both = [_oldest(kind, which) for kind in (is_ready(), is_held())]
+        pending = union_all(*(select(one.c[name], one.c.pending_since) for one in both)).subquery().c
+        count, oldest = func.count().label("number"), func.min(pending.pending_since).label("oldest")
+        statement = select(pending[name].label("name"), count, oldest).group_by(pending[name])
+        ordered = statement.order_by(pending[name] if by_name else count.desc(), pending[name])
         return [
             Depth(str(row.name), row.number, _age(now, row.oldest) or 0.0)
             for row in await self._database.read(ordered.limit(MOST_GROUPS))
         ]
+
+
+def _oldest(kind: ColumnElement[bool], which: ColumnElement[bool]) -> Subquery:
+    """The oldest of a kind, by its index: to read all of them would take longer the more there are."""
+    return (
+        select(*_DIVIDED)
+        .where(kind, which)
+        .order_by(_e.pending_since)
+        .limit(literal_column(str(MOST_COUNTED)))
+        .subquery()
+    )
 
 
 def _row(word: WorkerWord, executor_id: str, now: datetime) -> list[Any]:

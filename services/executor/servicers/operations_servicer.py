@@ -193,6 +193,7 @@ def queue_message(queue: QueueOverview, workers: Sequence[LiveWorker]) -> pb.Get
         workflows=[pb.WorkflowDepth(workflow_id=depth.name, **parts(depth)) for depth in queue.workflows],
         keys=map(key_depth, queue.keys),
         database_time=timestamp(queue.now),
+        partial=queue.partial,
     )
 
 

@@ -54,6 +54,22 @@ async def test_who_hung_up_or_is_silent_is_not_alive(stage: Stage) -> None:
     assert stage.execute("SELECT count(*) FROM workers") == [(0,)]
 
 
+async def test_what_a_deep_queue_is_made_of_is_told_of_its_oldest(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.executor.persistence.operations.MOST_COUNTED", 2)
+    for number in range(2):
+        await stage.queued(workflow_id=f"w{number}")
+        stage.pass_time(10)
+    assert not (await stage.store.operations.queue("default", every_namespace=True)).partial
+    await stage.queued(workflow_id="late")
+    for every_namespace in (True, False):
+        queue = await stage.store.operations.queue("default", every_namespace=every_namespace)
+        assert (queue.pending, queue.ready, queue.partial) == (3, 3, True)
+        assert {depth.name: depth.pending for depth in queue.workflows} == {"w0": 1, "w1": 1}
+        assert [depth.pending for depth in queue.namespaces] == [2]
+
+
 async def test_the_queue_is_told_by_priority_namespace_and_workflow(stage: Stage) -> None:
     await stage.queued(priority=0, workflow_id="a")
     stage.pass_time(10)

@@ -33,6 +33,7 @@ function Queue({ queue }) {
     ["Workers", queue.workerCount, queue.workerCount ? "alive and taking work" : "none is alive; start one with flow worker", queue.workerCount ? "" : "failed"],
   ];
   return html`<dl class="tiles">${tiles.map(([name, value, more, state]) => html`<div class="tile" key=${name}><dt>${name}</dt><dd class="tile-value num ${state ? `${state} state-text` : ""}">${value}</dd><dd class="muted small">${more}</dd></div>`)}</dl>
+    ${queue.partial && html`<p class="muted small">Of the oldest 10,000 that may run now, and the oldest 10,000 that may not:</p>`}
     ${(queue.priorities.length > 0 || queue.keys.length > 0) && html`<div class="tables">
       ${queue.priorities.length > 0 && html`<${Depths} title="By priority" head="Priority" rows=${queue.priorities.map((one) => [`${one.priority}${one.priority === 0 ? ", soonest" : ""}`, one])} />`}
       ${queue.workflows.length > 0 && html`<${Depths} title="By workflow" head="Workflow" rows=${queue.workflows.map((one) => [one.workflowId || "no id", one])} />`}
