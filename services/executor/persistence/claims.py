@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, bindparam, func, or_, select
 
 from flow_engine.ids import ExecutionId
 from flow_engine.interpreter.events import ExecutionCancelled, ExecutionClaimed, ExecutionPaused
@@ -125,15 +125,31 @@ def give_back(draft: Draft) -> None:
             draft.set(queue_order=place)
 
 
-async def _claimed_before(transaction: Transaction, claim: Claim) -> list[Draft]:
-    columns = workflow_executions.c
-    statement = select(columns.id).where(
-        is_status("running"),
-        columns.lease_owner == claim.worker_id,
-        columns.claim_id == claim.claim_id,
-        *([columns.namespace == claim.namespace] if claim.namespace else []),
+_e, _events = workflow_executions.c, execution_events.c
+_SAME_CLAIM = select(_e.id).where(
+    is_status("running"),
+    _e.lease_owner == bindparam("owner", type_=Text),
+    _e.claim_id == bindparam("claim", type_=Text),
+    or_(bindparam("namespace", type_=Text) == "", _e.namespace == bindparam("namespace", type_=Text)),
+)
+_SNAPSHOTS = select(snapshots.c.execution_id, snapshots.c.state).where(
+    snapshots.c.execution_id.in_(bindparam("ids", expanding=True))
+)
+_HISTORIES = (
+    select(_events.execution_id, _events.first_sequence, _events.last_sequence, _events.events)
+    .select_from(execution_events.outerjoin(snapshots, snapshots.c.execution_id == _events.execution_id))
+    .where(
+        _events.execution_id.in_(bindparam("ids", expanding=True)),
+        (_events.first_sequence > func.coalesce(snapshots.c.sequence, 0))
+        | _events.execution_id.not_in(bindparam("with_state", expanding=True)),
     )
-    return await _locked(transaction, [row.id for row in await transaction.fetch(statement)])
+    .order_by(_events.execution_id, _events.first_sequence)
+)
+
+
+async def _claimed_before(transaction: Transaction, claim: Claim) -> list[Draft]:
+    values = {"owner": claim.worker_id, "claim": claim.claim_id, "namespace": claim.namespace}
+    return await _locked(transaction, [row.id for row in await transaction.fetch(_SAME_CLAIM, values)])
 
 
 async def _locked(transaction: Transaction, ids: Sequence[str]) -> list[Draft]:
@@ -160,22 +176,16 @@ async def _with_histories(
     """Each with its newest snapshot, if the worker can read it, and the events after that."""
     if not drafts:
         return []
-    ids = [draft.row.id for draft in drafts]
+    # Only who ran it before can have left one.
+    older = [draft.row.id for draft in drafts if draft.row.epoch > 1]
     states = {
         row.execution_id: row.state
-        for row in await transaction.fetch(select(snapshots).where(snapshots.c.execution_id.in_(ids)))
+        for row in (await transaction.fetch(_SNAPSHOTS, {"ids": older}) if older else ())
         if snapshot_format and format_of(row.state) == snapshot_format
     }
-    columns = execution_events.c
-    after_snapshot = columns.first_sequence > func.coalesce(snapshots.c.sequence, 0)
-    statement = (
-        select(columns.execution_id, columns.first_sequence, columns.last_sequence, columns.events)
-        .select_from(execution_events.outerjoin(snapshots, snapshots.c.execution_id == columns.execution_id))
-        .where(columns.execution_id.in_(ids), after_snapshot | columns.execution_id.not_in(states))
-        .order_by(columns.execution_id, columns.first_sequence)
-    )
+    values = {"ids": [draft.row.id for draft in drafts], "with_state": list(states)}
     batches: dict[str, list[StoredBatch]] = {}
-    for row in await transaction.fetch(statement):
+    for row in await transaction.fetch(_HISTORIES, values):
         batches.setdefault(row.execution_id, []).append(stored_batch(row))
     return [
         ClaimedExecution(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -74,9 +74,11 @@ class PostgresTransaction(Transaction):
         self._held.clear()
         await self._cursor.execute(b"ROLLBACK")
 
-    async def fetch(self, statement: Executable) -> Sequence[sqlalchemy.Row[Any]]:
+    async def fetch(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sqlalchemy.Row[Any]]:
         await self.flush()
-        return await super().fetch(statement)
+        return await super().fetch(statement, parameters)
 
     async def execute(self, statement: Executable) -> None:
         await self.flush()

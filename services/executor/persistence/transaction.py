@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -129,8 +129,11 @@ class Transaction(ABC):
             self._now = instant(row[0])
         return self._now
 
-    async def fetch(self, statement: Executable) -> Sequence[sqlalchemy.Row[Any]]:
-        return (await self._connection.execute(statement)).all()
+    async def fetch(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sqlalchemy.Row[Any]]:
+        """parameters: of a statement that is made once; making one takes as long as a small one runs."""
+        return (await self._connection.execute(statement, parameters)).all()
 
     async def execute(self, statement: Executable) -> None:
         await self._connection.execute(statement)
