@@ -43,6 +43,5 @@ def capabilities(node_types: Iterable[str]) -> list[str]:
 
 
 def lacking(required: Iterable[str], able: Iterable[str]) -> list[str]:
-    """What a worker would need besides. Whoever says nothing of itself can do everything."""
-    known = frozenset(able)
-    return sorted(frozenset(required) - known) if known else []
+    """What a worker would need besides. Whoever says nothing of itself can do what every worker can."""
+    return sorted(frozenset(required) - frozenset(able))

@@ -46,7 +46,7 @@ last AS (
 single AS (
     SELECT first.namespace, first.needs
     FROM first JOIN last ON last.namespace = first.namespace AND last.needs = first.needs
-    WHERE {takes_work} AND (first.needs = '' OR CAST(:capabilities AS TEXT) = '[]' OR {able}) AND NOT {full}
+    WHERE {takes_work} AND (first.needs = '' OR {able}) AND NOT {full}
 )
 """
 """The queue, if there is but one and this worker may take from it."""
@@ -56,7 +56,7 @@ WITH RECURSIVE {firsts},
 found AS (SELECT namespace, needs FROM firsts LIMIT :queues),
 queues AS (
     SELECT first.namespace, first.needs FROM found AS first
-    WHERE (first.needs = '' OR CAST(:capabilities AS TEXT) = '[]' OR {able}) AND NOT {full}
+    WHERE (first.needs = '' OR {able}) AND NOT {full}
 ),
 spaces AS (SELECT DISTINCT namespace FROM queues),
 standing AS (
