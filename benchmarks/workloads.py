@@ -74,7 +74,7 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
         stage.cpu,
         seconds=seconds,
         least=3,
-        most=9,
+        most=30,
         say=say,
     )
     figures = [figure for make in INTERACTIVE for figure in make(stage, found)]
