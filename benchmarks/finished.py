@@ -65,7 +65,7 @@ def long_history(stage: Stage, count: int, seconds: float, say: Callable[[str], 
             for name, side in (("short", short), ("long", long))
         }
         found = rounds(
-            steps, stage.cpu, seconds=seconds, least=3, most=16, say=lambda text: say(f"W9 {text}")
+            steps, stage.cpu, seconds=seconds, least=3, most=40, say=lambda text: say(f"W9 {text}")
         )
     return [compared(kind, count, found[f"{kind}, short"], found[f"{kind}, long"]) for kind in WHAT]
 

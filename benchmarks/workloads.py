@@ -208,11 +208,12 @@ def large_graphs(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]
 INTERACTIVE = (floor_figures, one_caller, many_callers, light_sums, fan_out, large_graphs)
 
 
-def hop_rate(stage: Stage) -> float:
+def hop_rate(stage: Stage, slices: int = 3) -> float:
     """Calls a second of the bare hop."""
     body = start_body(CHAIN, "immediate")
     return middle(
-        stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, MANY, 500).rate for _ in range(3)
+        stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, MANY, 500).rate
+        for _ in range(slices)
     )
 
 
@@ -311,16 +312,22 @@ def heavy_sums(stage: Stage, say: Say, times: int = 2) -> list[Figure]:
 
 # W7
 
+PORTIONS = 10
+"""Of the answers, with a hop before each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
+    """completed_seconds: from the first answer to the last end, without the hops in between."""
+
     bytes_each: Mapping[str, float]
-    answers: Calls
+    answers: Samples
+    hops: Sequence[float]  # calls a second, before each portion of the answers
     completed_seconds: float
     cpu: Mapping[str, float]
 
 
-def people(stage: Stage, count: int, hop_rate: float, say: Say) -> list[Figure]:
+def people(stage: Stage, count: int, say: Say) -> list[Figure]:
     """Executions that wait for a person, and all of them answered."""
     wait_for_people(stage, "warm-up", 1_000, say)
     found = wait_for_people(stage, "people", count, say)
@@ -338,9 +345,9 @@ def people(stage: Stage, count: int, hop_rate: float, say: Say) -> list[Figure]:
             f"{stage.database}.W7.answers",
             f"W7 all answered, {MANY} callers, REST",
             f"{found.answers.rate:,.0f} answers/s, all completed at {rate:,.0f}/s",
-            ms=Samples([found.answers]).percentiles(),
-            floor=f"hop {hop_rate:,.0f}/s",
-            ratio=found.answers.rate / hop_rate,
+            ms=found.answers.percentiles(),
+            floor=f"hop {middle(found.hops):,.0f}/s",
+            ratio=ratio(found.answers.rates, found.hops),
             targets=[Target(rate, 300, "/s", at_least=True)],
             cpu_ms={name: 1000 * seconds / count for name, seconds in found.cpu.items()},
         ),
@@ -357,9 +364,15 @@ def wait_for_people(stage: Stage, name: str, count: int, say: Say) -> Waiting:
     held = {service: (value - before[service]) / count for service, value in held_bytes(stage).items()}
     say(f"{name}: all wait, and are answered")
     cpu = stage.cpu()
-    answers = driver(loads.answers, stack.base_url, ids, "ok0", MANY)
+    answers, hops = Samples(), []
+    portion = -(-count // PORTIONS)
+    for start in range(0, count, portion):
+        hops.append(hop_rate(stage, slices=1))
+        some = ids[start : start + portion]
+        answers.calls.append(driver(loads.answers, stack.base_url, some, "ok0", MANY))
     rest = driver(loads.all_are, stack.base_url, name, "completed", count)
-    return Waiting(held, answers, answers.seconds + rest, difference(stage.cpu(), cpu))
+    took = sum(calls.seconds for calls in answers.calls) + rest
+    return Waiting(held, answers, hops, took, difference(stage.cpu(), cpu))
 
 
 def held_bytes(stage: Stage) -> dict[str, int]:
