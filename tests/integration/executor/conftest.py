@@ -105,6 +105,17 @@ class Client:
         await self.frames(execution_id)
         return await self.get(execution_id)
 
+    async def found(self, execution_id: str) -> pb.Execution:
+        """A child, once it is there: its parent's event is committed a moment before it is."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    return await self.get(execution_id)
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.NOT_FOUND:
+                        raise
+                await asyncio.sleep(0.01)
+
     async def until(self, execution_id: str, kind: str, after: int = 0) -> dict[str, Any]:
         """The first event of a type, as soon as it is there."""
         call = self.executions.WatchExecution(

@@ -149,6 +149,7 @@ async def child_of(client: Client, parent_id: str, node_id: str = "child") -> st
     frame = await client.until(parent_id, "child.started")
     assert frame["nodeId"] == node_id
     child_id: str = frame["childId"]
+    await client.found(child_id)
     return child_id
 
 
