@@ -182,9 +182,8 @@ def guarded_stream(handler: Handler, method: str, span: AbstractContextManager[A
         messages = handler(request, context)
         try:
             with span:
-                if not hasattr(
-                    messages, "__aiter__"
-                ):  # reflection and health write to the context themselves
+                # Reflection and health write to the context themselves.
+                if not hasattr(messages, "__aiter__"):
                     await messages
                     return
                 async with contextlib.aclosing(messages):

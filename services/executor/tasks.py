@@ -49,9 +49,8 @@ class Listener:
 
 
 class Tasks(Looping):
-    """committed: told which executions have news. told: of an execution that
-    may run here. patience_seconds: how long after the start leases are left alone: that they were not
-    renewed may have been our fault."""
+    """committed: told which executions have news. told: of an execution that may run here. patience_seconds:
+    how long after the start leases are left alone: that they were not renewed may have been our fault."""
 
     def __init__(
         self,
