@@ -139,6 +139,7 @@ class Runner:
         self._tasks: dict[asyncio.Task[None], c.StepId | None] = {}
         self._timers = Timers()
         self._meters: dict[c.StepId, Meter] = {}
+        self._traced: list[tracing.Ended] = []  # spans of inline nodes, which cost less when told together
         self._nudged = False
         self._quiescing = ""
         self._dropped: BaseException | None = None
@@ -167,6 +168,7 @@ class Runner:
                     await self._wait_for_change()
             return self._end
         finally:
+            self._tell_spans()
             await self._stop_tasks()
 
     def nudge(self) -> None:
@@ -222,6 +224,7 @@ class Runner:
 
     async def _yield(self) -> None:
         """Let everything else of this process have its turn, timers that came due meanwhile too."""
+        self._tell_spans()
         if self._recorder.is_behind:
             await self._recorder.durable()
         for _ in range(3):  # a timer sets a future, which wakes a task: each takes a round
@@ -270,6 +273,7 @@ class Runner:
         return await self._give_up("pending") if self._quiescing else False
 
     async def _wait_for_change(self) -> None:
+        self._tell_spans()
         seconds = self._timers.seconds_left()
         with suppress(TimeoutError):
             async with asyncio.timeout(None if seconds == inf else max(0.0, seconds)):
@@ -290,6 +294,11 @@ class Runner:
             await self._attempt(step, resumed)
         else:
             self._spawn(self._attempt(step, resumed), step.id)
+
+    def _tell_spans(self) -> None:
+        if self._traced:
+            traced, self._traced = self._traced, []
+            tracing.tell(traced)
 
     def _would_overrun(self, step: StepState) -> bool:
         """A question is asked here: waiting for its answer lets go of the execution anyway."""
@@ -350,7 +359,8 @@ class Runner:
         elif node.type.inline:
             began = time.time_ns()
             outcome = await running
-            tracing.ended(_described(node.id, node.type.type, step.attempt), began, _code_of(outcome))
+            described = _described(node.id, node.type.type, step.attempt)
+            self._traced.append((described, began, time.time_ns(), _code_of(outcome)))
         else:
             with tracing.span_of(_described(node.id, node.type.type, step.attempt)) as span:
                 outcome = await running

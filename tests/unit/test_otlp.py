@@ -35,8 +35,8 @@ class Sent:
     def __call__(self, batch: Batch) -> bool:
         request = ExportTraceServiceRequest.FromString(request_bytes(b"", batch.spans))
         names = [span.name for span in request.resource_spans[0].scope_spans[0].spans]
-        assert len(names) == batch.count
-        self.counts.append(batch.count)
+        assert len(names) == batch.size
+        self.counts.append(batch.size)
         self.names += names
         self.came.set()
         return self._answer()
@@ -72,6 +72,15 @@ def test_a_full_batch_is_sent_at_once_and_the_rest_at_the_end() -> None:
     assert sent.names == names
 
 
+def test_spans_that_end_together_go_in_several_requests_if_they_must() -> None:
+    sent = Sent()
+    nodes = [tracing.Described(f"node {number}", "internal", {}) for number in range(250)]
+    with outbox(sent, Limits(batch=100, unsent=1000, seconds=NEVER)), tracing.span("run"):
+        tracing.tell([(node, 1, 2, "") for node in nodes])
+    assert sent.counts == [100, 100, 51]
+    assert sent.names == [*(node.name for node in nodes), "run"]
+
+
 def test_spans_wait_for_others_only_so_long() -> None:
     sent = Sent()
     with outbox(sent, Limits(seconds=0.001)):
@@ -87,8 +96,8 @@ def test_spans_that_are_too_many_are_not_kept_and_counted() -> None:
         assert sent.came.wait(PATIENCE)  # and now the collector takes its time
         end_spans(7)
         go_on.set()
-    assert sum(sent.counts) == 2 + 4 + 1
-    assert lost(logs) == [(0, 2)]
+    assert sum(sent.counts) == 2 + 4
+    assert lost(logs) == [(0, 3)]
 
 
 def refuses() -> bool:
@@ -129,11 +138,11 @@ def test_a_collector_that_is_away_is_asked_once_when_the_process_ends() -> None:
 @pytest.mark.parametrize(
     ("given", "understood"),
     [
-        ({}, Limits(512, 2048, 5.0)),
-        ({"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"}, Limits(8, 2048, 0.05)),
+        ({}, Limits(2048, 8192, 5.0)),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"}, Limits(8, 8192, 0.05)),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, Limits(100, 100, 5.0)),
-        ({"OTEL_BSP_MAX_QUEUE_SIZE": "0", "OTEL_BSP_SCHEDULE_DELAY": "-1"}, Limits(512, 2048, 5.0)),
-        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "many"}, Limits(512, 2048, 5.0)),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "0", "OTEL_BSP_SCHEDULE_DELAY": "-1"}, Limits(2048, 8192, 5.0)),
+        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "many"}, Limits(2048, 8192, 5.0)),
     ],
 )
 def test_the_variables_of_the_sdk_are_the_limits(given: dict[str, str], understood: Limits) -> None:
