@@ -128,9 +128,7 @@ def print_one_span_alone() -> None:
     tracing.use(None)
     ids = bytes(range(8 * nodes))
     written = each_microseconds(lambda: spans_bytes(ids[:16], ids[:8], ids, told)) / nodes
-    print(
     print(f"a span alone: {made:.2f} µs around a block, {noted:.2f} told with others, {written:.2f} written")
-    )
 
 
 async def measure(installations: Sequence[Installation], burst: int, bursts: int) -> bool:

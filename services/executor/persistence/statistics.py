@@ -39,6 +39,7 @@ from services.executor.persistence.tables import names_of, workflow_executions
 from services.executor.persistence.transaction import Transaction
 from services.executor.stats.figures import Figures, Group, Histograms, Series, StatsQuery, TopError
 from services.executor.stats.periods import FINE, GRAINS, HOUR, Span, covering, forgotten_before, grains_of
+from services.executor.stats.portions import in_portions
 from services.executor.stats.tally import (
     ALL,
     COUNTERS,
@@ -90,18 +91,21 @@ class SqlStatistics:
     # Counting ---------------------------------------------------------------------------------
 
     async def uncounted(self, limit: int) -> list[EndedRow]:
-        """Executions that ended and are not counted yet, oldest first."""
+        """Executions that ended and are not counted yet, the oldest."""
         waiting = select(ended_executions.c.execution_id).order_by(ended_executions.c.execution_id)
         columns = (
             *(_e.id, _e.namespace, _e.workflow_id, _e.status, _e.execution_mode, _e.metadata, _e.retry_of),
             *(_e.created_at, _e.started_at, _e.completed_at, _e.error, _e.definition_hash, _e.result),
         )
-        statement = select(*columns).where(_e.id.in_(waiting.limit(limit)))
-        return [_ended(row) for row in await self._database.read(statement)]
+        rows = await self._database.read(select(*columns).where(_e.id.in_(waiting.limit(limit))))
+        return [_ended(row) async for portion in in_portions(rows) for row in portion]
 
     async def count(self, executions: Sequence[Ended], also: AlsoCount | None = None) -> int:
         """Add these to the counts, but for those that were counted meanwhile; how many were added."""
-        prepared = Tally.of(executions)
+        prepared = Tally()
+        async for portion in in_portions(executions):
+            prepared.add(portion)
+        prepared.add_wholes()
 
         async def work(transaction: Transaction) -> int:
             # One after the other: two that add to the same rows in another order would wait for each other.

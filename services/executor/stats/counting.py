@@ -18,6 +18,7 @@ from services.executor.history import steps_at
 from services.executor.persistence.contract import ExecutionPersistence
 from services.executor.persistence.statistics import EndedRow, SqlStatistics
 from services.executor.persistence.transaction import Transaction
+from services.executor.stats.portions import in_portions
 from services.executor.stats.tally import Ended
 
 BATCH = 200
@@ -55,7 +56,9 @@ class Counting(Looping):
         rows = await self._statistics.uncounted(BATCH)
         if rows:
             graphs: dict[str, WorkflowGraph | None] = {}
-            executions = [await self._whole(row, graphs) for row in rows]
+            executions = [
+                await self._whole(row, graphs) async for portion in in_portions(rows) for row in portion
+            ]
 
             async def learn(transaction: Transaction, counted: Sequence[Ended]) -> None:
                 await learn_all(transaction, counted, lambda ended: graphs.get(ended.definition_hash))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -156,10 +156,14 @@ class Tally:
     @classmethod
     def of(cls, executions: Sequence[Ended]) -> Tally:
         tally = cls()
-        for ended in executions:
-            tally._add(ended)
-        tally._add_wholes()
+        tally.add(executions)
+        tally.add_wholes()
         return tally
+
+    def add(self, executions: Iterable[Ended]) -> None:
+        """More of them; behind the last, `add_wholes`."""
+        for ended in executions:
+            self._add(ended)
 
     def _add(self, ended: Ended) -> None:
         period = int(ended.completed_at.timestamp()) // FINE * FINE
@@ -181,7 +185,7 @@ class Tally:
             if ended.id > error.execution_id:
                 error.execution_id, error.message = ended.id, ended.error_message
 
-    def _add_wholes(self) -> None:
+    def add_wholes(self) -> None:
         """What is counted of a workflow is counted of all, what of a node is counted of its type: once for
         all their runs."""
         for (namespace, workflow_id, period), nodes in self._nodes.items():
