@@ -120,14 +120,14 @@ def print_one_span_alone() -> None:
         with tracing.span_of(node):
             pass
 
-    tracing.use(SdkRecorder(DEFAULT_ON, lambda *told: None))
+    tracing.use(SdkRecorder(DEFAULT_ON, lambda told: None))
     told = [(node, 1, 2, "")] * nodes
     with tracing.span("run"):
         made = each_microseconds(block)
         noted = each_microseconds(lambda: tracing.tell(told)) / nodes
     tracing.use(None)
     ids = bytes(range(8 * nodes))
-    written = each_microseconds(lambda: spans_bytes(ids[:16], ids[:8], ids, told)) / nodes
+    written = each_microseconds(lambda: spans_bytes([(ids[:16], ids[:8], ids, told)])) / nodes
     print(f"a span alone: {made:.2f} µs around a block, {noted:.2f} told with others, {written:.2f} written")
 
 

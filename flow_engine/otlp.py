@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from flow_engine.otlp_bytes import request_bytes, resource_bytes, spans_bytes
-from flow_engine.tracing import Ended, Place
+from flow_engine.tracing import Place, Told
 
 log = structlog.get_logger()
 
@@ -46,9 +46,7 @@ def recorder(service: str) -> SdkRecorder:
 class SdkRecorder:
     """A trace is sampled where it enters the process, so that there it is whole or not at all."""
 
-    def __init__(
-        self, sampler: Sampler, on_end: Callable[[bytes, bytes, bytes, Sequence[Ended]], None]
-    ) -> None:
+    def __init__(self, sampler: Sampler, on_end: Callable[[Told], None]) -> None:
         self._sampler = None if sampler is DEFAULT_ON else sampler
         self.on_end = on_end
 
@@ -101,6 +99,11 @@ def limits_of(environment: Mapping[str, str]) -> Limits:
     return Limits(min(batch, unsent), unsent, milliseconds / 1000)
 
 
+TOGETHER = 8
+"""This part of a batch is written in one go: one after the other, spans find in the processor's caches what
+the one before needed; each on its own among the work of an execution costs several times as much."""
+
+
 class Batch(NamedTuple):
     spans: bytes  # of `spans_bytes`
     size: int
@@ -109,8 +112,8 @@ class Batch(NamedTuple):
 class Outbox:
     """Spans that have ended, until a thread of its own has sent them.
 
-    They are written where they ended. Reading what another processor has just made, and giving its memory
-    back from there, costs both of them more than the writing.
+    They are written by the thread in which they ended, unless no others follow. Reading what another
+    processor has just made, and giving its memory back from there, costs both more than the writing.
 
     takes: whether the collector took these spans; it blocks until that is known.
     """
@@ -118,23 +121,34 @@ class Outbox:
     def __init__(self, takes: Callable[[Batch], bool], limits: Limits) -> None:
         self._takes = takes
         self._limits = limits
-        self._lock = Lock()  # held to touch the next three
+        self._together = max(1, limits.batch // TOGETHER)
+        self._lock = Lock()  # held to touch the next five
+        self._told: list[Told] = []
+        self._unwritten = 0
         self._written: deque[Batch] = deque()
-        self._unsent = 0
+        self._unsent = 0  # spans, written or not
         self._overflowed = 0
         self._due = Event()
         self._closing = False
         self._thread = Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
-    def on_end(self, trace_id: bytes, parent_id: bytes, ids: bytes, spans: Sequence[Ended]) -> None:
-        most = self._limits.batch
-        if len(spans) <= most:
-            self._keep(Batch(spans_bytes(trace_id, parent_id, ids, spans), len(spans)))
+    def on_end(self, told: Told) -> None:
+        size, most = len(told[3]), self._together
+        if size > most:
+            for part in portions(told, most):
+                self.on_end(part)
             return
-        for first in range(0, len(spans), most):
-            last = first + most
-            self.on_end(trace_id, parent_id, ids[8 * first : 8 * last], spans[first:last])
+        with self._lock:
+            if self._unsent + size > self._limits.unsent:
+                self._overflowed += size
+                return
+            self._told.append(told)
+            self._unsent += size
+            self._unwritten += size
+            if self._unwritten < most:
+                return
+        self._write()
 
     def close(self, seconds: float = END_SECONDS) -> None:
         """Send what there is, unless the collector does not take it; safe to repeat."""
@@ -142,15 +156,16 @@ class Outbox:
         self._due.set()
         self._thread.join(seconds)
 
-    def _keep(self, batch: Batch) -> None:
+    def _write(self) -> None:
         with self._lock:
-            if self._unsent + batch.size > self._limits.unsent:
-                self._overflowed += batch.size
-                return
-            self._written.append(batch)
-            self._unsent += batch.size
-            if self._unsent >= self._limits.batch:
-                self._due.set()
+            told, self._told = self._told, []
+            size, self._unwritten = self._unwritten, 0
+        if told:
+            written = Batch(spans_bytes(told), size)
+            with self._lock:
+                self._written.append(written)
+                if self._unsent >= self._limits.batch:
+                    self._due.set()
 
     def _run(self) -> None:
         closing = False
@@ -158,6 +173,8 @@ class Outbox:
             full = self._due.wait(self._limits.seconds)
             self._due.clear()
             closing = self._closing
+            if closing or not full:
+                self._write()
             self._tell_what_is_lost(self._send(self._limits.batch if full else 1))
 
     def _send(self, least: int) -> int:
@@ -172,7 +189,7 @@ class Outbox:
 
     def _next(self, least: int) -> Batch | None:
         with self._lock:
-            if self._unsent < least:
+            if self._unsent < least or not self._written:
                 return None
             found = [self._written.popleft()]
             count = found[0].size
@@ -194,6 +211,14 @@ class Outbox:
             overflowed, self._overflowed = self._overflowed, 0
         if refused or overflowed:
             log.warning("spans.lost", refused=refused, overflowed=overflowed)
+
+
+def portions(told: Told, most: int) -> Iterator[Told]:
+    """So many spans each."""
+    trace_id, parent_id, ids, spans = told
+    for first in range(0, len(spans), most):
+        last = first + most
+        yield trace_id, parent_id, ids[8 * first : 8 * last], spans[first:last]
 
 
 class _Unparsed:

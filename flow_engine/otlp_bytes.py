@@ -6,16 +6,16 @@ Making messages of them would cost more than everything else about a span. A tag
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from struct import Struct, unpack
+from struct import Struct
 from typing import Any
 
-from flow_engine.tracing import KINDS, Described, Ended
+from flow_engine.tracing import KINDS, Described, Told
 
 SCOPE = "flow_engine"
 
-_OWN = Struct("<HQBQBQ")
+_OWN = Struct("<H8sBQBQ")
 """Of a span its id and times, each behind its tag."""
 _own = _OWN.pack
 _BELOW = 28
@@ -32,27 +32,23 @@ def resource_bytes(attributes: Mapping[str, Any]) -> bytes:
     return sized(0x0A, b"".join(map(attribute, attributes, attributes.values())))
 
 
-def spans_bytes(trace_id: bytes, parent_id: bytes, ids: bytes, spans: Sequence[Ended]) -> bytes:
-    """As they stand in a request; those of two calls may be joined.
-
-    parent_id: empty at a root. ids: their own, one after the other.
-    """
+def spans_bytes(told: Iterable[Told]) -> bytes:
+    """As they stand in a request; those of two calls may be joined."""
     parts: list[bytes] = []
-    trace = b"\x0a\x10" + trace_id
-    if parent_id:
-        trace += b"\x22\x08" + parent_id
-    for span_id, (described, start, end, failure) in zip(_numbers(ids), spans, strict=True):
-        if failure or not parent_id:
-            told = written(described) + (failed(failure) if failure else b"")
-            told = b"\x12" + varint(len(told) + len(trace) + _OWN.size) + told
-        else:
-            told = described.written or write(described)
-        parts += told, trace, _own(0x0812, span_id, 0x39, start, 0x41, end)
+    for trace_id, parent_id, ids, spans in told:
+        trace = b"\x0a\x10" + trace_id
+        if parent_id:
+            trace += b"\x22\x08" + parent_id
+        first = 0
+        for described, start, end, failure in spans:
+            if failure or not parent_id:
+                head = written(described) + (failed(failure) if failure else b"")
+                head = b"\x12" + varint(len(head) + len(trace) + _OWN.size) + head
+            else:
+                head = described.written or write(described)
+            parts += head, trace, _own(0x0812, ids[first : first + 8], 0x39, start, 0x41, end)
+            first += 8
     return b"".join(parts)
-
-
-def _numbers(ids: bytes) -> tuple[int, ...]:
-    return unpack(f"<{len(ids) // 8}Q", ids)
 
 
 def write(described: Described) -> bytes:
@@ -63,8 +59,9 @@ def write(described: Described) -> bytes:
 
 
 def written(described: Described) -> bytes:
-    attributes = [flow_attribute(key, value) for key, value in described.attributes.items()]
-    return name_and_kind(described.name, described.kind) + b"".join(attributes)
+    attributes = described.attributes
+    own = map(flow_attribute, attributes, attributes.values())
+    return name_and_kind(described.name, described.kind) + b"".join(own)
 
 
 @lru_cache(4096)
@@ -74,16 +71,20 @@ def name_and_kind(name: str, kind: str) -> bytes:
 
 def flow_attribute(key: str, value: str | int) -> bytes:
     """Field 9 of a span."""
-    name = flow_key(key)
     if isinstance(value, str):
         text = value.encode(errors="replace")
-        length = len(text)
-        if (rest := len(name) + 4 + length) < 0x80:  # as below, at half the cost: each run has one of its own
-            return b"%c%c%b\x12%c\x0a%c%b" % (0x4A, rest, name, 2 + length, length, text)
-    return sized(0x4A, name + sized(0x12, any_value(value)))
+        return before_text(key, len(text)) + text
+    return sized(0x4A, flow_key(key) + sized(0x12, any_value(value)))
 
 
-@lru_cache(256)
+@lru_cache(4096)
+def before_text(key: str, length: int) -> bytes:
+    """A flow attribute up to its text of so many bytes: each run has one of its own, of the same length."""
+    value = b"\x0a" + varint(length)
+    content = flow_key(key) + b"\x12" + varint(len(value) + length) + value
+    return b"\x4a" + varint(len(content) + length) + content
+
+
 def flow_key(key: str) -> bytes:
     return sized(0x0A, f"flow.{key}".encode())
 
@@ -118,6 +119,7 @@ def sized(tag: int, content: bytes) -> bytes:
     return (bytes((tag, length)) if length < 0x80 else bytes((tag,)) + varint(length)) + content
 
 
+@lru_cache(4096)
 def varint(value: int) -> bytes:
     """Seven bits a byte, the lowest first."""
     found = bytearray()

@@ -62,15 +62,17 @@ Ended = tuple[Described, int, int, str]
 """What is over: what its span tells; when it began and ended, in nanoseconds since 1970; and why it failed,
 empty if it did not."""
 
+Told = tuple[bytes, bytes, bytes, Sequence[Ended]]
+"""Spans below one parent: ids of their trace, of the parent, empty at a root, and their own, one after the
+other; and the spans."""
+
 
 class Recorder(Protocol):
     def samples(self, trace_id: bytes, name: str, above: Place | None) -> bool:
         """Whether spans of this trace are recorded here. above: in another process; None: it begins here."""
         ...
 
-    def on_end(self, trace_id: bytes, parent_id: bytes, ids: bytes, spans: Sequence[Ended], /) -> None:
-        """Spans below one parent, whose id is empty at a root. ids: their own, one after the other."""
-        ...
+    def on_end(self, told: Told, /) -> None: ...
 
 
 _recorder: Recorder | None = None
@@ -120,8 +122,8 @@ class Span(Place):
 
     def end(self, time: int) -> None:
         if self.sampled:
-            told = (self._described, self.start_time, time, self.failure)
-            self._recorder.on_end(self.trace_id, self._parent_id, self.span_id, (told,))
+            ended = (self._described, self.start_time, time, self.failure)
+            self._recorder.on_end((self.trace_id, self._parent_id, self.span_id, (ended,)))
 
 
 NO_SPAN: AbstractContextManager[None] = nullcontext()
@@ -176,7 +178,7 @@ def tell(spans: Sequence[Ended]) -> None:
             root.end(end_time)
     elif around.sampled:
         ids = getrandbits(64 * len(spans)).to_bytes(8 * len(spans), "big")
-        _recorder.on_end(around.trace_id, around.span_id, ids, spans)
+        _recorder.on_end((around.trace_id, around.span_id, ids, spans))
 
 
 def past_span(name: str, parent: str, start: datetime, end: datetime, **attributes: str | int) -> str:

@@ -21,7 +21,7 @@ CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED_CALLER = CALLER[:-1] + "0"
 
 
-class Told(NamedTuple):
+class OneSpan(NamedTuple):
     described: tracing.Described
     trace_id: bytes
     span_id: bytes
@@ -36,23 +36,24 @@ class Told(NamedTuple):
 
 
 @pytest.fixture
-def spans() -> Iterator[list[Told]]:
+def spans() -> Iterator[list[OneSpan]]:
     yield from recorded(DEFAULT_ON)
 
 
-def as_sent(spans: Sequence[Told]) -> bytes:
-    return b"".join(
-        spans_bytes(one.trace_id, one.parent_id, one.span_id, [(one.described, *one[4:])]) for one in spans
+def as_sent(spans: Sequence[OneSpan]) -> bytes:
+    return spans_bytes(
+        (one.trace_id, one.parent_id, one.span_id, [(one.described, *one[4:])]) for one in spans
     )
 
 
-def recorded(sampler: Sampler) -> Iterator[list[Told]]:
-    found: list[Told] = []
+def recorded(sampler: Sampler) -> Iterator[list[OneSpan]]:
+    found: list[OneSpan] = []
 
-    def on_end(trace_id: bytes, parent_id: bytes, ids: bytes, spans: Sequence[tracing.Ended]) -> None:
+    def on_end(told: tracing.Told) -> None:
+        trace_id, parent_id, ids, spans = told
         for number, (described, start, end, failure) in enumerate(spans):
             span_id = ids[8 * number : 8 * number + 8]
-            found.append(Told(described, trace_id, span_id, parent_id, start, end, failure))
+            found.append(OneSpan(described, trace_id, span_id, parent_id, start, end, failure))
 
     tracing.use(SdkRecorder(sampler, on_end))
     yield found
@@ -67,7 +68,7 @@ def recorded(sampler: Sampler) -> Iterator[list[Told]]:
     ],
 )
 def test_a_failure_is_told_by_its_reason_and_never_by_its_text(
-    spans: list[Told], error: Exception, told: str
+    spans: list[OneSpan], error: Exception, told: str
 ) -> None:
     with pytest.raises(type(error)), tracing.span("call"):
         raise error
@@ -76,13 +77,13 @@ def test_a_failure_is_told_by_its_reason_and_never_by_its_text(
     assert b"hunter2" not in as_sent(spans)
 
 
-def test_a_cancelled_block_has_not_failed(spans: list[Told]) -> None:
+def test_a_cancelled_block_has_not_failed(spans: list[OneSpan]) -> None:
     with pytest.raises(GeneratorExit), tracing.span("call"):
         raise GeneratorExit
     assert [span.failure for span in spans] == [""]
 
 
-def test_spans_stand_below_the_one_around_them(spans: list[Told]) -> None:
+def test_spans_stand_below_the_one_around_them(spans: list[OneSpan]) -> None:
     with tracing.span("outer", CALLER), tracing.span("inner"):
         assert tracing.headers()[tracing.HEADER] == tracing.current_traceparent()
         inside = tracing.current_traceparent()
@@ -94,7 +95,7 @@ def test_spans_stand_below_the_one_around_them(spans: list[Told]) -> None:
     assert outer.start_time <= inner.start_time <= inner.end_time <= outer.end_time
 
 
-def test_what_is_over_stands_below_the_span_around_it(spans: list[Told]) -> None:
+def test_what_is_over_stands_below_the_span_around_it(spans: list[OneSpan]) -> None:
     node = tracing.Described("node a", "internal", {"attempt": 1})
     with tracing.span("run", CALLER):
         tracing.tell([(node, 1, 2, ""), (node, 3, 4, "NOPE")])
@@ -107,7 +108,7 @@ def test_what_is_over_stands_below_the_span_around_it(spans: list[Told]) -> None
     assert [(span.start_time, span.end_time) for span in (first, second, alone)] == [(1, 2), (3, 4), (5, 6)]
 
 
-def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[Told]) -> None:
+def test_a_time_that_is_over_becomes_a_span_below_its_caller(spans: list[OneSpan]) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     told = tracing.past_span("queue", CALLER, start, start + timedelta(seconds=2))
     with tracing.span("run", told):
@@ -172,7 +173,7 @@ def test_the_sampler_decides_for_a_whole_trace(sampler: Sampler, parent: str, se
         assert [span.name for span in found] == (["inner", "outer"] if sent else [])
 
 
-def test_what_is_sent_reads_as_otlp(spans: list[Told]) -> None:
+def test_what_is_sent_reads_as_otlp(spans: list[OneSpan]) -> None:
     call = tracing.span("POST /räume", CALLER, kind="server", request_id="r" * 300, attempt=2**40)
     with call, tracing.span("node") as node:
         tracing.mark_failed(node, "NOPE")

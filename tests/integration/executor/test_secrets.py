@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -55,10 +55,6 @@ async def elsewhere(request: Request) -> Response:
     return RedirectResponse(request.query_params["to"], 307)
 
 
-Spans = list[tuple[bytes, bytes, bytes, Sequence[tracing.Ended]]]
-"""Ids of trace, parent and spans, and the spans."""
-
-
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     routes = [
@@ -82,9 +78,9 @@ def make_settings(make_settings: MakeSettings) -> MakeSettings:
 
 
 @pytest.fixture
-def spans() -> Iterator[Spans]:
-    found: Spans = []
-    tracing.use(SdkRecorder(DEFAULT_ON, lambda *told: found.append(told)))
+def spans() -> Iterator[list[tracing.Told]]:
+    found: list[tracing.Told] = []
+    tracing.use(SdkRecorder(DEFAULT_ON, found.append))
     yield found
     tracing.use(None)
 
@@ -136,7 +132,7 @@ async def test_a_secret_is_sent_and_seen_nowhere(
     site: str,
     mode: int,
     path: str,
-    spans: Spans,
+    spans: list[tracing.Told],
 ) -> None:
     await put(secrets)
     workflow = chain(login(f"{site}/{path}"), node("keep", "data.set", values={"all": "${ nodes }"}))
@@ -157,7 +153,7 @@ async def test_a_secret_is_sent_and_seen_nowhere(
     assert_hidden(json.dumps(frames) + json.dumps(frames, ensure_ascii=False) + str(execution))
     assert_hidden(await everything_in(executor))
     assert "node login" in {described.name for *_, ended in spans for described, *_ in ended}
-    assert_hidden(str([spans_bytes(*told) for told in spans]))
+    assert_hidden(str(spans_bytes(spans)))
 
 
 async def test_a_secret_goes_to_its_hosts_only(client: Client, secrets: Any, site: str) -> None:
