@@ -25,6 +25,8 @@ LEAST_OF_NODE, LEAST_OF_TYPE = 3, 20
 """Observations from which on a node's, or a type's, own history is believed rather than declarations."""
 MOST_NODES = 2_000
 """Of larger definitions only the node types are learned: what is known of one is read with each start."""
+MOST_STEPS = 1_000
+"""Of an execution that teach; of a longer one, every so many. More would be forgotten at once."""
 
 Histogram = dict[int, float]
 """Microseconds by bucket; the weight of each."""
@@ -82,7 +84,8 @@ def encode_learned(learned: Learned) -> str:
 def learn(of_definition: Learned, of_types: Learned, ended: Ended, graph: WorkflowGraph) -> None:
     """Take in one execution."""
     whole = len(graph.nodes) <= MOST_NODES
-    for step in ended.steps:
+    most = max(MOST_STEPS, len(graph.nodes)) if whole else MOST_STEPS
+    for step in ended.steps[:: max(1, math.ceil(len(ended.steps) / most))]:
         node = graph.nodes.get(step.node_id)
         if node is None or not _teaches(step):
             continue

@@ -5,14 +5,26 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Float,
+    Integer,
+    LargeBinary,
+    Table,
+    cast,
+    func,
+    literal,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 from sqlalchemy.sql import Executable
 
@@ -31,7 +43,7 @@ class _Write:
 
     table: str
     statement: str  # with PARAMETER for each of them
-    columns: list[list[Any]]  # its parameters
+    columns: list[list[Any] | str]  # its parameters
     fenced: int | None = None  # so many rows must be as their fence says
 
 
@@ -122,6 +134,9 @@ class PostgresTransaction(Transaction):
         statement = f"DELETE FROM {table.name} WHERE {column} = ANY({PARAMETER}::text[])"
         await self._hold(_Write(table.name, statement, [list(ids)]))
 
+    def among(self, column: ColumnElement[int], numbers: Collection[int]) -> ColumnElement[bool]:
+        return column == func.any(cast(literal(_numbers(numbers)), ARRAY(BigInteger)))
+
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [
             (draft.row.id, *fence, *(getattr(draft.row, name) for name in CHANGING))
@@ -136,8 +151,20 @@ class PostgresTransaction(Transaction):
         self._held.append(write)
 
 
-def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any] | str]:
+    return [
+        _numbers(column) if _NUMBERS.issuperset(map(type, column)) else list(column)
+        for column in zip(*rows, strict=True)
+    ]
+
+
+_NUMBERS = frozenset((int, type(None)))
+
+
+def _numbers(column: Iterable[int | None]) -> str:
+    """As text, which PostgreSQL reads as whatever it is cast to. Of a list the driver looks at each number
+    several times, and prepares the statement anew where the largest needs more bytes than the last time."""
+    return f"{{{','.join(['NULL' if value is None else str(value) for value in column])}}}"
 
 
 def _parameters(table: Table, columns: Sequence[str]) -> str:

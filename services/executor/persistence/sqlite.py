@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiosqlite
-from sqlalchemy import Boolean, Table
+from sqlalchemy import Boolean, ColumnElement, Table, func, select
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from services.executor.persistence.moves import Draft
@@ -76,6 +76,10 @@ class SqliteTransaction(Transaction):
     async def delete(self, table: Table, ids: Collection[str], column: str = "execution_id") -> None:
         statement = f"DELETE FROM {table.name} WHERE {column} IN (SELECT value FROM json_each(?))"
         await self._driver.execute(statement, (json.dumps(list(ids)),))
+
+    def among(self, column: ColumnElement[int], numbers: Collection[int]) -> ColumnElement[bool]:
+        these = func.json_each(json.dumps(list(numbers))).table_valued("value")
+        return column.in_(select(these.c.value))
 
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -39,7 +37,6 @@ from services.executor.persistence.tables import names_of, workflow_executions
 from services.executor.persistence.transaction import Transaction
 from services.executor.stats.figures import Figures, Group, Histograms, Series, StatsQuery, TopError
 from services.executor.stats.periods import FINE, GRAINS, HOUR, Span, covering, forgotten_before, grains_of
-from services.executor.stats.portions import in_portions
 from services.executor.stats.tally import (
     ALL,
     COUNTERS,
@@ -48,17 +45,39 @@ from services.executor.stats.tally import (
     WORKFLOW,
     Counts,
     Ended,
+    ErrorCount,
     Subject,
     Tally,
 )
+from services.executor.stats.unhurried import unhurried
 
 _e = workflow_executions.c
-_KEY = ("namespace", "grain", "subject", "period")
 _SUMS = (*COUNTERS, "peak_memory")
-_Place = tuple[str, int, int, int]
-"""A row of counts: values of _KEY."""
-MOST_PARAMETERS = 10_000
-"""SQLite takes 32,766, PostgreSQL 65,535."""
+PORTION = 500
+"""Rows that one statement writes."""
+
+
+class _Place(NamedTuple):
+    """A row of counts."""
+
+    namespace: str
+    grain: int
+    subject: int
+    period: int
+
+
+class _ErrorPlace(NamedTuple):
+    """A row of errors."""
+
+    namespace: str
+    grain: int
+    period: int
+    workflow_id: str
+    code: str
+
+
+P = TypeVar("P", _Place, _ErrorPlace)
+K = TypeVar("K")
 
 
 class _Estimate(msgspec.Struct, rename="camel"):
@@ -98,14 +117,11 @@ class SqlStatistics:
             *(_e.created_at, _e.started_at, _e.completed_at, _e.error, _e.definition_hash, _e.result),
         )
         rows = await self._database.read(select(*columns).where(_e.id.in_(waiting.limit(limit))))
-        return [_ended(row) async for portion in in_portions(rows) for row in portion]
+        return [_ended(row) async for row in unhurried(rows)]
 
     async def count(self, executions: Sequence[Ended], also: AlsoCount | None = None) -> int:
         """Add these to the counts, but for those that were counted meanwhile; how many were added."""
-        prepared = Tally()
-        async for portion in in_portions(executions):
-            prepared.add(portion)
-        prepared.add_wholes()
+        additions = await _additions(executions)
 
         async def work(transaction: Transaction) -> int:
             # One after the other: two that add to the same rows in another order would wait for each other.
@@ -116,7 +132,8 @@ class SqlStatistics:
             fresh = {row[0] for row in await transaction.fetch(taken.returning(columns.execution_id))}
             counted = [ended for ended in executions if ended.id in fresh]
             now = int((await transaction.now()).timestamp())
-            await _add(transaction, prepared if len(fresh) == len(ids) else Tally.of(counted), now)
+            all_fresh = len(fresh) == len(ids)
+            await _add(transaction, additions if all_fresh else await _additions(counted), now)
             if also is not None:
                 await also(transaction, counted)
             return len(counted)
@@ -360,80 +377,95 @@ def merged(listed: str) -> Histograms:
     return total.histograms
 
 
-async def _add(transaction: Transaction, tally: Tally, now: int) -> None:
-    """Rows in the order of their keys, one for each grain."""
-    subjects: dict[tuple[str, ...], list[Any]] = {}
-    totals: defaultdict[_Place, Counts] = defaultdict(Counts)
-    for (namespace, subject, fine), counts in tally.counts.items():
+@dataclass(slots=True)
+class _Additions:
+    """What executions add to the rows of each table; those of one place are summed."""
+
+    subjects: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
+    counts: dict[_Place, Counts] = field(default_factory=dict)
+    errors: dict[_ErrorPlace, ErrorCount] = field(default_factory=dict)
+
+
+async def _additions(executions: Iterable[Ended]) -> _Additions:
+    tally, found = Tally(), _Additions()
+    async for _ in unhurried(tally.adding(executions)):
+        pass
+    async for (namespace, subject, fine), counts in unhurried(tally.counts.items()):
         number = subject.key(namespace)
-        subjects[namespace, *subject] = [
+        found.subjects[namespace, *subject] = [
             *(namespace, subject.scope, number),
             *(subject.workflow_id, subject.node_id, subject.node_type),
         ]
-        for grain in _kept_grains(fine, now):
-            place = (namespace, grain, number, fine - fine % grain)
-            totals[place].add(counts)
-    await transaction.insert(
-        stats_subjects,
-        names_of(stats_subjects),
-        [row for _, row in sorted(subjects.items())],
-        "ON CONFLICT DO NOTHING",
-    )
-    async for place, known in _known(transaction, totals):
-        totals[place].add_histograms(known)
-    await transaction.insert(
-        stats_counts,
-        (*_KEY, *_SUMS, "histograms"),
-        [[*place, *_values(counts)] for place, counts in sorted(totals.items(), key=itemgetter(0))],
-        _ADD_COUNTS,
-    )
-    await _add_errors(transaction, tally, now)
-
-
-def _values(counts: Counts) -> list[int | str]:
-    histograms = msgspec.json.encode(counts.histograms).decode()
-    return [*(counts.sums[name] for name in COUNTERS), counts.peak_memory, histograms]
-
-
-async def _known(
-    transaction: Transaction, places: Iterable[_Place]
-) -> AsyncIterator[tuple[_Place, Histograms]]:
-    """What is kept already: nobody else changes it, as counting is serialized."""
-    columns = stats_counts.c
-    subjects: dict[tuple[str, int, int], list[int]] = {}
-    for namespace, grain, subject, period in places:
-        subjects.setdefault((namespace, grain, period), []).append(subject)
-    for (namespace, grain, period), numbers in subjects.items():
-        for start in range(0, len(numbers), MOST_PARAMETERS):
-            about = (columns.namespace == namespace, columns.grain == grain, columns.period == period)
-            these = columns.subject.in_(numbers[start : start + MOST_PARAMETERS])
-            statement = select(columns.subject, columns.histograms).where(*about, these)
-            for row in await transaction.fetch(statement):
-                yield (namespace, grain, row.subject, period), _histograms.decode(row.histograms)
-
-
-async def _add_errors(transaction: Transaction, tally: Tally, now: int) -> None:
-    rows: dict[tuple[str, int, int, str, str], tuple[int, str, str]] = {}
+        for grain in GRAINS:
+            place = _Place(namespace, grain, number, fine - fine % grain)
+            there = found.counts.get(place)
+            found.counts[place] = counts if there is None else there + counts
     for (namespace, fine, workflow_id, code), error in tally.errors.items():
-        for grain in _kept_grains(fine, now):
-            key = (namespace, grain, fine - fine % grain, workflow_id, code)
-            count, newest, message = rows.get(key, (0, "", ""))
-            if error.execution_id > newest:
-                newest, message = error.execution_id, error.message
-            rows[key] = (count + error.count, newest, message)
+        for grain in GRAINS:
+            key = _ErrorPlace(namespace, grain, fine - fine % grain, workflow_id, code)
+            found.errors[key] = found.errors.get(key, ErrorCount()) + error
+    return found
+
+
+async def _add(transaction: Transaction, additions: _Additions, now: int) -> None:
+    """Rows in the order of their keys, some at a time: others go on while the database writes them."""
+    for subjects in _portions(sorted(additions.subjects)):
+        rows = [additions.subjects[subject] for subject in subjects]
+        await transaction.insert(stats_subjects, names_of(stats_subjects), rows, "ON CONFLICT DO NOTHING")
+        await transaction.flush()
+    for places in _portions(sorted(_kept(additions.counts, now))):
+        known = await _known(transaction, places)
+        rows = [[*place, *_values(additions.counts[place], known.get(place))] for place in places]
+        await transaction.insert(stats_counts, (*_Place._fields, *_SUMS, "histograms"), rows, _ADD_COUNTS)
+        await transaction.flush()
     await transaction.insert(
         stats_errors,
         names_of(stats_errors),
-        [[*key, *row] for key, row in sorted(rows.items())],
+        [
+            [*key, error.count, error.execution_id, error.message]
+            for key in sorted(_kept(additions.errors, now))
+            for error in (additions.errors[key],)
+        ],
         "ON CONFLICT (namespace, grain, period, workflow_id, code) DO UPDATE SET "
         "count = stats_errors.count + excluded.count, execution_id = excluded.execution_id, "
         "message = excluded.message",
     )
 
 
-def _kept_grains(period: int, now: int) -> list[int]:
-    """Without those of which this period would be dropped at once."""
-    return [grain for grain in GRAINS if period >= forgotten_before(grain, now)]
+def _portions(keys: Sequence[K]) -> Iterator[Sequence[K]]:
+    return (keys[start : start + PORTION] for start in range(0, len(keys), PORTION))
+
+
+def _kept(keys: Iterable[P], now: int) -> Iterator[P]:
+    """Without those that would be dropped at once."""
+    return (key for key in keys if key.period >= forgotten_before(key.grain, now))
+
+
+async def _known(transaction: Transaction, places: Iterable[_Place]) -> dict[_Place, str]:
+    """The histograms that are kept already: nobody else changes them, as counting is serialized."""
+    columns = stats_counts.c
+    subjects: dict[tuple[str, int, int], list[int]] = {}
+    for place in places:
+        subjects.setdefault((place.namespace, place.grain, place.period), []).append(place.subject)
+    found: dict[_Place, str] = {}
+    for (namespace, grain, period), numbers in subjects.items():
+        about = (columns.namespace == namespace, columns.grain == grain, columns.period == period)
+        these = transaction.among(columns.subject, numbers)
+        statement = select(columns.subject, columns.histograms).where(*about, these)
+        for row in await transaction.fetch(statement):
+            found[_Place(namespace, grain, row.subject, period)] = row.histograms
+    return found
+
+
+def _values(counts: Counts, known: str | None) -> list[int | str]:
+    """known: its histograms so far, which are added up here; all else the database adds."""
+    histograms = counts.histograms
+    if known is not None:
+        total = Counts(histograms=_histograms.decode(known))
+        total.add_histograms(histograms)
+        histograms = total.histograms
+    sums = [counts.sums.get(name, 0) for name in COUNTERS]
+    return [*sums, counts.peak_memory, msgspec.json.encode(histograms).decode()]
 
 
 _ADD_COUNTS = (

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Table, literal_column, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Table, literal_column, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 from sqlalchemy.sql import Executable
 
@@ -113,6 +113,10 @@ class Transaction(ABC):
     @abstractmethod
     async def delete(self, table: Table, ids: Collection[str], column: str = "execution_id") -> None:
         """Delete the rows of these ids, at the latest before anything is read, or by the commit."""
+
+    @abstractmethod
+    def among(self, column: ColumnElement[int], numbers: Collection[int]) -> ColumnElement[bool]:
+        """Whether it is one of these: one parameter for all, where `in_` makes one, and its text, of each."""
 
     @abstractmethod
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:

@@ -18,8 +18,8 @@ from services.executor.history import steps_at
 from services.executor.persistence.contract import ExecutionPersistence
 from services.executor.persistence.statistics import EndedRow, SqlStatistics
 from services.executor.persistence.transaction import Transaction
-from services.executor.stats.portions import in_portions
 from services.executor.stats.tally import Ended
+from services.executor.stats.unhurried import unhurried
 
 BATCH = 200
 LARGE_BYTES = 64 << 10
@@ -56,9 +56,7 @@ class Counting(Looping):
         rows = await self._statistics.uncounted(BATCH)
         if rows:
             graphs: dict[str, WorkflowGraph | None] = {}
-            executions = [
-                await self._whole(row, graphs) async for portion in in_portions(rows) for row in portion
-            ]
+            executions = [await self._whole(row, graphs) async for row in unhurried(rows)]
 
             async def learn(transaction: Transaction, counted: Sequence[Ended]) -> None:
                 await learn_all(transaction, counted, lambda ended: graphs.get(ended.definition_hash))

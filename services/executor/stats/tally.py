@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -115,8 +115,15 @@ class Counts:
         self.sums["output_tokens"] += usage.output_tokens
         self.peak_memory = max(self.peak_memory, usage.peak_memory)
 
+    def __add__(self, other: Counts) -> Counts:
+        total = Counts()
+        total.add(self)
+        total.add(other)
+        return total
+
     def add(self, other: Counts) -> None:
-        self.sums.update(other.sums)
+        for name, count in other.sums.items():
+            self.sums[name] += count
         self.peak_memory = max(self.peak_memory, other.peak_memory)
         self.add_histograms(other.histograms)
 
@@ -138,6 +145,10 @@ class ErrorCount:
     execution_id: str = ""
     message: str = ""
 
+    def __add__(self, other: ErrorCount) -> ErrorCount:
+        newest = max(self, other, key=lambda each: each.execution_id)
+        return ErrorCount(self.count + other.count, newest.execution_id, newest.message)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -154,23 +165,25 @@ class Tally:
     """The counts of nodes again, by (namespace, workflow, fine period) and (node, type)."""
 
     @classmethod
-    def of(cls, executions: Sequence[Ended]) -> Tally:
+    def of(cls, executions: Iterable[Ended]) -> Tally:
         tally = cls()
-        tally.add(executions)
-        tally.add_wholes()
+        for _ in tally.adding(executions):
+            pass
         return tally
 
-    def add(self, executions: Iterable[Ended]) -> None:
-        """More of them; behind the last, `add_wholes`."""
+    def adding(self, executions: Iterable[Ended]) -> Iterator[None]:
+        """Add all of them, stopping wherever others may go first: one may have thousands of steps."""
         for ended in executions:
-            self._add(ended)
+            yield from self._adding(ended)
+        yield from self._adding_wholes()
 
-    def _add(self, ended: Ended) -> None:
+    def _adding(self, ended: Ended) -> Iterator[None]:
         period = int(ended.completed_at.timestamp()) // FINE * FINE
         subject = Subject(WORKFLOW, ended.workflow_id)
         _add_execution(self.counts[ended.namespace, subject, period], ended)
         nodes = self._nodes[ended.namespace, ended.workflow_id, period]
         for step in ended.steps:
+            yield
             if step.attempts and not step.kept:
                 node_type = ended.node_types.get(step.node_id, "")
                 counts = nodes.get((step.node_id, node_type))
@@ -185,13 +198,14 @@ class Tally:
             if ended.id > error.execution_id:
                 error.execution_id, error.message = ended.id, ended.error_message
 
-    def add_wholes(self) -> None:
+    def _adding_wholes(self) -> Iterator[None]:
         """What is counted of a workflow is counted of all, what of a node is counted of its type: once for
         all their runs."""
         for (namespace, workflow_id, period), nodes in self._nodes.items():
             of_workflow = self.counts[namespace, Subject(WORKFLOW, workflow_id), period]
             self.counts[namespace, Subject(ALL), period].add(of_workflow)
             for (_, node_type), counts in nodes.items():
+                yield
                 self.counts[namespace, Subject(NODE_TYPE, node_type=node_type), period].add(counts)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,12 +30,13 @@ from services.executor.definitions import Definitions
 from services.executor.durations.learned import decode_learned
 from services.executor.persistence.contract import ImmediateRun
 from services.executor.persistence.database import OutcomeUnknown
+from services.executor.persistence.statistics import PORTION
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.servicers.stats_messages import stats_query
 from services.executor.stats.counting import Counting
 from services.executor.stats.figures import Figures, Group, StatsQuery
 from services.executor.stats.histogram import bucket_of, quantile
-from services.executor.stats.periods import DAY, rounded_out
+from services.executor.stats.periods import DAY, GRAINS, rounded_out
 from services.executor.stats.tally import Ended, microseconds
 from tests.integration.persistence.stage import START, Stage
 
@@ -58,12 +61,17 @@ async def figures(stage: Stage, **changes: object) -> Figures:
 
 
 async def ends(
-    stage: Stage, milliseconds: int = 100, *, failure: Failure | None = None, **more: object
+    stage: Stage,
+    milliseconds: int = 100,
+    *,
+    failure: Failure | None = None,
+    nodes: Sequence[str] = ("a",),
+    **more: object,
 ) -> None:
-    """An immediate run of one step that took so long."""
+    """An immediate run of steps that took so long, all at once."""
     began, ended = stage.now - timedelta(milliseconds=milliseconds), stage.now
-    step = Step("a", "failed" if failure else "completed", 2, began, ended, milliseconds)
-    result = encode(Result(steps=[step]))
+    status = "failed" if failure else "completed"
+    result = encode(Result(steps=[Step(node, status, 2, began, ended, milliseconds) for node in nodes]))
     if failure is None:
         events = [ExecutionCompleted(time=ended, output=1)]
         give_up = GiveUp("completed", result=result)
@@ -115,6 +123,18 @@ async def test_what_ended_is_counted_by_workflow_type_node_and_error(stage: Stag
     assert [group.names["node_type"] for group in of_b.node_types] == ["flow.noop"]
     assert not (await figures(stage, workflow_id="none")).total.sums
     assert not (await figures(stage, waiting_types=("flow.noop",))).slowest_nodes
+
+
+async def test_every_node_of_a_large_graph_is_counted(stage: Stage) -> None:
+    nodes = [f"n{number}" for number in range(PORTION + 100)]
+    for milliseconds in (10, 20):
+        await ends(stage, milliseconds, nodes=nodes)
+        await counting(stage).turn()
+    rows = stage.execute("SELECT duration_us, histograms FROM stats_counts WHERE runs = 2 AND immediate = 0")
+    assert len(rows) == len(GRAINS) * len(nodes)
+    ((duration_us, histograms),) = set(rows)
+    assert duration_us == 30_000
+    assert sum(json.loads(histograms)["duration"].values()) == 2
 
 
 async def test_durations_are_learned_by_node_and_by_type_as_executions_are_counted(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from services.executor.durations.estimate import Estimate
 from services.executor.durations.learned import (
     LEAST_OF_TYPE,
     MEMORY,
+    MOST_STEPS,
     Knowledge,
     Learned,
     busy_us,
@@ -73,6 +74,15 @@ def test_a_node_takes_what_it_mostly_took() -> None:
     knowledge = taught(one, *([step("a", ms)] for ms in (80, 80, 80, 5000)))
     assert Estimate(one, None, knowledge).duration_ms == pytest.approx(80, rel=0.05)
     assert knowledge.typical_ms(one)["a"] == pytest.approx(80, rel=0.05)
+
+
+def test_a_long_run_teaches_of_every_node_and_of_some_rounds_of_a_loop() -> None:
+    nodes = [fetch(f"n{number}") for number in range(MOST_STEPS + 500)]
+    knowledge = taught(graph(nodes), [step(node["id"], 80) for node in nodes])
+    assert len(knowledge.definition.nodes) == len(nodes)
+    assert {known.runs for known in knowledge.definition.nodes.values()} == {1}
+    rounds = taught(graph(nodes[:1]), [step("n0", 80) for _ in range(20 * MOST_STEPS)])
+    assert rounds.definition.nodes["n0"].milliseconds() == pytest.approx(80, rel=0.05)
 
 
 def test_few_observations_of_a_node_and_of_its_type_are_not_believed() -> None:
