@@ -22,8 +22,8 @@ from services.executor.stats.tally import Ended
 from services.executor.stats.unhurried import unhurried
 
 BATCH = 200
-LARGE_BYTES = 64 << 10
-"""Larger results are decoded in a thread."""
+MOST_STEPS = 20_000
+"""Of executions that are counted together, unless one alone has more: all are in memory at once."""
 FORGET_SECONDS = 3600.0
 
 
@@ -46,23 +46,30 @@ class Counting(Looping):
         self._forget_at = 0.0
 
     async def turn(self) -> None:
-        while len(await self._count_some()) == BATCH:
+        while await self._count_some():
             pass
         if self._clock.monotonic() >= self._forget_at:
             self._forget_at = self._clock.monotonic() + FORGET_SECONDS
             await self._statistics.forget_old(int((await self._persistence.ping()).timestamp()))
 
-    async def _count_some(self) -> list[EndedRow]:
+    async def _count_some(self) -> bool:
+        """Whether there may be more."""
         rows = await self._statistics.uncounted(BATCH)
-        if rows:
-            graphs: dict[str, WorkflowGraph | None] = {}
-            executions = [await self._whole(row, graphs) async for row in unhurried(rows)]
+        graphs: dict[str, WorkflowGraph | None] = {}
+        executions: list[Ended] = []
+        steps = 0
+        async for row in unhurried(rows):
+            executions.append(await self._whole(row, graphs))
+            steps += len(executions[-1].steps)
+            if steps >= MOST_STEPS:
+                break
 
-            async def learn(transaction: Transaction, counted: Sequence[Ended]) -> None:
-                await learn_all(transaction, counted, lambda ended: graphs.get(ended.definition_hash))
+        async def learn(transaction: Transaction, counted: Sequence[Ended]) -> None:
+            await learn_all(transaction, counted, lambda ended: graphs.get(ended.definition_hash))
 
+        if executions:
             await self._statistics.count(executions, learn)
-        return rows
+        return len(rows) == BATCH or len(executions) < len(rows)
 
     async def _whole(self, row: EndedRow, graphs: dict[str, WorkflowGraph | None]) -> Ended:
         """With its steps, and what types their nodes are of; the graphs of all are left in `graphs`."""
@@ -73,16 +80,16 @@ class Counting(Looping):
         types = await self._types(ended) if graph is None else types_of(graph)
         return replace(ended, steps=steps, node_types=types)
 
-    async def _steps(self, row: EndedRow) -> list[Step]:
-        result = None
+    async def _steps(self, row: EndedRow) -> Sequence[Step]:
         if row.result is not None:
-            large = len(row.result) > LARGE_BYTES
-            result = (
-                await asyncio.to_thread(decode_result, row.result) if large else decode_result(row.result)
-            )
-        if result is not None and not result.steps_in_history:
-            return result.steps
+            result = decode_result(row.result)
+            if not result.steps_in_history:
+                return result.steps
         record = await self._persistence.get(ExecutionId(row.ended.id), row.ended.namespace)
+        if row.large and record.result is not None:
+            result = await asyncio.to_thread(decode_result, record.result)
+            if not result.steps_in_history:
+                return result.steps
         return (await steps_at(self._persistence, record)).steps
 
     async def _graph(self, ended: Ended) -> WorkflowGraph | None:

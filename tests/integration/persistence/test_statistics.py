@@ -33,6 +33,7 @@ from services.executor.persistence.database import OutcomeUnknown
 from services.executor.persistence.statistics import PORTION
 from services.executor.persistence.store import SqlExecutionPersistence
 from services.executor.servicers.stats_messages import stats_query
+from services.executor.stats import counting as module
 from services.executor.stats.counting import Counting
 from services.executor.stats.figures import Figures, Group, StatsQuery
 from services.executor.stats.histogram import bucket_of, quantile
@@ -126,6 +127,7 @@ async def test_what_ended_is_counted_by_workflow_type_node_and_error(stage: Stag
 
 
 async def test_every_node_of_a_large_graph_is_counted(stage: Stage) -> None:
+    """Its result is so large that it is read on its own."""
     nodes = [f"n{number}" for number in range(PORTION + 100)]
     for milliseconds in (10, 20):
         await ends(stage, milliseconds, nodes=nodes)
@@ -135,6 +137,17 @@ async def test_every_node_of_a_large_graph_is_counted(stage: Stage) -> None:
     ((duration_us, histograms),) = set(rows)
     assert duration_us == 30_000
     assert sum(json.loads(histograms)["duration"].values()) == 2
+
+
+async def test_what_has_too_many_steps_for_one_go_is_counted_in_several(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_STEPS", 2)
+    for _ in range(5):
+        await ends(stage)
+    await counting(stage).turn()
+    told = await figures(stage)
+    assert (told.total.sums["runs"], told.uncounted) == (5, 0)
 
 
 async def test_durations_are_learned_by_node_and_by_type_as_executions_are_counted(stage: Stage) -> None:
