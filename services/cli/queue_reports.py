@@ -61,8 +61,9 @@ def queue_report(queue: pb.GetQueueResponse) -> Iterator[RenderableType]:
     if held:
         yield Text(f"{queue.ready_count:,} may be claimed, {held:,} wait for a slot or the rate of their key")
     yield Text(f"{queue.running_count:,} running, {queue.waiting_count:,} waiting")
+    workers = "worker" if queue.worker_count == 1 else "workers"
     yield Text(
-        f"{queue.worker_count} workers with {queue.free_slots} of {queue.slots} slots free",
+        f"{queue.worker_count} {workers} with {queue.free_slots} of {queue.slots} slots free",
         style="" if queue.worker_count else "yellow",
     )
     if queue.partial:
