@@ -54,7 +54,7 @@ from services.executor.stats.unhurried import unhurried
 _e = workflow_executions.c
 _SUMS = (*COUNTERS, "peak_memory")
 SMALL_BYTES = 64 << 10
-PORTION = 500
+PORTION = 200
 """Rows that one statement writes."""
 
 

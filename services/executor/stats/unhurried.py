@@ -9,8 +9,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TURN_SECONDS = 0.003
-PAUSE_SECONDS = 0.005
+TURN_SECONDS = 0.002
+PAUSE_SECONDS = 0.008
 """Long enough for a call to get through all that it does in the event loop, turn by turn."""
 
 

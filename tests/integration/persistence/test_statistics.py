@@ -128,7 +128,7 @@ async def test_what_ended_is_counted_by_workflow_type_node_and_error(stage: Stag
 
 async def test_every_node_of_a_large_graph_is_counted(stage: Stage) -> None:
     """Its result is so large that it is read on its own."""
-    nodes = [f"n{number}" for number in range(PORTION + 100)]
+    nodes = [f"n{number}" for number in range(3 * PORTION)]
     for milliseconds in (10, 20):
         await ends(stage, milliseconds, nodes=nodes)
         await counting(stage).turn()
