@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 
 from flow_engine.clock import Clock
 from flow_engine.errors import InvalidRequest, ValueNotFound
@@ -24,6 +25,9 @@ from services.executor.stats.unhurried import unhurried
 BATCH = 200
 MOST_STEPS = 20_000
 """Of executions that are counted together, unless one alone has more: all are in memory at once."""
+REST = 4
+"""So many times as long as it took, until it counts again: of large graphs, many executions cost little more
+than one."""
 FORGET_SECONDS = 3600.0
 
 
@@ -39,6 +43,7 @@ class Counting(Looping):
         clock: Clock,
     ) -> None:
         super().__init__(interval_seconds)
+        self._least_seconds = interval_seconds
         self._statistics = statistics
         self._persistence = persistence
         self._clock = clock
@@ -46,8 +51,10 @@ class Counting(Looping):
         self._forget_at = 0.0
 
     async def turn(self) -> None:
+        began = perf_counter()
         while await self._count_some():
             pass
+        self.interval_seconds = max(self._least_seconds, REST * (perf_counter() - began))
         if self._clock.monotonic() >= self._forget_at:
             self._forget_at = self._clock.monotonic() + FORGET_SECONDS
             await self._statistics.forget_old(int((await self._persistence.ping()).timestamp()))
