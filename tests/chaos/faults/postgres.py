@@ -182,8 +182,11 @@ def is_commit(data: bytes) -> bool:
 
 
 def promotes(data: bytes) -> bool:
-    """Whether the statement writes a queued mode over an immediate one: arguments travel as they are."""
-    return b"queued" in data and b"execution.created" not in data
+    """Whether the statement writes a queued mode over an immediate one: arguments travel as they are.
+
+    Statistics have a column of that name, and go over connections that are seldom used.
+    """
+    return b"queued" in data and b"execution.created" not in data and b"queued_short" not in data
 
 
 def statement_kind(data: bytes) -> str:
