@@ -20,7 +20,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
-    cast,
     func,
     literal,
 )
@@ -135,7 +134,8 @@ class PostgresTransaction(Transaction):
         await self._hold(_Write(table.name, statement, [list(ids)]))
 
     def among(self, column: ColumnElement[int], numbers: Collection[int]) -> ColumnElement[bool]:
-        return column == func.any(cast(literal(_numbers(numbers)), ARRAY(BigInteger)))
+        # A true array: one that is cast from text would be read again for each row.
+        return column == func.any(literal(list(numbers), ARRAY(BigInteger)))
 
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
         rows = [

@@ -54,8 +54,8 @@ from services.executor.stats.unhurried import unhurried
 _e = workflow_executions.c
 _SUMS = (*COUNTERS, "peak_memory")
 SMALL_BYTES = 64 << 10
-PORTION = 200
-"""Rows that one statement writes."""
+PORTION, MANY = 200, 2_000
+"""Rows that one statement writes, or reads."""
 
 
 class _Place(NamedTuple):
@@ -421,8 +421,9 @@ async def _add(transaction: Transaction, additions: _Additions, now: int) -> Non
         rows = [additions.subjects[subject] for subject in subjects]
         await transaction.insert(stats_subjects, names_of(stats_subjects), rows, "ON CONFLICT DO NOTHING")
         await transaction.flush()
-    for places in _portions(sorted(_kept(additions.counts, now))):
-        known = await _known(transaction, places)
+    kept = sorted(_kept(additions.counts, now))
+    known = await _known(transaction, kept)
+    for places in _portions(kept):
         rows = [[*place, *_values(additions.counts[place], known.get(place))] for place in places]
         await transaction.insert(stats_counts, (*_Place._fields, *_SUMS, "histograms"), rows, _ADD_COUNTS)
         await transaction.flush()
@@ -440,8 +441,8 @@ async def _add(transaction: Transaction, additions: _Additions, now: int) -> Non
     )
 
 
-def _portions(keys: Sequence[K]) -> Iterator[Sequence[K]]:
-    return (keys[start : start + PORTION] for start in range(0, len(keys), PORTION))
+def _portions(keys: Sequence[K], size: int = PORTION) -> Iterator[Sequence[K]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _kept(keys: Iterable[P], now: int) -> Iterator[P]:
@@ -458,10 +459,12 @@ async def _known(transaction: Transaction, places: Iterable[_Place]) -> dict[_Pl
     found: dict[_Place, str] = {}
     for (namespace, grain, period), numbers in subjects.items():
         about = (columns.namespace == namespace, columns.grain == grain, columns.period == period)
-        these = transaction.among(columns.subject, numbers)
-        statement = select(columns.subject, columns.histograms).where(*about, these)
-        for row in await transaction.fetch(statement):
-            found[_Place(namespace, grain, row.subject, period)] = row.histograms
+        # Of many the database reads the whole period: not again and again for a few of them.
+        for some in _portions(numbers, MANY):
+            these = transaction.among(columns.subject, some)
+            statement = select(columns.subject, columns.histograms).where(*about, these)
+            for row in await transaction.fetch(statement):
+                found[_Place(namespace, grain, row.subject, period)] = row.histograms
     return found
 
 
