@@ -49,7 +49,7 @@ MOST_PEOPLE, MOST_EXECUTIONS, MOST_FINISHED = 10_000, 100_000, 1_000_000
 USUAL_FINISHED = 200_000
 
 
-SECONDS = {"immediate": 110.0, "queue": 65.0, "finished": 40.0}
+SECONDS = {"immediate": 110.0, "queue": 55.0, "finished": 55.0}
 """That rounds go on for at most. One round differs from the next by a fifth: it takes some twenty for medians
 that two runs agree on."""
 ALL_SECONDS, LEAST_SECONDS = 590.0, 30.0

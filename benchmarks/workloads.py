@@ -427,8 +427,6 @@ def watched(stage: Stage, say: Say, executions: int = 100, each: int = 10) -> li
 LIMITS_MIB = {"executor": 150, "worker": 120, "gateway": 80}
 GROWTH_BYTES = 100.0
 """Of a service for each further execution, beyond which memory counts as growing: 10 MiB in 100,000."""
-TREND_FROM = 30_000
-"""Executions from which on growth is a trend: caches take the first ten thousand to fill."""
 PARTS = 20
 
 
@@ -456,12 +454,14 @@ def memory_figure(database: str, name: str, points: Sequence[tuple[float, float]
     """points: (executions, MiB). The trend is that of the last half, when caches are full."""
     growth = slope(points[len(points) // 2 :]) * MIB
     most = max(mib for _, mib in points)
-    trend = [Target(growth, GROWTH_BYTES, "B an execution")] if points[-1][0] >= TREND_FROM else []
     return Figure(
         f"{database}.memory.{name}",
         f"memory of the {name} after {points[-1][0]:,.0f} executions",
         f"{most:.0f} MiB, {growth:+,.0f} bytes an execution",
-        targets=[Target(most, LIMITS_MIB[name], "MiB"), *trend],
+        targets=[
+            Target(most, LIMITS_MIB[name], "MiB"),
+            Target(growth, GROWTH_BYTES, "B an execution"),
+        ],
     )
 
 

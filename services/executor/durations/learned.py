@@ -6,6 +6,7 @@ Histograms fade: when a node has been seen often enough, what it did lately outw
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -25,8 +26,6 @@ LEAST_OF_NODE, LEAST_OF_TYPE = 3, 20
 """Observations from which on a node's, or a type's, own history is believed rather than declarations."""
 MOST_NODES = 2_000
 """Of larger definitions only the node types are learned: what is known of one is read with each start."""
-MOST_STEPS = 1_000
-"""Of an execution that teach; of a longer one, every so many. More would be forgotten at once."""
 
 Histogram = dict[int, float]
 """Microseconds by bucket; the weight of each."""
@@ -82,16 +81,18 @@ def encode_learned(learned: Learned) -> str:
 
 
 def learn(of_definition: Learned, of_types: Learned, ended: Ended, graph: WorkflowGraph) -> None:
-    """Take in one execution."""
+    """Take in one execution: the last few steps of each node and type, as they outweigh those before."""
     whole = len(graph.nodes) <= MOST_NODES
-    most = max(MOST_STEPS, len(graph.nodes)) if whole else MOST_STEPS
-    for step in ended.steps[:: max(1, math.ceil(len(ended.steps) / most))]:
+    by_node, by_type = Counter[str](), Counter[str]()
+    for step in reversed(ended.steps):
         node = graph.nodes.get(step.node_id)
         if node is None or not _teaches(step):
             continue
-        if whole:
+        if whole and by_node[node.id] < MEMORY:
+            by_node[node.id] += 1
             _observe(_node(of_definition, node.id), node, step)
-        if not node.type.container:
+        if not node.type.container and by_type[node.type.type] < MEMORY:
+            by_type[node.type.type] += 1
             _observe(_node(of_types, node.type.type), node, step)
     if whole and ended.status == "completed" and not ended.promoted and ended.duration_us is not None:
         beyond = ended.duration_us - busy_us(ended.steps)

@@ -98,14 +98,13 @@ _list_of_histograms = msgspec.json.Decoder(list[Histograms])
 
 @dataclass(frozen=True, slots=True)
 class EndedRow:
-    """An execution that is to be counted; its steps are still in `result`, or in its history.
+    """An execution that is to be counted; its steps are still in its result, or in its history.
 
-    large: its result is larger than SMALL_BYTES, and left out: many of them do not fit into memory.
+    result: left out if it is larger than SMALL_BYTES: many of those do not fit into memory.
     """
 
     ended: Ended
     result: bytes | None
-    large: bool
 
 
 class SqlStatistics:
@@ -117,12 +116,10 @@ class SqlStatistics:
     async def uncounted(self, limit: int) -> list[EndedRow]:
         """Executions that ended and are not counted yet, the oldest."""
         waiting = select(ended_executions.c.execution_id).order_by(ended_executions.c.execution_id)
-        large = func.coalesce(func.length(_e.result), 0) > SMALL_BYTES
         columns = (
             *(_e.id, _e.namespace, _e.workflow_id, _e.status, _e.execution_mode, _e.metadata, _e.retry_of),
             *(_e.created_at, _e.started_at, _e.completed_at, _e.error, _e.definition_hash),
-            case((large, None), else_=_e.result).label("result"),
-            large.label("large"),
+            case((func.length(_e.result) <= SMALL_BYTES, _e.result)).label("result"),
         )
         rows = await self._database.read(select(*columns).where(_e.id.in_(waiting.limit(limit))))
         return [_ended(row) async for row in unhurried(rows)]
@@ -507,4 +504,4 @@ def _ended(row: Any) -> EndedRow:
         error_message=error.message[:500] if error else "",
         definition_hash=row.definition_hash,
     )
-    return EndedRow(ended, None if row.result is None else row.result.encode(), row.large)
+    return EndedRow(ended, None if row.result is None else row.result.encode())

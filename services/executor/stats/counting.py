@@ -25,9 +25,9 @@ from services.executor.stats.unhurried import unhurried
 BATCH = 200
 MOST_STEPS = 20_000
 """Of executions that are counted together, unless one alone has more: all are in memory at once."""
-REST = 4
-"""So many times as long as it took, until it counts again: of large graphs, many executions cost little more
-than one."""
+REST, MOST_REST_SECONDS = 4, 30.0
+"""So many times as long as it took, until it counts again, and at most: of large graphs, many executions cost
+little more than one."""
 FORGET_SECONDS = 3600.0
 
 
@@ -54,7 +54,8 @@ class Counting(Looping):
         began = perf_counter()
         while await self._count_some():
             pass
-        self.interval_seconds = max(self._least_seconds, REST * (perf_counter() - began))
+        rest = min(REST * (perf_counter() - began), MOST_REST_SECONDS)
+        self.interval_seconds = max(self._least_seconds, rest)
         if self._clock.monotonic() >= self._forget_at:
             self._forget_at = self._clock.monotonic() + FORGET_SECONDS
             await self._statistics.forget_old(int((await self._persistence.ping()).timestamp()))
@@ -88,12 +89,11 @@ class Counting(Looping):
         return replace(ended, steps=steps, node_types=types)
 
     async def _steps(self, row: EndedRow) -> Sequence[Step]:
-        if row.result is not None:
-            result = decode_result(row.result)
-            if not result.steps_in_history:
-                return result.steps
+        result = None if row.result is None else decode_result(row.result)
+        if result is not None and not result.steps_in_history:
+            return result.steps
         record = await self._persistence.get(ExecutionId(row.ended.id), row.ended.namespace)
-        if row.large and record.result is not None:
+        if result is None and record.result is not None:  # a large one
             result = await asyncio.to_thread(decode_result, record.result)
             if not result.steps_in_history:
                 return result.steps

@@ -18,7 +18,6 @@ from services.executor.durations.estimate import Estimate
 from services.executor.durations.learned import (
     LEAST_OF_TYPE,
     MEMORY,
-    MOST_STEPS,
     Knowledge,
     Learned,
     busy_us,
@@ -76,13 +75,14 @@ def test_a_node_takes_what_it_mostly_took() -> None:
     assert knowledge.typical_ms(one)["a"] == pytest.approx(80, rel=0.05)
 
 
-def test_a_long_run_teaches_of_every_node_and_of_some_rounds_of_a_loop() -> None:
-    nodes = [fetch(f"n{number}") for number in range(MOST_STEPS + 500)]
-    knowledge = taught(graph(nodes), [step(node["id"], 80) for node in nodes])
-    assert len(knowledge.definition.nodes) == len(nodes)
-    assert {known.runs for known in knowledge.definition.nodes.values()} == {1}
-    rounds = taught(graph(nodes[:1]), [step("n0", 80) for _ in range(20 * MOST_STEPS)])
-    assert rounds.definition.nodes["n0"].milliseconds() == pytest.approx(80, rel=0.05)
+def test_a_long_run_teaches_of_every_node_and_of_the_last_rounds() -> None:
+    often = [step("often", 5000)] * (50 * MEMORY) + [step("often", 80)] * MEMORY
+    two = graph([fetch("first"), fetch("often"), fetch("last")])
+    knowledge = taught(two, [step("first", 30), *often, step("last", 20)])
+    took = {name: node.milliseconds() for name, node in knowledge.definition.nodes.items()}
+    assert took == {
+        name: pytest.approx(ms, rel=0.05) for name, ms in (("first", 30), ("often", 80), ("last", 20))
+    }
 
 
 def test_few_observations_of_a_node_and_of_its_type_are_not_believed() -> None:
