@@ -110,7 +110,8 @@ def make_server(
             ("grpc.http2.ping_timeout_ms", 5_000),  # keepalive alone does not see a frozen peer
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.max_concurrent_streams", 1_000),  # of one connection
-            ("grpc.max_metadata_size", 32 << 10),
+            # Below this our interceptor has its bound; between two differing ones gRPC draws lots.
+            ("grpc.max_metadata_size", 48 << 10),
             ("grpc.absolute_max_metadata_size", 48 << 10),
             ("grpc.server_handshake_timeout_ms", 10_000),
         ],
