@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 Options = Sequence[tuple[str, Any]]
 
+NO_RETRIES = ("grpc.enable_retries", 0)
+"""For every channel. A call that the server's GOAWAY has not taken is repeated by gRPC itself, at once and
+without end, at times on the very connection that is going: one thread spins, and each turn keeps four KiB,
+until memory is full (docs/decisions/0012). Whoever calls repeats what may be repeated, after a pause."""
+OUR_CHANNELS: Options = (
+    NO_RETRIES,
+    ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for services of ours
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Dial:
@@ -30,19 +39,21 @@ class Dial:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
-    def aio_channel(self, options: Options) -> grpc.aio.Channel:
+    def aio_channel(self, options: Options = ()) -> grpc.aio.Channel:
         import grpc  # here: `flow --help` needs none, and it takes its time
 
+        options = [*OUR_CHANNELS, *options]
         if self.tls:
-            return grpc.aio.secure_channel(self.address, self._credentials(), options=list(options))
-        return grpc.aio.insecure_channel(self.address, options=list(options))
+            return grpc.aio.secure_channel(self.address, self._credentials(), options)
+        return grpc.aio.insecure_channel(self.address, options)
 
     def channel(self, options: Options) -> grpc.Channel:
         import grpc
 
+        options = [*OUR_CHANNELS, *options]
         if self.tls:
-            return grpc.secure_channel(self.address, self._credentials(), options=list(options))
-        return grpc.insecure_channel(self.address, options=list(options))
+            return grpc.secure_channel(self.address, self._credentials(), options)
+        return grpc.insecure_channel(self.address, options)
 
     def _credentials(self) -> grpc.ChannelCredentials:
         import grpc

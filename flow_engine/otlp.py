@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
+from flow_engine.dialing import NO_RETRIES
 from flow_engine.otlp_bytes import request_bytes, resource_bytes, spans_bytes
 from flow_engine.tracing import Place, Told
 
@@ -232,7 +233,7 @@ class Exporter(OTLPSpanExporter):
     """The SDK's, for spans that are written already."""
 
     def __init__(self, resource: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(channel_options=(NO_RETRIES,))  # type: ignore[arg-type] # numbers are taken too
         self._resource = resource_bytes(resource)
 
     def takes(self, batch: Batch) -> bool:

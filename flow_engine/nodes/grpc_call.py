@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from pydantic import Field
 
 from flow_engine import tracing
+from flow_engine.dialing import NO_RETRIES
 from flow_engine.egress.guard import EGRESS_ERRORS
 from flow_engine.nodes.connections import MAY_HOLD_SECRETS, Host, Port
 from flow_engine.nodes.contract import Completed, Effect, NodeConfig, NodeContext, NodeError, NodeType
@@ -118,6 +119,7 @@ class GrpcCall(NodeType[GrpcCallConfig]):
 
 def _channel(config: GrpcCallConfig, address: str) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = [
+        NO_RETRIES,
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_receive_message_length", config.max_response_bytes),
         ("grpc.max_send_message_length", -1),

@@ -20,7 +20,6 @@ CALL_SECONDS = 30.0  # for calls that answer at once
 MESSAGE_BYTES = 8 << 20
 
 CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for services of ours
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 20_000),

@@ -44,7 +44,6 @@ CALL_SECONDS = 30.0
 """How long any call but a start may take."""
 
 CHANNEL_OPTIONS = [
-    ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for services of ours
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.max_send_message_length", 16 << 20),
     # A frozen executor is noticed; keepalive without the ping time-out does not do that.

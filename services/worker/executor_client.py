@@ -25,7 +25,6 @@ from flow_engine.v1.worker_pb2_grpc import WorkerServiceStub
 log = structlog.get_logger()
 
 CHANNEL_OPTIONS = [
-    ("grpc.enable_http_proxy", 0),  # http_proxy is for the web, not for services of ours
     ("grpc.max_receive_message_length", -1),  # a claim brings whole histories, and is repeated until read
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.keepalive_time_ms", 20_000),

@@ -15,6 +15,7 @@ import grpc
 import httpx
 from google.protobuf.duration_pb2 import Duration
 
+from flow_engine.dialing import NO_RETRIES
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1.execution_pb2_grpc import ExecutionServiceStub
 from tests.chaos.cases import Case, CaseMaker, some_case
@@ -31,6 +32,7 @@ BEFORE_THE_LAST = 0.7
 SLOWER = 4
 
 GRPC_OPTIONS = [
+    NO_RETRIES,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),

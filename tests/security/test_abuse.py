@@ -22,10 +22,7 @@ import pytest
 from flow_engine.v1 import access_pb2 as acc
 from flow_engine.v1 import execution_pb2 as pb
 from flow_engine.v1 import worker_pb2 as wk
-from tests.infra.stack import Stack, eventually
-from tests.infra.valkey import PrivateValkey
-from tests.security.conftest import ROOT, Door
-from tests.security.frames import (
+from tests.infra.http2 import (
     ACK,
     CANCEL,
     CONTINUATION,
@@ -46,6 +43,9 @@ from tests.security.frames import (
     literal,
     message,
 )
+from tests.infra.stack import Stack, eventually
+from tests.infra.valkey import PrivateValkey
+from tests.security.conftest import ROOT, Door
 
 MOST_CALLS = 12
 MOST_MORE_BYTES = 128 << 20

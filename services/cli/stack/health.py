@@ -26,7 +26,7 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
 async def executor_serves(address: str) -> bool:
     """grpc.health.v1, for the server as a whole."""
     dial = replace(read_dial(os.environ, EnvironmentReader(os.environ)), address=address)
-    async with dial.aio_channel([("grpc.enable_http_proxy", 0)]) as channel:
+    async with dial.aio_channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its type stubs lack the methods
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)

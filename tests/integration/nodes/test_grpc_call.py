@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from flow_engine.interpreter.events import Failure
 from flow_engine.nodes.services import SharedServices
 from tests.infra.egress import LOOPBACK_GUARD
+from tests.infra.http2 import leaver
 from tests.infra.ports import free_port
 from tests.integration.nodes.servers import serve_bytes
 from tests.integration.nodes.smtp_server import CERTIFICATE, TLS
@@ -253,6 +254,12 @@ async def test_too_long_an_answer_fails(shop: Shop, method: str, request_: Any) 
 async def test_a_refused_connection_is_retryable() -> None:
     failed = await failure(free_port())
     assert (failed.code, failed.retryable) == ("GRPC_UNAVAILABLE", True)
+
+
+async def test_a_server_that_goes_away_is_called_once() -> None:
+    with leaver() as server:
+        failed = await failure(server.port)
+        assert (failed.code, failed.retryable, server.calls) == ("GRPC_UNAVAILABLE", True, 1)
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 import struct
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -53,13 +56,30 @@ def message(data: bytes) -> bytes:
     return struct.pack("!BI", 0, len(data)) + data
 
 
+def frames_of(connection: socket.socket) -> Iterator[Frame]:
+    """What the other side says, until it hangs up."""
+    arrived = b""
+    while True:
+        while len(arrived) < 9 or len(arrived) < 9 + (size := int.from_bytes(arrived[:3], "big")):
+            try:
+                data = connection.recv(1 << 16)
+            except ConnectionError:
+                return
+            if not data:
+                return
+            arrived += data
+        kind, flags, stream = struct.unpack("!BBI", arrived[3:9])
+        payload, arrived = arrived[9 : 9 + size], arrived[9 + size :]
+        yield Frame(kind, flags, stream & 0x7FFFFFFF, payload)
+
+
 class Raw:
     """A connection to a gRPC server. What is sent is sent as it is."""
 
     def __init__(self, port: int, token: str = "", *, greeting: bytes = PREFACE) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self._token = token
-        self._arrived = b""
+        self._frames = frames_of(self.socket)
         if greeting:
             self.socket.sendall(greeting + bytes(Frame(SETTINGS, 0, 0, b"")))
 
@@ -90,23 +110,8 @@ class Raw:
         return headers(stream, [*pairs, *more], flags)
 
     def frames(self) -> Iterator[Frame]:
-        """What the server says, until it hangs up."""
-        while True:
-            while len(self._arrived) < 9 or len(self._arrived) < 9 + (size := self._size):
-                try:
-                    data = self.socket.recv(1 << 16)
-                except ConnectionError:
-                    return
-                if not data:
-                    return
-                self._arrived += data
-            kind, flags, stream = struct.unpack("!BBI", self._arrived[3:9])
-            payload, self._arrived = self._arrived[9 : 9 + size], self._arrived[9 + size :]
-            yield Frame(kind, flags, stream & 0x7FFFFFFF, payload)
-
-    @property
-    def _size(self) -> int:
-        return int.from_bytes(self._arrived[:3], "big")
+        """What the server says, from where it was left, until it hangs up."""
+        return self._frames
 
     def until(self, kind: int, flag: int = 0) -> Frame | None:
         """The next of this kind; None when the server hangs up without one."""
@@ -119,3 +124,39 @@ def goodbye(frame: Frame | None) -> tuple[int, bytes]:
     """(error code, reason) of a GOAWAY."""
     assert frame is not None
     return struct.unpack("!I", frame.payload[4:8])[0], frame.payload[8:]
+
+
+class Leaver(socketserver.ThreadingTCPServer):
+    """A server that goes away whenever it is called, and says that it has not looked at the call."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Leaving)
+        self.calls = 0
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class _Leaving(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        server, connection = self.server, self.request
+        assert isinstance(server, Leaver)
+        assert connection.recv(len(PREFACE), socket.MSG_WAITALL) == PREFACE
+        connection.sendall(bytes(Frame(SETTINGS, 0, 0, b"")))
+        for frame in frames_of(connection):
+            if frame.kind == HEADERS:
+                server.calls += 1
+                last_stream_seen, no_error = 0, 0
+                connection.sendall(bytes(Frame(GOAWAY, 0, 0, struct.pack("!II", last_stream_seen, no_error))))
+                return
+
+
+@contextmanager
+def leaver() -> Iterator[Leaver]:
+    with Leaver() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
