@@ -234,10 +234,10 @@ def queue(stage: Stage, seconds: float, say: Say, count: int = 2_000) -> tuple[l
     hop_body = start_body(CHAIN, "immediate")
 
     def bells() -> Calls:
-        return driver(loads.messages, stage.valkey.url, MANY, count)
+        return driver(loads.messages, stage.valkey.url, MANY, 2 * count)
 
     def hop() -> Calls:
-        return driver(loads.http, stage.hop_url, "/run", hop_body, COMPLETED, MANY, 500)
+        return driver(loads.http, stage.hop_url, "/run", hop_body, COMPLETED, MANY, count)
 
     def submit() -> Calls:
         workflow = {**CHAIN, "id": f"queued-{next(runs)}"}
