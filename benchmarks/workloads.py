@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from benchmarks import loads
@@ -208,12 +209,11 @@ def large_graphs(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]
 INTERACTIVE = (floor_figures, one_caller, many_callers, light_sums, fan_out, large_graphs)
 
 
-def hop_rate(stage: Stage, slices: int = 3) -> float:
+def hop_rate(stage: Stage) -> float:
     """Calls a second of the bare hop."""
     body = start_body(CHAIN, "immediate")
     return middle(
-        stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, MANY, 500).rate
-        for _ in range(slices)
+        stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, MANY, 500).rate for _ in range(3)
     )
 
 
@@ -313,16 +313,16 @@ def heavy_sums(stage: Stage, say: Say, times: int = 2) -> list[Figure]:
 # W7
 
 PORTIONS = 10
-"""Of the answers, with a hop before each."""
+"""Of the answers. Each runs to its end, and before it and after the last one the hop is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """completed_seconds: from the first answer to the last end, without the hops in between."""
+    """completed_seconds: from the first answer of each portion to its last end, together."""
 
     bytes_each: Mapping[str, float]
     answers: Samples
-    hops: Sequence[float]  # calls a second, before each portion of the answers
+    hops: Sequence[float]  # calls a second, around each portion of the answers
     completed_seconds: float
     cpu: Mapping[str, float]
 
@@ -355,24 +355,28 @@ def people(stage: Stage, count: int, say: Say) -> list[Figure]:
 
 
 def wait_for_people(stage: Stage, name: str, count: int, say: Say) -> Waiting:
+    """count: a multiple of PORTIONS."""
     driver, stack = stage.driver, stage.stack
-    definition = {**approvals(1), "id": name}
     before = held_bytes(stage)
     say(f"{name}: {count:,} start")
-    ids = driver(loads.grpc_submit, stack.grpc_address, definition_bytes(definition), MANY, count)
-    driver(loads.all_are, stack.base_url, name, "waiting", count)
+    portions: dict[str, Sequence[str]] = {}
+    for number in range(PORTIONS):
+        workflow, size = f"{name}-{number}", count // PORTIONS
+        body = definition_bytes({**approvals(1), "id": workflow})
+        portions[workflow] = driver(loads.grpc_submit, stack.grpc_address, body, MANY, size)
+    for workflow, ids in portions.items():
+        driver(loads.all_are, stack.base_url, workflow, "waiting", len(ids))
     held = {service: (value - before[service]) / count for service, value in held_bytes(stage).items()}
     say(f"{name}: all wait, and are answered")
     cpu = stage.cpu()
-    answers, hops = Samples(), []
-    portion = -(-count // PORTIONS)
-    for start in range(0, count, portion):
-        hops.append(hop_rate(stage, slices=1))
-        some = ids[start : start + portion]
-        answers.calls.append(driver(loads.answers, stack.base_url, some, "ok0", MANY))
-    rest = driver(loads.all_are, stack.base_url, name, "completed", count)
-    took = sum(calls.seconds for calls in answers.calls) + rest
-    return Waiting(held, answers, hops, took, difference(stage.cpu(), cpu))
+    answers, hops, took = Samples(), [hop_rate(stage)], 0.0
+    for workflow, ids in portions.items():
+        calls = driver(loads.answers, stack.base_url, ids, "ok0", MANY)
+        took += calls.seconds + driver(loads.all_are, stack.base_url, workflow, "completed", len(ids))
+        answers.calls.append(calls)
+        hops.append(hop_rate(stage))
+    around = [middle(pair) for pair in pairwise(hops)]
+    return Waiting(held, answers, around, took, difference(stage.cpu(), cpu))
 
 
 def held_bytes(stage: Stage) -> dict[str, int]:
