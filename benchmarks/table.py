@@ -33,23 +33,24 @@ REPORTS = ROOT / "reports"
 DATABASES = ("postgresql", "sqlite")
 SECTIONS = {
     "immediate": "floors; W1 a chain of 10, one caller; W2 32 callers, REST and gRPC; W4 40 × fib(10); "
-    "W5 fan-out of 100; W6 montage-500 and 5,000 tasks",
+    "W5 fan-out of 100",
     "queue": "W3 2,000 queued, one worker process, beside bare taskiq",
     "heavy": "W4 10 × fib(33) on the worker",
     "people": "W7 executions that wait for people, then all answered",
     "watchers": "W8 1,000 watchers on 100 executions",
     "finished": "W9 a long history, against a short one",
+    "graphs": "W6 montage-500 and a graph of 5,000 tasks",
     "memory": "memory of each service over many executions, and its trend",
 }
-ALONE = "memory"
-"""Of services that have done nothing else."""
-ON_SQLITE = ("immediate", "queue")
+ALONE = ("graphs", "memory")
+"""Of services that do and have done nothing else."""
+ON_SQLITE = ("immediate", "queue", "graphs")
 """The other sections do not depend on the database, or are not for SQLite."""
 MOST_PEOPLE, MOST_EXECUTIONS, MOST_FINISHED = 10_000, 100_000, 1_000_000
 USUAL_FINISHED = 200_000
 
 
-SECONDS = {"immediate": 110.0, "queue": 55.0, "finished": 55.0}
+SECONDS = {"immediate": 85.0, "graphs": 25.0, "queue": 55.0, "finished": 55.0}
 """That rounds go on for at most. One round differs from the next by a fifth: it takes some twenty for medians
 that two runs agree on."""
 ALL_SECONDS, LEAST_SECONDS = 590.0, 30.0
@@ -86,16 +87,13 @@ class Plan:
 
 def visits(databases: Sequence[str], sections: Sequence[str]) -> list[tuple[str, list[str]]]:
     """What is measured on services that are started for it, in order."""
-    found = [
-        (
-            database,
-            [name for name in sections if name != ALONE and (database == "postgresql" or name in ON_SQLITE)],
-        )
+    wanted = {
+        database: [name for name in sections if database == "postgresql" or name in ON_SQLITE]
         for database in databases
-    ]
-    if ALONE in sections and "postgresql" in databases:
-        found.append(("postgresql", [ALONE]))
-    return [(database, names) for database, names in found if names]
+    }
+    together = [(on, [name for name in names if name not in ALONE]) for on, names in wanted.items()]
+    alone = [(on, [name]) for name in ALONE for on, names in wanted.items() if name in names]
+    return [(on, names) for on, names in together + alone if names]
 
 
 def bounded(value: float, least: int, most: int) -> int:
@@ -162,6 +160,8 @@ class Bench:
                     self.queue_rate = rate
             case "heavy":
                 found = workloads.heavy_sums(on, say)
+            case "graphs":
+                found = workloads.graphs(on, seconds(), say)
             case "people":
                 found = workloads.people(on, self.plan.people(self.queue_rate), say)
             case "watchers":
@@ -225,7 +225,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         epilog="sections:\n"
         + "\n".join(f"  {name:<10} {what}" for name, what in SECTIONS.items())
-        + f"\n\nOn SQLite: {' and '.join(ON_SQLITE)}. docs/performance.md tells how to read the table.",
+        + f"\n\nOn SQLite: {', '.join(ON_SQLITE)}. docs/performance.md tells how to read the table.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parsing.add_argument(

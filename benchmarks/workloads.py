@@ -1,6 +1,6 @@
 """The workloads of `python -m benchmarks`, each beside its floor.
 
-W1 to W6 take turns with the floors in rounds; W3 to W5 and the rest follow. Each gives lines of the table.
+A workload and its floors take turns in rounds. Each gives lines of the table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def definition_bytes(definition: Mapping[str, Any]) -> bytes:
     return json.dumps(definition).encode()
 
 
-# W1, W2, W4 (light), W5, W6
+# W1, W2, W4 (light), W5
 
 
 def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], float]:
@@ -41,15 +41,14 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
     def run(body: bytes, callers: int, count: int) -> Callable[[], Calls]:
         return lambda: driver(loads.http, url, RUN, body, COMPLETED, callers, count)
 
-    def hop(callers: int, count: int) -> Callable[[], Calls]:
-        body = start_body(CHAIN, "immediate")
-        return lambda: driver(loads.http, stage.hop_url, "/run", body, COMPLETED, callers, count)
+    def hop() -> Calls:
+        return driver(loads.http, stage.hop_url, "/run", chain_body, COMPLETED, MANY, 500)
 
     def starts(address: str, count: int) -> Callable[[], Calls]:
         return lambda: driver(loads.grpc_starts, address, workflow, MANY, count)
 
-    def commits(callers: int, count: int) -> Callable[[], Calls]:
-        return lambda: driver(loads.commits, stage.bare_url, callers, count)
+    def commits() -> Calls:
+        return driver(loads.commits, stage.bare_url, MANY, 500)
 
     def pure() -> Calls:
         length, n = FIB_LIGHT
@@ -58,19 +57,16 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
     chain_body, fan_body = start_body(CHAIN, "immediate"), start_body(fan(100), "immediate")
     found = rounds(
         {
-            "hop, one caller": hop(1, 100),
-            "commit, one connection": commits(1, 100),
+            **least_steps(stage),
             "W1": run(chain_body, 1, 80),
-            "hop": hop(MANY, 500),
+            "hop": hop,
             "W2 REST": run(chain_body, MANY, 320),
             "gRPC": starts(stage.hop_address, 500),
             "W2 gRPC": starts(stage.stack.grpc_address, 320),
-            "commits": commits(MANY, 500),
+            "commits": commits,
             "pure": pure,
             "W4": run(start_body(fibonacci(*FIB_LIGHT), "immediate"), 1, 20),
             "W5": run(fan_body, 1, 20),
-            "W6 500": run(start_body(montage_500(), "immediate"), 1, 4),
-            "W6 5000": run(start_body(montage(), "immediate"), 1, 1),
         },
         stage.cpu,
         seconds=seconds,
@@ -99,6 +95,14 @@ def floor_figures(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure
             ms=samples.percentiles(),
             cpu_ms={"client": samples.cpu_ms()["client"]} if "commit" not in key else {},
         )
+
+
+def least_steps(stage: Stage) -> dict[str, Callable[[], Calls]]:
+    body = start_body(CHAIN, "immediate")
+    return {
+        "hop, one caller": lambda: stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, 1, 100),
+        "commit, one connection": lambda: stage.driver(loads.commits, stage.bare_url, 1, 100),
+    }
 
 
 def least_ms(found: Mapping[str, Samples]) -> list[float]:
@@ -176,37 +180,7 @@ def fan_out(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
     )
 
 
-def large_graphs(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
-    small, large = found["W6 500"], found["W6 5000"]
-    nodes = len(montage_500()["nodes"]), len(montage()["nodes"])
-    a_node = [
-        (took / nodes[1]) / (other / nodes[0]) for took, other in zip(large.halves, small.halves, strict=True)
-    ]
-    yield Figure(
-        f"{stage.database}.W6.small",
-        f"W6 montage-500 ({nodes[0]} tasks), REST",
-        f"p50 {small.p50:.0f} ms, {1000 * small.p50 / nodes[0]:.0f} µs a node",
-        ms=small.percentiles(),
-        cpu_ms=small.cpu_ms(),
-        floor=f"hop + commit {middle(least_ms(found)):.1f} ms",
-        ratio=ratio(small.halves, least_ms(found)),
-    )
-    yield Figure(
-        f"{stage.database}.W6.large",
-        f"W6 generated graph of {nodes[1]:,} tasks, REST",
-        f"{large.p50 / 1000:.2f} s, {1000 * large.p50 / nodes[1]:.0f} µs a node",
-        ms=large.percentiles(),
-        cpu_ms=large.cpu_ms(),
-        floor="a node of montage-500",
-        ratio=middle(a_node),
-        targets=[
-            Target(large.p50 / 1000, 1.5, "s"),
-            Target(middle(a_node), 1.3, "× a node of montage-500"),
-        ],
-    )
-
-
-INTERACTIVE = (floor_figures, one_caller, many_callers, light_sums, fan_out, large_graphs)
+INTERACTIVE = (floor_figures, one_caller, many_callers, light_sums, fan_out)
 
 
 def hop_rate(stage: Stage) -> float:
@@ -219,9 +193,50 @@ def hop_rate(stage: Stage) -> float:
 
 def hop_and_commit(stage: Stage) -> float:
     """Median ms of the two together, one caller."""
-    body = start_body(CHAIN, "immediate")
-    hop = stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, 1, 100)
-    return middle(hop.ms) + middle(stage.driver(loads.commits, stage.bare_url, 1, 100).ms)
+    return sum(middle(step().ms) for step in least_steps(stage).values())
+
+
+# W6
+
+
+def graphs(stage: Stage, seconds: float, say: Say) -> list[Figure]:
+    """Large graphs; by themselves, since what they took is counted for a while after they have ended."""
+
+    def run(definition: dict[str, Any], count: int) -> Callable[[], Calls]:
+        body = start_body(definition, "immediate")
+        return lambda: stage.driver(loads.http, stage.stack.base_url, RUN, body, COMPLETED, 1, count)
+
+    steps = {**least_steps(stage), "500": run(montage_500(), 4), "5000": run(montage(), 1)}
+    found = rounds(steps, stage.cpu, seconds=seconds, least=3, most=30, say=say)
+    small, large, least = found["500"], found["5000"], least_ms(found)
+    nodes = len(montage_500()["nodes"]), len(montage()["nodes"])
+    a_node = [
+        (took / nodes[1]) / (other / nodes[0]) for took, other in zip(large.halves, small.halves, strict=True)
+    ]
+    return [
+        Figure(
+            f"{stage.database}.W6.small",
+            f"W6 montage-500 ({nodes[0]} tasks), REST",
+            f"p50 {small.p50:.0f} ms, {1000 * small.p50 / nodes[0]:.0f} µs a node",
+            ms=small.percentiles(),
+            cpu_ms=small.cpu_ms(),
+            floor=f"hop + commit {middle(least):.1f} ms",
+            ratio=ratio(small.halves, least),
+        ),
+        Figure(
+            f"{stage.database}.W6.large",
+            f"W6 generated graph of {nodes[1]:,} tasks, REST",
+            f"{large.p50 / 1000:.2f} s, {1000 * large.p50 / nodes[1]:.0f} µs a node",
+            ms=large.percentiles(),
+            cpu_ms=large.cpu_ms(),
+            floor="a node of montage-500",
+            ratio=middle(a_node),
+            targets=[
+                Target(large.p50 / 1000, 1.5, "s"),
+                Target(middle(a_node), 1.3, "× a node of montage-500"),
+            ],
+        ),
+    ]
 
 
 # W3
