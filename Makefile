@@ -43,7 +43,8 @@ run: setup ## Start the whole stack, run the examples and stay up
 # test process the others take over its tests; a new one would be waited for without end.
 test: setup ## Unit, integration and end-to-end tests against private real servers
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --max-worker-restart 0 \
-		-m "not browser and not chaos and not fuzz" --ignore tests/browser --ignore tests/security/test_api_document.py -p no:schemathesis $(PYTEST_ARGS)
+		-m "not browser and not chaos and not fuzz" --ignore tests/browser --ignore tests/security/test_api_document.py \
+		-p no:schemathesis $(PYTEST_ARGS)
 
 test-e2e: setup ## Tests in a real browser
 	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
