@@ -41,9 +41,6 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
     def run(body: bytes, callers: int, count: int) -> Callable[[], Calls]:
         return lambda: driver(loads.http, url, RUN, body, COMPLETED, callers, count)
 
-    def hop() -> Calls:
-        return driver(loads.http, stage.hop_url, "/run", chain_body, COMPLETED, MANY, 500)
-
     def starts(address: str, count: int) -> Callable[[], Calls]:
         return lambda: driver(loads.grpc_starts, address, workflow, MANY, count)
 
@@ -59,7 +56,7 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
         {
             **least_steps(stage),
             "W1": run(chain_body, 1, 80),
-            "hop": hop,
+            "hop": lambda: hop(stage, MANY, 500),
             "W2 REST": run(chain_body, MANY, 320),
             "gRPC": starts(stage.hop_address, 500),
             "W2 gRPC": starts(stage.stack.grpc_address, 320),
@@ -97,10 +94,15 @@ def floor_figures(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure
         )
 
 
-def least_steps(stage: Stage) -> dict[str, Callable[[], Calls]]:
+def hop(stage: Stage, callers: int, count: int) -> Calls:
     body = start_body(CHAIN, "immediate")
+    return stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, callers, count)
+
+
+def least_steps(stage: Stage) -> dict[str, Callable[[], Calls]]:
+    """The floors of one caller."""
     return {
-        "hop, one caller": lambda: stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, 1, 100),
+        "hop, one caller": lambda: hop(stage, 1, 100),
         "commit, one connection": lambda: stage.driver(loads.commits, stage.bare_url, 1, 100),
     }
 
@@ -185,10 +187,7 @@ INTERACTIVE = (floor_figures, one_caller, many_callers, light_sums, fan_out)
 
 def hop_rate(stage: Stage) -> float:
     """Calls a second of the bare hop."""
-    body = start_body(CHAIN, "immediate")
-    return middle(
-        stage.driver(loads.http, stage.hop_url, "/run", body, COMPLETED, MANY, 500).rate for _ in range(3)
-    )
+    return middle(hop(stage, MANY, 500).rate for _ in range(3))
 
 
 def hop_and_commit(stage: Stage) -> float:
@@ -246,20 +245,16 @@ def queue(stage: Stage, seconds: float, say: Say, count: int = 2_000) -> tuple[l
     """The queue, with one worker process; its figures, and executions a second from start to end."""
     driver, runs = stage.driver, iter(range(1000))
     every: list[Queued] = []
-    hop_body = start_body(CHAIN, "immediate")
 
     def bells() -> Calls:
         return driver(loads.messages, stage.valkey.url, MANY, 2 * count)
-
-    def hop() -> Calls:
-        return driver(loads.http, stage.hop_url, "/run", hop_body, COMPLETED, MANY, count)
 
     def submit() -> Calls:
         workflow = {**CHAIN, "id": f"queued-{next(runs)}"}
         every.append(driver(loads.queued, stage.stack.base_url, workflow, MANY, count))
         return every[-1].submit
 
-    steps = {"bells": bells, "hop": hop, "W3": submit}
+    steps = {"bells": bells, "hop": lambda: hop(stage, MANY, count), "W3": submit}
     found = rounds(steps, stage.cpu, seconds=seconds, least=2, most=9, say=say)
     submits, done = found["W3"], [one.rate for one in every[1:]]  # the first was a warm-up
     to_bells = ratio(done, found["bells"].rates)

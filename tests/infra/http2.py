@@ -158,5 +158,7 @@ class _Leaving(socketserver.BaseRequestHandler):
 def leaver() -> Iterator[Leaver]:
     with Leaver() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+        try:
+            yield server
+        finally:
+            server.shutdown()
