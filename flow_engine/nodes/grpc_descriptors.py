@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -21,8 +19,6 @@ REFLECTION_METHODS = (
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 )
 """Newest first. Their messages look alike on the wire."""
-NOT_OFFERED = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL)
-"""The second is what the library makes of a refusal that comes while the question is still being sent."""
 MAX_FILES = 1000
 
 Files = Mapping[str, FileDescriptorProto]
@@ -46,35 +42,35 @@ async def files_by_reflection(channel: grpc.aio.Channel, service: str) -> Files:
         try:
             return await _reflected(channel, method, service)
         except grpc.aio.AioRpcError as error:
-            if error.code() not in NOT_OFFERED:
+            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                 raise
     raise NodeError("GRPC_METHOD", "the server offers no reflection; give a `descriptorSet`")
 
 
 async def _reflected(channel: grpc.aio.Channel, method: str, service: str) -> Files:
-    call: Any = channel.stream_stream(
+    # One question a stream. Asked one after the other in the same stream, a call that ends while a question
+    # is being sent ends as INTERNAL, whatever the server said.
+    ask: Any = channel.unary_stream(
         method,
         request_serializer=ServerReflectionRequest.SerializeToString,
         response_deserializer=ServerReflectionResponse.FromString,
-    )()
+    )
+    files = await _asked(ask, ServerReflectionRequest(file_containing_symbol=service))
+    while missing := _missing(files):
+        if len(files) >= MAX_FILES:
+            raise NodeError("GRPC_METHOD", f"the service is defined in more than {MAX_FILES} files")
+        files |= await _asked(ask, ServerReflectionRequest(file_by_filename=missing))
+    return files
+
+
+async def _asked(ask: Any, request: ServerReflectionRequest) -> dict[str, FileDescriptorProto]:
+    call = ask(request)
     try:
-        files = await _asked(call, ServerReflectionRequest(file_containing_symbol=service))
-        while missing := _missing(files):
-            if len(files) >= MAX_FILES:
-                raise NodeError("GRPC_METHOD", f"the service is defined in more than {MAX_FILES} files")
-            files |= await _asked(call, ServerReflectionRequest(file_by_filename=missing))
-        return files
+        answer = await call.read()
     finally:
         call.cancel()
-
-
-async def _asked(call: Any, request: ServerReflectionRequest) -> dict[str, FileDescriptorProto]:
-    with suppress(asyncio.InvalidStateError):  # refused before it was asked: reading tells why
-        await call.write(request)
-    answer = await call.read()
     wanted = request.file_containing_symbol or request.file_by_filename
     if answer is grpc.aio.EOF:
-        await call.wait_for_connection()  # raises the status that the call ended with
         raise NodeError("GRPC_METHOD", "the server broke its reflection off")
     if not answer.HasField("file_descriptor_response"):
         raise NodeError("GRPC_METHOD", f"the server does not know {wanted!r}")

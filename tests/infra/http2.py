@@ -157,7 +157,7 @@ class _Leaving(socketserver.BaseRequestHandler):
 @contextmanager
 def leaver() -> Iterator[Leaver]:
     with Leaver() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield server
         finally:
