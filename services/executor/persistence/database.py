@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_a
 from sqlalchemy.sql import Executable
 
 from flow_engine.errors import FlowEngineError, Unavailable
+from services.executor.persistence import one_hop
 from services.executor.persistence.audit_entries import insert_deeds, present_deed
 from services.executor.persistence.contract import Bell
 from services.executor.persistence.postgresql import PostgresTransaction
@@ -138,7 +139,7 @@ class Database:
                 isolation_level="AUTOCOMMIT",
                 pool_size=1 + SQLITE_READERS,
                 max_overflow=0,
-                connect_args={"timeout": SQLITE_BUSY_SECONDS},
+                connect_args={"timeout": SQLITE_BUSY_SECONDS, "async_creator_fn": one_hop.connect},
             )
             sqlalchemy.event.listen(self._engine.sync_engine, "connect", _configure_sqlite)
         else:

@@ -64,6 +64,7 @@ class Draft:
     was_held: bool = False  # it was pending and waited for its key
     had_slot: bool = False
     changed: bool = False
+    written: set[str] = field(default_factory=set)  # columns that may differ from what was read
     batches: list[NewBatch] = field(default_factory=list)
     payloads: list[tuple[str, bytes]] = field(default_factory=list)  # (hash, JSON text)
     snapshot: tuple[int, bytes] | None = None  # state after the event of this sequence
@@ -79,7 +80,9 @@ class Draft:
     def set(self, **columns: Any) -> None:
         self.changed = True
         for name, value in columns.items():
-            setattr(self.row, name, value)
+            if getattr(self.row, name) != value:
+                setattr(self.row, name, value)
+                self.written.add(name)
 
     def record(self, *events: Event) -> None:
         """Append events by other hands than the runner's, none before the event ahead of it."""

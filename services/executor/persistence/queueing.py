@@ -233,12 +233,12 @@ async def next_in_turn(
     }
     if claim.namespace:
         values["namespace"] = claim.namespace
-    rows = await transaction.fetch(only_queue(**form).bindparams(**values))
+    rows = await transaction.fetch(only_queue(**form), values)
     if rows:
         turns.took([rows[0].namespace])
         return [row.id for row in rows], len(rows)
     values |= {"begin": claim.namespace or turns.begin, "queues": MOST_QUEUES, "turns": turns.as_json()}
-    rows = await transaction.fetch(many_queues(**form).bindparams(**values))
+    rows = await transaction.fetch(many_queues(**form), values)
     turns.took(list(dict.fromkeys(row.namespace for row in rows)))
     turns.begin = rows[0].reached if rows and rows[0].seen >= MOST_QUEUES else ""
     return [row.id for row in rows], rows[0].wanted if rows else 0

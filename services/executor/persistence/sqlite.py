@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import aiosqlite
@@ -82,12 +83,14 @@ class SqliteTransaction(Transaction):
         return column.in_(select(these.c.value))
 
     async def _update(self, drafts: Sequence[tuple[Draft, Fence]]) -> None:
-        rows = [
-            _stored([*(getattr(draft.row, name) for name in CHANGING), draft.row.id, *fence])
-            for draft, fence in drafts
-        ]
-        if (count := (await self._driver.executemany(_UPDATE, rows)).rowcount) != len(rows):
-            raise FenceBroken(f"{count} of {len(rows)} rows of {workflow_executions.name}")
+        alike: dict[tuple[str, ...], list[list[Any]]] = {}
+        for draft, fence in drafts:
+            names = tuple(name for name in CHANGING if name in draft.written)
+            values = [*(getattr(draft.row, name) for name in names), draft.row.id, *fence]
+            alike.setdefault(names, []).append(_stored(values))
+        for names, rows in alike.items():
+            if (count := (await self._driver.executemany(update_of(names), rows)).rowcount) != len(rows):
+                raise FenceBroken(f"{count} of {len(rows)} rows of {workflow_executions.name}")
 
 
 def _stored(values: Sequence[Any]) -> list[Any]:
@@ -118,10 +121,12 @@ def _reader(name: str) -> Any:
 
 
 _READERS = [_reader(name) for name in COLUMNS]
-_WRITTEN = ", ".join(
-    f"{name} = COALESCE(?, e.{name})" if name == "result" else f"{name} = ?" for name in CHANGING
-)
-_UPDATE = (
-    f"UPDATE workflow_executions AS e SET {_WRITTEN} "
-    f"WHERE id = ? AND {' AND '.join(f'{name} = ?' for name in Fence._fields)}"
-)
+_FENCE = " AND ".join(f"{name} = ?" for name in Fence._fields)
+
+
+@cache
+def update_of(names: Sequence[str]) -> str:
+    """SQLite writes the entries of each index on a column that is named, whether the value is another or not.
+    Where nothing is, the fence must hold all the same."""
+    written = ", ".join(f"{name} = ?" for name in names) or "epoch = epoch"
+    return f"UPDATE workflow_executions SET {written} WHERE id = ? AND {_FENCE}"
