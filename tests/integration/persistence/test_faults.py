@@ -124,12 +124,19 @@ async def answer(stage: Stage) -> Callable[[], Awaitable[None]]:
     return run
 
 
+async def swept(stage: Stage, sweep: Callable[[], Awaitable[object]]) -> None:
+    """A turn passes by what a lost transaction holds until the server has noticed; the one after finds it."""
+    if not await sweep() and not stage.is_sqlite:
+        stage.execute("SELECT FROM workflow_executions FOR UPDATE")  # waits until it has
+        await sweep()
+
+
 async def expire(stage: Stage) -> Callable[[], Awaitable[None]]:
     runner = await stage.immediate()
     stage.pass_time(11)
 
     async def run() -> None:
-        await stage.store.expire_leases()
+        await swept(stage, stage.store.expire_leases)
         record = await stage.record(runner.id)
         assert (record.status, record.epoch) == ("pending", 2)
         assert (await stage.types(runner.id)).count("execution.promoted") == 1
@@ -142,7 +149,7 @@ async def wake(stage: Stage) -> Callable[[], Awaitable[None]]:
     stage.pass_time(1)
 
     async def run() -> None:
-        await stage.store.wake_due()
+        await swept(stage, stage.store.wake_due)
         assert await stage.status(execution_id) == "pending"
         assert (await stage.types(execution_id)).count("timer.fired") == 1
 
