@@ -57,6 +57,10 @@ class Samples:
         }
 
 
+Found = dict[str, Samples]
+"""By step."""
+
+
 def ratio(of: Sequence[float], to: Sequence[float]) -> float:
     """Median of the rounds' ratios."""
     return middle(one / other for one, other in zip(of, to, strict=True))
@@ -70,12 +74,16 @@ def rounds(
     least: int,
     most: int,
     say: Callable[[str], None],
-) -> dict[str, Samples]:
+    found: Found | None = None,
+) -> Found:
     """Every step once a round, in turn forwards and backwards, until the time is over.
 
     least, most: rounds. A round before the first fills caches and pools and does not count.
+    found: of earlier rounds, at another time; these are added.
     """
-    found = {name: Samples() for name in steps}
+    found = {} if found is None else found
+    for name in steps:
+        found.setdefault(name, Samples())
     for step in steps.values():
         step()
     began = time.monotonic()

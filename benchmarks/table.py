@@ -2,9 +2,10 @@
 
 Starts the real services with fsync on and their default settings, on PostgreSQL and on SQLite, beside bare
 processes that do nothing but pass on: those are the floors. A client process of its own calls them in short
-slices, a workload and its floor in turn, so that both meet the same machine. Read the ratios: they are
-medians of rounds. How many rounds are made, and how large W7 and the last one are, depends on how fast the
-machine is; the table says it.
+slices, a workload and its floor in turn, so that both meet the same machine, and it comes to most workloads
+twice, minutes apart, since a machine has its slow minutes. Read the ratios: they are medians of rounds. How
+many rounds are made, and how large W7 and the last one are, depends on how fast the machine is; the table
+says it.
 
 Prints the table and writes it to reports/ as JSON and Markdown. Ctrl-C prints what there is so far.
 """
@@ -26,6 +27,7 @@ from benchmarks import machine, workloads
 from benchmarks.driver import Driver, Failed
 from benchmarks.figures import REFERENCE_HOP, Figure, Report, compared, markdown, store
 from benchmarks.finished import long_history
+from benchmarks.rounds import Found
 from benchmarks.shapes import ROOT
 from benchmarks.stage import Stage, stage
 
@@ -42,17 +44,19 @@ SECTIONS = {
     "graphs": "W6 montage-500 and a graph of 5,000 tasks",
     "memory": "memory of each service over many executions, and its trend",
 }
-ALONE = ("graphs", "memory")
-"""Of services that do and have done nothing else."""
+TWICE = ("immediate", "queue", "watchers")
+VISITS = (("immediate", "queue", "heavy", "people", "watchers", "finished"), ("graphs",), TWICE, ("memory",))
+"""What is measured one after the other, each on services of its own; graphs and memory on such that have done
+nothing else."""
 ON_SQLITE = ("immediate", "queue", "graphs")
 """The other sections do not depend on the database, or are not for SQLite."""
 MOST_PEOPLE, MOST_EXECUTIONS, MOST_FINISHED = 10_000, 100_000, 1_000_000
 USUAL_FINISHED = 200_000
 
 
-SECONDS = {"immediate": 85.0, "graphs": 25.0, "queue": 55.0, "finished": 55.0}
-"""That rounds go on for at most. One round differs from the next by a fifth: it takes some twenty for medians
-that two runs agree on."""
+SECONDS = {"immediate": 42.0, "graphs": 25.0, "queue": 26.0, "finished": 50.0}
+"""That rounds go on for at most, at each visit. One round differs from the next by a fifth: it takes some
+twenty for medians that two runs agree on."""
 ALL_SECONDS, LEAST_SECONDS = 590.0, 30.0
 """Of the whole table, and that must be left for another section to begin."""
 
@@ -91,9 +95,12 @@ def visits(databases: Sequence[str], sections: Sequence[str]) -> list[tuple[str,
         database: [name for name in sections if database == "postgresql" or name in ON_SQLITE]
         for database in databases
     }
-    together = [(on, [name for name in names if name not in ALONE]) for on, names in wanted.items()]
-    alone = [(on, [name]) for name in ALONE for on, names in wanted.items() if name in names]
-    return [(on, names) for on, names in together + alone if names]
+    return [
+        (database, together)
+        for visit in VISITS
+        for database, names in wanted.items()
+        if (together := [name for name in names if name in visit])
+    ]
 
 
 def bounded(value: float, least: int, most: int) -> int:
@@ -106,7 +113,11 @@ class Bench:
 
     plan: Plan
     say: Callable[[str], None]
-    figures: list[Figure] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    """By key."""
+    found: dict[tuple[str, str], Found] = field(default_factory=dict)
+    """By database and section: what is measured twice."""
+    seen: list[workloads.Seen] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     hop_rates: dict[str, float] = field(default_factory=dict)
@@ -151,27 +162,29 @@ class Bench:
         def seconds() -> float:
             return self.plan.seconds(section)
 
+        before = self.found.setdefault((on.database, section), {})
         match section:
             case "immediate":
-                found, self.hop_rates[on.database] = workloads.interactive(on, seconds(), say)
+                figures = workloads.interactive(on, seconds(), say, before)
+                self.hop_rates[on.database] = before["hop"].rate
             case "queue":
-                found, rate = workloads.queue(on, seconds(), say)
+                figures = workloads.queue(on, seconds(), say, before)
                 if on.database == "postgresql":
-                    self.queue_rate = rate
+                    self.queue_rate = before["completed"].rate
             case "heavy":
-                found = workloads.heavy_sums(on, say)
+                figures = workloads.heavy_sums(on, say)
             case "graphs":
-                found = workloads.graphs(on, seconds(), say)
+                figures = workloads.graphs(on, seconds(), say)
             case "people":
-                found = workloads.people(on, self.plan.people(self.queue_rate), say)
+                figures = workloads.people(on, self.plan.people(self.queue_rate), say)
             case "watchers":
-                found = workloads.watched(on, say)
+                figures = workloads.watched(on, say, self.seen)
             case "finished":
-                found = long_history(on, self.plan.finished, seconds(), say)
+                figures = long_history(on, self.plan.finished, seconds(), say)
             case _:
-                found, rows = workloads.memory(on, self.plan.executions(self.queue_rate), say)
+                figures, rows = workloads.memory(on, self.plan.executions(self.queue_rate), say)
                 self.memory += rows
-        self.figures += found
+        self.figures |= {figure.key: figure for figure in figures}
         say(f"done in {time.monotonic() - began:.0f} s")
 
     def hop_rate(self, on: Stage) -> float:
@@ -181,7 +194,9 @@ class Bench:
 
     def report(self, described: dict[str, str]) -> Report:
         speeds = [rate / REFERENCE_HOP for rate in self.hop_rates.values()] or [1.0]
-        return Report(described, self.figures, self.memory, sum(speeds) / len(speeds), self.remarks)
+        return Report(
+            described, [*self.figures.values()], self.memory, sum(speeds) / len(speeds), self.remarks
+        )
 
 
 def main(arguments: Sequence[str] = ()) -> int:

@@ -15,7 +15,7 @@ from benchmarks import loads
 from benchmarks.figures import Figure, Target, middle, quantile
 from benchmarks.loads import RUN, Calls, Queued
 from benchmarks.machine import anonymous_bytes, difference
-from benchmarks.rounds import Samples, ratio, rounds
+from benchmarks.rounds import Found, Samples, ratio, rounds
 from benchmarks.shapes import approvals, chain, fan, fibonacci, montage, montage_500, start_body
 from benchmarks.stage import MIB, Stage
 
@@ -33,8 +33,8 @@ def definition_bytes(definition: Mapping[str, Any]) -> bytes:
 # W1, W2, W4 (light), W5
 
 
-def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], float]:
-    """Immediate executions; their figures, and calls a second of the bare hop."""
+def interactive(stage: Stage, seconds: float, say: Say, found: Found) -> list[Figure]:
+    """Immediate executions; their figures. found: of earlier visits, and gets what this one finds."""
     url, driver = stage.stack.base_url, stage.driver
     workflow = definition_bytes(CHAIN)
 
@@ -52,7 +52,7 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
         return Calls(1, [1000 * driver(loads.pure_python, n, length) for _ in range(10)])
 
     chain_body, fan_body = start_body(CHAIN, "immediate"), start_body(fan(100), "immediate")
-    found = rounds(
+    rounds(
         {
             **least_steps(stage),
             "W1": run(chain_body, 1, 80),
@@ -70,9 +70,9 @@ def interactive(stage: Stage, seconds: float, say: Say) -> tuple[list[Figure], f
         least=3,
         most=30,
         say=say,
+        found=found,
     )
-    figures = [figure for make in INTERACTIVE for figure in make(stage, found)]
-    return figures, found["hop"].rate
+    return [figure for make in INTERACTIVE for figure in make(stage, found)]
 
 
 def floor_figures(stage: Stage, found: Mapping[str, Samples]) -> Iterator[Figure]:
@@ -241,9 +241,10 @@ def graphs(stage: Stage, seconds: float, say: Say) -> list[Figure]:
 # W3
 
 
-def queue(stage: Stage, seconds: float, say: Say, count: int = 2_000) -> tuple[list[Figure], float]:
-    """The queue, with one worker process; its figures, and executions a second from start to end."""
+def queue(stage: Stage, seconds: float, say: Say, found: Found, count: int = 2_000) -> list[Figure]:
+    """The queue, with one worker process; its figures. found: of earlier visits, gets what this one finds."""
     driver, runs = stage.driver, iter(range(1000))
+    completed = found.setdefault("completed", Samples())
     every: list[Queued] = []
 
     def bells() -> Calls:
@@ -255,11 +256,12 @@ def queue(stage: Stage, seconds: float, say: Say, count: int = 2_000) -> tuple[l
         return every[-1].submit
 
     steps = {"bells": bells, "hop": lambda: hop(stage, MANY, count), "W3": submit}
-    found = rounds(steps, stage.cpu, seconds=seconds, least=2, most=9, say=say)
-    submits, done = found["W3"], [one.rate for one in every[1:]]  # the first was a warm-up
-    to_bells = ratio(done, found["bells"].rates)
+    rounds(steps, stage.cpu, seconds=seconds, least=2, most=9, say=say, found=found)
+    # The first was a warm-up.
+    completed.calls += [Calls(one.completed_seconds, one.submit.ms) for one in every[1:]]
+    submits, to_bells = found["W3"], ratio(completed.rates, found["bells"].rates)
     database = stage.database
-    figures = [
+    return [
         Figure(
             f"{database}.floor.bells",
             "floor: bare taskiq, kicked and run",
@@ -278,18 +280,17 @@ def queue(stage: Stage, seconds: float, say: Say, count: int = 2_000) -> tuple[l
         Figure(
             f"{database}.W3.completed",
             "W3 until all completed and readable, one worker",
-            f"{middle(done):,.0f}/s",
+            f"{completed.rate:,.0f}/s",
             floor=f"taskiq {found['bells'].rate:,.0f}/s",
             ratio=to_bells,
             targets=[
-                Target(middle(done), 500, "/s", at_least=True),
+                Target(completed.rate, 500, "/s", at_least=True),
                 Target(to_bells, 0.4, "× taskiq", at_least=True),
             ],
             cpu_ms=submits.cpu_ms(),
             remark="submitting and running overlap: both share the machine with the client.",
         ),
     ]
-    return figures, middle(done)
 
 
 # W4, heavy
@@ -396,8 +397,22 @@ def held_bytes(stage: Stage) -> dict[str, int]:
 # W8
 
 
-def watched(stage: Stage, say: Say, executions: int = 100, each: int = 10) -> list[Figure]:
-    """Watchers on executions that go on by answers: how old events are when they come."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one visit gave. least_ms: a hop and a commit, around it."""
+
+    watched: loads.Watched
+    watchers: int
+    least_ms: float
+    gateway_mib: float
+    cpu: Mapping[str, float]
+
+
+def watched(stage: Stage, say: Say, seen: list[Seen], executions: int = 100, each: int = 10) -> list[Figure]:
+    """Watchers on executions that go on by answers: how old events are when they come.
+
+    seen: of earlier visits, and gets what this one finds.
+    """
     rounds_of_answers, a_second = 3, 20.0
     driver, stack = stage.driver, stage.stack
     definition = {**approvals(rounds_of_answers), "id": "watched"}
@@ -412,27 +427,31 @@ def watched(stage: Stage, say: Say, executions: int = 100, each: int = 10) -> li
     found = driver(loads.watch, stack.base_url, ids, rounds_of_answers, a_second)
     cpu = difference(stage.cpu(), before)
     floors += [hop_and_commit(stage) for _ in range(3)]
-    least = middle(floors)
-    memory = max(memory, stage.memory()["gateway"])
-    p50, p95, p99 = (quantile(found.ages_ms, share) for share in (0.5, 0.95, 0.99))
-    return [
-        Figure(
-            f"{stage.database}.W8",
-            f"W8 {count:,} watchers (SSE) on {executions} executions",
-            f"p95 {p95:.0f} ms for {len(found.ages_ms):,} deliveries, gateway {memory:.0f} MiB, "
-            f"{found.ended:,} saw the end",
-            ms={"p50": p50, "p95": p95, "p99": p99},
-            floor=f"hop + commit {least:.1f} ms",
-            ratio=p50 / least,
-            targets=[
-                Target(p95, 250, "ms", what="p95"),
-                Target(memory, 150, "MiB", what="gateway"),
-                Target(found.ended, count, "saw the end", at_least=True),
-            ],
-            cpu_ms={name: 1000 * seconds / executions for name, seconds in cpu.items()},
-            remark="the ratio is that of the medians: p50 of the deliveries to a hop and a commit.",
-        )
-    ]
+    seen.append(Seen(found, count, middle(floors), max(memory, stage.memory()["gateway"]), cpu))
+    return [watched_figure(stage.database, seen, executions)]
+
+
+def watched_figure(database: str, seen: Sequence[Seen], executions: int) -> Figure:
+    ages = [age for one in seen for age in one.watched.ages_ms]
+    p50, p95, p99 = (quantile(ages, share) for share in (0.5, 0.95, 0.99))
+    halves, least = [middle(one.watched.ages_ms) for one in seen], [one.least_ms for one in seen]
+    memory, ended = max(one.gateway_mib for one in seen), min(one.watched.ended for one in seen)
+    count = seen[0].watchers
+    return Figure(
+        f"{database}.W8",
+        f"W8 {count:,} watchers (SSE) on {executions} executions",
+        f"p95 {p95:.0f} ms for {len(ages):,} deliveries, gateway {memory:.0f} MiB, {ended:,} saw the end",
+        ms={"p50": p50, "p95": p95, "p99": p99},
+        floor=f"hop + commit {middle(least):.1f} ms",
+        ratio=ratio(halves, least),
+        targets=[
+            Target(p95, 250, "ms", what="p95"),
+            Target(memory, 150, "MiB", what="gateway"),
+            Target(ended, count, "saw the end", at_least=True),
+        ],
+        cpu_ms={name: 1000 * middle(one.cpu[name] for one in seen) / executions for name in seen[0].cpu},
+        remark="the ratio is that of the medians: p50 of the deliveries to a hop and a commit.",
+    )
 
 
 # Memory

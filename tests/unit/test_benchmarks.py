@@ -5,7 +5,8 @@ from __future__ import annotations
 from benchmarks.figures import Figure, Report, Target, compared, markdown, quantile
 from benchmarks.guard import judged
 from benchmarks.loads import Calls
-from benchmarks.rounds import rounds
+from benchmarks.rounds import Found, rounds
+from benchmarks.table import visits
 from benchmarks.workloads import slope
 
 
@@ -44,6 +45,31 @@ def test_the_table_has_a_line_for_each_figure_and_its_processor_time() -> None:
     lines = markdown(report(figure)).splitlines()
     assert [line for line in lines if "W1 chain" in line and "2.50 ×" in line]
     assert [line for line in lines if "W1 chain" in line and "3.00" in line]
+
+
+def test_most_workloads_are_come_to_twice_and_graphs_and_memory_have_services_of_their_own() -> None:
+    assert visits(["postgresql", "sqlite"], ["immediate", "finished", "graphs", "memory"]) == [
+        ("postgresql", ["immediate", "finished"]),
+        ("sqlite", ["immediate"]),
+        ("postgresql", ["graphs"]),
+        ("sqlite", ["graphs"]),
+        ("postgresql", ["immediate"]),
+        ("sqlite", ["immediate"]),
+        ("postgresql", ["memory"]),
+    ]
+
+
+def test_rounds_are_added_to_those_of_an_earlier_visit() -> None:
+    found: Found = {}
+    took = iter([9.0, 1.0, 9.0, 3.0])  # a warm-up before each
+    for _ in range(2):
+        rounds(
+            {"a": lambda: Calls(1.0, [next(took)])},
+            lambda: {"executor": 0.0},
+            seconds=0.0, least=1, most=1, say=lambda _: None, found=found,
+        )  # fmt: skip
+    assert found["a"].halves == [1.0, 3.0]
+    assert len(found["a"].cpu) == 2
 
 
 def test_rounds_take_turns_forwards_and_backwards_after_a_warm_up() -> None:
