@@ -266,6 +266,7 @@ class Watching:
 
     async def open(self, base_url: str, ids: Sequence[str], each: int) -> int:
         began = time.perf_counter()
+        self._after = 0.0  # what has been before is not what is measured
         loop = asyncio.get_running_loop()
         for execution_id in ids:
             request = request_bytes(
