@@ -30,7 +30,9 @@ COLOUR = f"""(id) => {{
 
 def wait_for_graph(page: Page) -> None:
     # Not wait_for_function: the page's policy forbids what it does.
-    eventually(lambda: page.evaluate(f"{GRAPH}?.dataset.laidOutMs !== undefined"), "the graph is laid out")
+    # What is laid out may wait for its size: until it is painted nothing has a place.
+    painted = f"{GRAPH}?.dataset.laidOutMs !== undefined && {GRAPH}.graph.painted.all > 0"
+    eventually(lambda: page.evaluate(painted), "the graph is laid out and painted")
 
 
 def wait_for_colour(page: Page, node_id: str, status: str) -> None:
