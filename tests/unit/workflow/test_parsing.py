@@ -115,7 +115,7 @@ def test_what_json_writes_is_read_back(value: Any, ascii_only: bool) -> None:
 @given(st.binary(max_size=200) | st.text('{}[]":,\\ud8c0NaInfity-1e+.\n\0 ', max_size=80).map(str.encode))
 def test_any_bytes_give_a_value_or_a_refusal(text: bytes) -> None:
     try:
-        problems: tuple[Problem, ...] = (Problem("", "NONE", str(parsed(text))),)
+        problems: tuple[Problem, ...] = (Problem("", "NONE", repr(parsed(text))),)
     except InvalidRequest as error:
         problems = error.problems
     assert problems
