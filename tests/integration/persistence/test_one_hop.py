@@ -5,14 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.executor.persistence import one_hop
+from services.executor.persistence.moves import Draft
+from services.executor.persistence.row import COLUMNS, Row
 from services.executor.persistence.sqlite import update_of
 
 
@@ -56,6 +59,14 @@ async def test_a_statement_that_fails_leaves_the_connection_as_it_was(tmp_path: 
         cursor = await connection.cursor().execute("SELECT ?, ?", [1, None])
         assert await cursor.fetchall() == [(1, None)]
         assert [column[0] for column in cursor.description] == ["?", "?"]
+
+
+def test_what_is_set_to_what_it_was_is_not_written() -> None:
+    draft = Draft.of(Row(**dict.fromkeys(COLUMNS, cast(Any, ""))), datetime.now(UTC))
+    draft.set(status="", claim_id="")
+    assert (draft.changed, draft.written) == (True, set())
+    draft.set(status="running", claim_id="")
+    assert draft.written == {"status"}
 
 
 @pytest.mark.parametrize("epoch", [3, 4])
